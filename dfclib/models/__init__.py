@@ -1,0 +1,40 @@
+"""Builders of Keras models, one file a system."""
+
+import importlib
+from collections.abc import Callable
+
+import keras
+
+from dfclib.errors import UserError
+
+
+def build(
+    builder: str,
+    arguments: dict,
+    *,
+    image_size: tuple[int, int],
+    channels: int,
+    classes: int,
+    precision: str = "float32",
+) -> keras.Model:
+    """Call the function with the dotted name `builder` under the dtype policy `precision`.
+
+    The global policy is put back afterwards: a recipe's precision must not leak into the next model.
+    Raises UserError where the function does not exist, does not take `arguments`, or the image is too small for it.
+    """
+    module, _, name = builder.rpartition(".")
+    try:
+        function: Callable = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"recipe's builder {builder!r} does not exist: {error}") from error
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        return function(image_size=image_size, channels=channels, classes=classes, **arguments)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{builder} cannot build a model for images of {image_size[0]}x{image_size[1]} with {channels} channel(s), "
+            f"{classes} classes and arguments {arguments}: {error}"
+        ) from error
+    finally:
+        keras.config.set_dtype_policy(before)

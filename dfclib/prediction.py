@@ -1,0 +1,55 @@
+"""predict_images(run, images): what a finished run says of images that it has not seen."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from dfclib.datasets.images import ImageSet
+from dfclib.ensembles import hard_vote, soft_vote
+from dfclib.errors import UserError
+from dfclib.recipes.recipe import EnsembleRecipe
+from dfclib.runs import Predictions, Run, load_run
+from dfclib.training import _sha256, predict
+
+
+def predict_images(run: Run, images: ImageSet) -> Predictions:
+    """Predictions of `run`, a single model or an ensemble whose members lie beside it, for `images`.
+
+    images: of the height, width and channels that the run was trained on; class names and labels are taken from
+    the run (labels of `images` are kept where their class names are the run's).
+    Raises UserError where the size differs, weights are missing (with the command that makes them) or were changed.
+    """
+    size, channels = tuple(run.data["image_size"]), run.data["channels"]
+    if images.size != size or images.channels != channels:
+        raise UserError(
+            f"run {run.name} was trained on images of {size[0]}x{size[1]} with {channels} channel(s), received "
+            f"{images.size[0]}x{images.size[1]} with {images.channels}: convert them first"
+        )
+    names = tuple(run.data["class_names"])
+    if images.class_names != names:
+        images = replace(images, class_names=names, labels=None)
+    if isinstance(run.recipe, EnsembleRecipe):
+        members = [predict_images(load_run(run.path.parent / name), images) for name in run.members]
+        if run.recipe.vote == "hard":
+            return hard_vote(members, seed=run.recipe.seed)
+        return soft_vote(members, weights=run.recipe.weights)
+    return predict(_load_model(run), images, run.recipe)
+
+
+def _load_model(run: Run):
+    if not run.model_path.exists():
+        data = "" if run.data["embedded"] else " --data FOLDER"
+        raise UserError(
+            f"run {run.name} has no weights (recorded runs leave out those above 12 MB). This command makes them: "
+            f"python -m dfclib train {run.path / 'recipe.json'}{data}"
+        )
+    if _sha256(run.model_path) != run.metrics["model_sha256"]:
+        raise UserError(f"{run.model_path} is not the file that the training wrote: train the run again with --fresh")
+    import keras
+
+    return keras.saving.load_model(run.model_path, compile=False, safe_mode=True)
+
+
+def as_images(images: np.ndarray, ids: list[str], class_names: tuple[str, ...]) -> ImageSet:
+    """Unlabelled images: uint8 (n, height, width, channels) with their ids."""
+    return ImageSet(images=images, labels=None, ids=np.asarray(ids), class_names=class_names)

@@ -1,0 +1,256 @@
+"""The run folder: what a training leaves behind, written whole or not at all, read back without TensorFlow.
+
+    <recipe>-<scale>-<data>-<protocol>-seed<N>/
+        recipe.json         recipe, hashes of recipe and data, environment, members of an ensemble
+        history.csv         one row an epoch
+        probabilities.npz   ids, labels where known, predictions and probabilities a split
+        metrics.json        written last: a run with metrics.json is finished
+        model.keras         the network (absent in ensembles, and in recorded runs where it is large)
+        checkpoint/         only while unfinished: weights, optimizer and counters of the last finished epoch
+"""
+
+import csv
+import io
+import json
+import shutil
+import zipfile
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dfclib.errors import UserError
+from dfclib.files import read_json, write_atomically, write_text
+from dfclib.recipes.recipe import EnsembleRecipe, Recipe, from_dict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPLIT_NAMES = ("held_out", "validation", "test")
+HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
+LARGEST_RECORDED_MODEL = 12_000_000  # bytes: recorded runs go into the repository
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What somebody (a model, an ensemble, a CSV file) says of some images.
+
+    ids: str (n,); predicted: int64 (n,), indices into class_names; probabilities: float32 (n, k) or None;
+    labels: int64 (n,) or None, the truth where known
+    """
+
+    ids: np.ndarray
+    predicted: np.ndarray
+    class_names: tuple[str, ...]
+    probabilities: np.ndarray | None = None
+    labels: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        n, k = len(self.ids), len(self.class_names)
+        if self.predicted.shape != (n,):
+            raise ValueError(f"{n} ids but predictions of shape {self.predicted.shape}")
+        if self.probabilities is not None and self.probabilities.shape != (n, k):
+            raise ValueError(f"{n} ids and {k} classes but probabilities of shape {self.probabilities.shape}")
+        if self.labels is not None and self.labels.shape != (n,):
+            raise ValueError(f"{n} ids but labels of shape {self.labels.shape}")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, indices: np.ndarray) -> "Predictions":
+        """The rows at `indices`, in that order."""
+        return replace(
+            self,
+            ids=self.ids[indices],
+            predicted=self.predicted[indices],
+            probabilities=None if self.probabilities is None else self.probabilities[indices],
+            labels=None if self.labels is None else self.labels[indices],
+        )
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers. Raises ValueError where the truth is not known."""
+        if self.labels is None:
+            raise ValueError("these predictions come without labels: there is no accuracy")
+        return float(np.mean(self.predicted == self.labels))
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished or unfinished training on disk. Reads what is asked for when it is asked for."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.recipe_file["name"]
+
+    @cached_property
+    def recipe_file(self) -> dict[str, Any]:
+        """All of recipe.json."""
+        values = read_json(self.path / "recipe.json")
+        missing = {"name", "recipe", "recipe_fingerprint", "data", "environment"} - set(values)
+        if missing:
+            raise UserError(f"{self.path / 'recipe.json'} lacks {', '.join(sorted(missing))}: it is not a run's recipe")
+        return values
+
+    @property
+    def recipe_dict(self) -> dict[str, Any]:
+        return self.recipe_file["recipe"]
+
+    @cached_property
+    def recipe(self) -> Recipe | EnsembleRecipe:
+        return from_dict(self.recipe_dict, where=str(self.path / "recipe.json"))
+
+    @property
+    def scale(self) -> str:
+        return self.recipe.scale
+
+    @property
+    def seed(self) -> int:
+        return self.recipe.seed
+
+    @property
+    def protocol(self) -> str:
+        return self.recipe.protocol
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """name, fingerprint, class_names, embedded, image_size, channels, counts of images a split."""
+        return self.recipe_file["data"]
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Where it was trained: device, precision, backend, versions of python, keras, tensorflow, numpy."""
+        return self.recipe_file["environment"]
+
+    @property
+    def members(self) -> list[str]:
+        """Names of the runs that an ensemble votes over; empty for a single model."""
+        return self.recipe_file.get("members", [])
+
+    @cached_property
+    def history(self) -> "pd.DataFrame":
+        """One row an epoch, epochs counting from 1; no rows for an ensemble."""
+        import pandas as pd
+
+        path = self.path / "history.csv"
+        if not path.exists():
+            return pd.DataFrame({name: [] for name in HISTORY_COLUMNS})
+        return pd.read_csv(path)
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        return read_json(self.path / "metrics.json")
+
+    @cached_property
+    def _arrays(self) -> dict[str, np.ndarray]:
+        path = self.path / "probabilities.npz"
+        try:
+            with np.load(path) as arrays:
+                return dict(arrays)
+        except FileNotFoundError as error:
+            raise UserError(f"{path} does not exist: the run is not finished") from error
+        except (ValueError, OSError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path} is broken: {error}. Train the run again with --fresh.") from error
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that this run has predictions for."""
+        return tuple(name for name in SPLIT_NAMES if f"{name}_ids" in self._arrays)
+
+    def predictions(self, split: str) -> Predictions:
+        """Predictions for held_out, validation or test. Raises UserError where the run has none."""
+        if f"{split}_ids" not in self._arrays:
+            raise UserError(f"run {self.name} has no predictions for {split!r}; it has {', '.join(self.splits)}")
+        get = self._arrays.get
+        return Predictions(
+            ids=get(f"{split}_ids"),
+            predicted=get(f"{split}_predicted"),
+            class_names=tuple(self.data["class_names"]),
+            probabilities=get(f"{split}_probabilities"),
+            labels=get(f"{split}_labels"),
+        )
+
+    @property
+    def model_path(self) -> Path:
+        return self.path / "model.keras"
+
+    @property
+    def is_finished(self) -> bool:
+        return (self.path / "metrics.json").exists()
+
+
+def run_name(recipe: Recipe | EnsembleRecipe, data_name: str) -> str:
+    """<recipe>-<scale>-<data>-<protocol>-seed<N>"""
+    return f"{recipe.name}-{recipe.scale}-{data_name}-{recipe.protocol.replace('_', '-')}-seed{recipe.seed}"
+
+
+def load_run(path: Path | str) -> Run:
+    """The finished run in the folder `path`. Raises UserError naming what is missing."""
+    path = Path(path)
+    if not path.is_dir():
+        raise UserError(f"{path} is not a run: there is no such folder")
+    run = Run(path)
+    if not (path / "recipe.json").exists():
+        raise UserError(f"{path} is not a run: it has no recipe.json")
+    if not run.is_finished:
+        raise UserError(f"run {path} is not finished: give its train command again and it goes on where it stopped")
+    return run
+
+
+def find_runs(folder: Path | str) -> list[Run]:
+    """Every finished run directly under `folder`, sorted by name; none where the folder does not exist."""
+    paths = sorted(Path(folder).glob("*/metrics.json"))
+    return [Run(path.parent) for path in paths if (path.parent / "recipe.json").exists()]
+
+
+def write_history(path: Path, rows: list[dict[str, float]]) -> None:
+    """history.csv from one dictionary an epoch."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, HISTORY_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path / "history.csv", text.getvalue())
+
+
+def write_predictions_file(path: Path, predictions: dict[str, Predictions]) -> None:
+    """probabilities.npz from predictions by split."""
+    arrays = {}
+    for split, p in predictions.items():
+        columns = {"ids": p.ids, "predicted": p.predicted, "probabilities": p.probabilities, "labels": p.labels}
+        arrays |= {f"{split}_{name}": value for name, value in columns.items() if value is not None}
+    write_atomically(path / "probabilities.npz", lambda file: np.savez_compressed(file, **arrays))
+
+
+def record(run: Run, to: Path | str = "report/runs") -> Run:
+    """Copy a finished run to `to`, without its checkpoint and, above 12 MB, without its weights.
+
+    Raises UserError where the run is unfinished, or another run of that name is recorded there already.
+    """
+    run = load_run(run.path)
+    target = Path(to) / run.name
+    if target.exists():
+        recorded = Run(target)
+        for part in ("recipe_fingerprint", "data"):
+            if recorded.recipe_file[part] != run.recipe_file[part]:
+                raise UserError(f"{target} records another training ({part} differs): remove it first if it is obsolete")
+    files = [path for path in sorted(run.path.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    for path in sorted(files, key=lambda p: p.name == "metrics.json"):  # metrics last: it says that all is there
+        if path.name == "model.keras" and path.stat().st_size > LARGEST_RECORDED_MODEL:
+            continue
+        with path.open("rb") as source:
+            write_atomically(target / path.name, lambda file, source=source: shutil.copyfileobj(source, file))
+    return load_run(target)
+
+
+def describe_changes(old: Any, new: Any, where: str = "") -> list[str]:
+    """`where: old -> new` for each leaf in which two JSON values differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        lines = []
+        for key in [*old, *(k for k in new if k not in old)]:
+            lines += describe_changes(old.get(key), new.get(key), f"{where}.{key}" if where else str(key))
+        return lines
+    return [] if old == new else [f"{where}: {json.dumps(old)} -> {json.dumps(new)}"]

@@ -1,0 +1,518 @@
+"""train(recipe, splits, runs_dir) -> Run: resumable, reproducible, one epoch at a time.
+
+Each epoch is one call of Keras's `fit` on that epoch's own data set. Between two calls nothing lives in Keras but
+weights and optimizer, so that a checkpoint of these and of our counters is all there is to restore: a training that
+was killed ends with the same weights, bit for bit on one machine's CPU, as one that never was.
+"""
+
+import contextlib
+import gc
+import hashlib
+import importlib.metadata
+import math
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dfclib import pipelines
+from dfclib.callbacks import EarlyStopping, class_weights, learning_rate_schedule, stability
+from dfclib.datasets.images import ImageSet, Splits, held_out_split
+from dfclib.ensembles import hard_vote, soft_vote
+from dfclib.errors import UserError
+from dfclib.files import read_json, write_atomically, write_json
+from dfclib.recipes.recipe import EnsembleRecipe, Recipe
+from dfclib.runs import (
+    SPLIT_NAMES,
+    Predictions,
+    Run,
+    describe_changes,
+    run_name,
+    write_history,
+    write_predictions_file,
+)
+
+if TYPE_CHECKING:
+    import keras
+
+
+def train(
+    recipe: Recipe | EnsembleRecipe,
+    splits: Splits,
+    runs_dir: Path | str,
+    *,
+    fresh: bool = False,
+    progress: bool = True,
+) -> Run:
+    """Train `recipe` on `splits` and return its run; finished already: return it; unfinished: go on.
+
+    An EnsembleRecipe trains the members that are not there yet and votes. progress: print a line an epoch.
+    Raises UserError where the run's folder holds another recipe or other data (unless `fresh`, which trains anew),
+    where images do not suit the recipe, where loss is no number any more, and where disk or memory are full;
+    finished epochs are kept.
+    """
+    path = Path(runs_dir) / run_name(recipe, splits.name)
+    say = _say if progress else _silent
+    _check_data(recipe, splits)
+    if fresh and path.exists():
+        shutil.rmtree(path)
+    existing = _existing(path, recipe, splits)
+    if existing is not None and existing.is_finished:
+        say(f"{path.name}: finished already, nothing to train")
+        return existing
+    with _locked(path):
+        if isinstance(recipe, EnsembleRecipe):
+            _train_ensemble(recipe, splits, path, fresh, progress)
+        else:
+            with _clear_errors(recipe, path):
+                _train_model(recipe, splits, path, say)
+    return Run(path)
+
+
+def jit_compile() -> bool | str:
+    """Whether Keras compiles with XLA here, the one place that decides.
+
+    On a CPU under TensorFlow XLA halves the speed of these networks (benchmarks/jit_compile.py measures it); anywhere
+    else Keras's own choice stands.
+    """
+    import keras
+
+    return False if keras.backend.backend() == "tensorflow" and device()["kind"] == "CPU" else "auto"
+
+
+def device() -> dict[str, Any]:
+    """Kind (CPU, GPU) and name of what trains."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        first = jax.devices()[0]
+        if first.platform != "cpu":
+            return {"kind": "GPU", "name": first.device_kind}
+    elif keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        if gpus:
+            details = tf.config.experimental.get_device_details(gpus[0])
+            return {"kind": "GPU", "name": details.get("device_name", gpus[0].name)}
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
+    return {"kind": "CPU", "name": f"{name}, {len(os.sched_getaffinity(0))} cores" if name else "CPU"}
+
+
+def environment(precision: str | None = None) -> dict[str, Any]:
+    """What a run ran on: device, precision, backend and versions."""
+    import keras
+
+    return {
+        "device": device()["kind"],
+        "device_name": device()["name"],
+        "precision": precision,
+        "backend": keras.backend.backend(),
+        "python": platform.python_version(),
+        "keras": keras.__version__,
+        "tensorflow": _tensorflow_version(),
+        "numpy": np.__version__,
+    }
+
+
+def build_model(recipe: Recipe, channels: int, classes: int) -> "keras.Model":
+    """The recipe's network with freshly drawn weights, which depend on the recipe's seed alone."""
+    import keras
+
+    from dfclib.models import build
+
+    keras.utils.set_random_seed(recipe.seed)
+    return build(
+        recipe.builder,
+        recipe.arguments,
+        image_size=recipe.image_size,
+        channels=channels,
+        classes=classes,
+        precision=recipe.precision,
+    )
+
+
+def predict(model: "keras.Model", images: ImageSet, recipe: Recipe) -> Predictions:
+    """What `model` says of `images`; softmax is applied here, in float64, to the network's float32 logits."""
+    logits = model.predict(pipelines.evaluation_dataset(images, recipe), verbose=0).astype(np.float64)
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+    return Predictions(images.ids, logits.argmax(axis=1), images.class_names, probabilities, images.labels)
+
+
+def _train_model(recipe: Recipe, splits: Splits, path: Path, say) -> None:
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()  # else sums in parallel differ from run to run
+    fit_images, held_out = splits.train, None
+    if recipe.protocol == "held_out":
+        fit_images, held_out = held_out_split(splits.train)
+    watched = splits.validation if held_out is None else held_out
+    steps = pipelines.batches_per_epoch(fit_images, recipe)
+
+    model = build_model(recipe, splits.train.channels, len(splits.class_names))
+    _check_disk(path, model)
+    write_json(path / "recipe.json", _recipe_file(recipe, splits, path.name, environment(recipe.precision)))
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate_schedule(recipe.schedule, recipe.epochs * steps)),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        jit_compile=jit_compile(),
+    )
+    model.optimizer.build(model.trainable_variables)
+    shown = fit_images.labels[pipelines.shown_in_an_epoch(fit_images, recipe)[0]]
+    weights = class_weights(shown, len(splits.class_names)) if recipe.class_weights else None
+
+    stopping = EarlyStopping(recipe.stopping)
+    checkpoint = Checkpoint(path / "checkpoint", model, stopping)
+    history = checkpoint.restore()
+    size = f"{recipe.image_size[0]}x{recipe.image_size[1]}"
+    say(
+        f"{path.name}: {model.count_params():,} parameters, {len(shown):,} images an epoch at {size}, "
+        f"{recipe.epochs} epochs" + (f", going on after epoch {len(history)}" if history else "")
+    )
+    for epoch in range(len(history) + 1, recipe.epochs + 1):
+        if history and stopping.should_stop(epoch - 1):
+            break
+        _seed_dropout(model, recipe.seed, epoch)
+        started = time.monotonic()
+        logs = model.fit(
+            pipelines.training_dataset(fit_images, recipe, epoch),
+            epochs=epoch,
+            initial_epoch=epoch - 1,
+            class_weight=weights,
+            shuffle=False,  # the pipeline has shuffled
+            callbacks=[keras.callbacks.TerminateOnNaN(), *_batch_progress(epoch, steps, say)],
+            verbose=0,
+        ).history
+        row = {"epoch": epoch, "loss": logs["loss"][-1], "accuracy": logs["accuracy"][-1]}
+        if not math.isfinite(row["loss"]):
+            raise UserError(
+                f"{path.name}: the loss became {row['loss']} in epoch {epoch} at learning rate "
+                f"{_learning_rate(model):.3g}. The {len(history)} epochs before it are kept in {path}. "
+                "Lower the schedule's learning_rate (or its factor) in a copy of recipe.json and train that."
+            )
+        row |= _loss_and_accuracy(predict(model, watched, recipe))
+        row |= {"learning_rate": _learning_rate(model), "seconds": round(time.monotonic() - started, 2)}
+        history.append(row)
+        checkpoint.save(history, is_best=stopping.is_best(epoch, row))
+        write_history(path, history)
+        say(_progress_line(row, recipe, history))
+
+    best = stopping.best_epoch
+    checkpoint.restore_best()
+    predictions = {"validation": predict(model, splits.validation, recipe)}
+    if held_out is not None:
+        predictions["held_out"] = predict(model, held_out, recipe)
+    if splits.test is not None:
+        predictions["test"] = predict(model, splits.test, recipe)
+    _save_model(model, path / "model.keras")
+    seconds = sum(row["seconds"] for row in history)
+    swing = stability({"val_accuracy": [row["val_accuracy"] for row in history]})
+    _finish(
+        path,
+        predictions,
+        {
+            "parameters": model.count_params(),
+            "epochs": len(history),
+            "chosen_epoch": best,
+            "chosen_by": f"{recipe.stopping.monitor} on {'validation' if held_out is None else 'held_out'}"
+            if recipe.stopping
+            else "the last epoch",
+            "train_accuracy": history[best - 1]["accuracy"],
+            "last_train_accuracy": history[-1]["accuracy"],
+            "stability": None if math.isnan(swing) else swing,
+            "seconds": round(seconds, 1),
+            "images_per_second": round(len(shown) * len(history) / seconds, 1) if seconds else None,
+            "model_sha256": _sha256(path / "model.keras"),
+        },
+        say,
+    )
+    shutil.rmtree(path / "checkpoint", ignore_errors=True)
+    del model, checkpoint
+    keras.backend.clear_session()  # the next training in this process starts with the memory that this one had
+    gc.collect()
+
+
+def _train_ensemble(recipe: EnsembleRecipe, splits: Splits, path: Path, fresh: bool, progress: bool) -> None:
+    say = _say if progress else _silent
+    runs = []
+    for number, member in enumerate(recipe.members, start=1):
+        say(f"{path.name}: member {number} of {len(recipe.members)}")
+        runs.append(train(member, splits, path.parent, fresh=fresh, progress=progress))
+    last = runs[-1]
+    contents = _recipe_file(recipe, splits, path.name, dict(last.environment))
+    write_json(path / "recipe.json", contents | {"members": [run.name for run in runs]})
+    predictions = {}
+    for split in SPLIT_NAMES:
+        if all(split in run.splits for run in runs):
+            voters = [run.predictions(split) for run in runs]
+            if recipe.vote == "hard":
+                predictions[split] = hard_vote(voters, seed=recipe.seed)
+            else:
+                predictions[split] = soft_vote(voters, weights=recipe.weights)
+    seconds = sum(run.metrics["seconds"] for run in runs)
+    _finish(path, predictions, {"seconds": round(seconds, 1)}, say)
+
+
+def _finish(path: Path, predictions: dict[str, Predictions], metrics: dict[str, Any], say) -> None:
+    """Write predictions, then metrics: the file that says that the run is finished."""
+    write_predictions_file(path, predictions)
+    for split, p in predictions.items():
+        if p.labels is not None:
+            metrics[split] = {"n": len(p), "correct": int(np.sum(p.predicted == p.labels)), "accuracy": p.accuracy}
+    write_json(path / "metrics.json", metrics)
+    figures = [f"{split} accuracy {m['accuracy']:.2%}" for split, m in metrics.items() if isinstance(m, dict)]
+    say(f"{path.name}: finished, {', '.join(figures)}")
+
+
+class Checkpoint:
+    """Weights, optimizer, best weights and counters of the last finished epoch, in one folder.
+
+    The arrays of an epoch go to files of their own names; `state.json`, replaced in one step, says which ones count.
+    So whenever the process dies, state.json names files that are whole.
+    """
+
+    def __init__(self, folder: Path, model: "keras.Model", stopping: EarlyStopping) -> None:
+        self.folder, self.model, self.stopping = folder, model, stopping
+        self.best_file: str | None = None
+
+    def save(self, history: list[dict[str, float]], is_best: bool) -> None:
+        """Make `history`'s last epoch the one to go on from; is_best: its weights are also the ones to keep."""
+        epoch = len(history)
+        last_file = f"epoch-{epoch:04d}.npz"
+        optimizer = [np.asarray(variable) for variable in self.model.optimizer.variables]
+        self._write(last_file, weights=self.model.get_weights(), optimizer=optimizer)
+        if self.stopping.stopping is None:
+            self.best_file = last_file
+        elif is_best:
+            self.best_file = f"best-{epoch:04d}.npz"
+            self._write(self.best_file, weights=self.model.get_weights())
+        state = {"last": last_file, "best": self.best_file, "history": history, "stopping": self.stopping.state()}
+        write_json(self.folder / "state.json", state)
+        for path in self.folder.glob("*.npz"):
+            if path.name not in (last_file, self.best_file):
+                path.unlink()
+
+    def restore(self) -> list[dict[str, float]]:
+        """Put the model, its optimizer and the stopping back as they were; the epochs done so far (none: [])."""
+        if not (self.folder / "state.json").exists():
+            return []
+        state = read_json(self.folder / "state.json")
+        arrays = self._read(state["last"])
+        self.model.set_weights(arrays["weights"])
+        for variable, value in zip(self.model.optimizer.variables, arrays["optimizer"], strict=True):
+            variable.assign(value)
+        self.stopping.restore(state["stopping"])
+        self.best_file = state["best"]
+        return state["history"]
+
+    def restore_best(self) -> None:
+        """Give the model the weights to keep."""
+        self.model.set_weights(self._read(self.best_file)["weights"])
+
+    def _write(self, name: str, **groups: list[np.ndarray]) -> None:
+        arrays = {f"{group}/{i:04d}": a for group, values in groups.items() for i, a in enumerate(values)}
+        write_atomically(self.folder / name, lambda file: np.savez(file, **arrays))
+
+    def _read(self, name: str) -> dict[str, list[np.ndarray]]:
+        groups: dict[str, list[np.ndarray]] = {}
+        with np.load(self.folder / name) as arrays:
+            for key in sorted(arrays.files):
+                groups.setdefault(key.split("/")[0], []).append(arrays[key])
+        return groups
+
+
+def _existing(path: Path, recipe: Recipe | EnsembleRecipe, splits: Splits) -> Run | None:
+    """The run in `path`, or None. Raises UserError where it is of another recipe or other data."""
+    if not (path / "recipe.json").exists():
+        return None
+    run = Run(path)
+    changes = []
+    if run.recipe_file["recipe_fingerprint"] != recipe.fingerprint:
+        changes += describe_changes(run.recipe_dict, recipe.to_dict())
+    if run.data["fingerprint"] != splits.fingerprint:
+        now = _data_description(splits)
+        changes += describe_changes({"data": dict(run.data)}, {"data": now})
+    if changes:
+        raise UserError(
+            f"{path} holds a run of another recipe or of other data:\n  "
+            + "\n  ".join(changes)
+            + "\nTrain into another folder (--runs), or replace that run with --fresh."
+        )
+    return run
+
+
+def _recipe_file(recipe: Recipe | EnsembleRecipe, splits: Splits, name: str, where: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "recipe": recipe.to_dict(),
+        "recipe_fingerprint": recipe.fingerprint,
+        "data": _data_description(splits),
+        "environment": where,
+    }
+
+
+def _data_description(splits: Splits) -> dict[str, Any]:
+    return {
+        "name": splits.name,
+        "fingerprint": splits.fingerprint,
+        "embedded": splits.embedded,
+        "class_names": list(splits.class_names),
+        "image_size": list(splits.train.size),
+        "channels": splits.train.channels,
+        "counts": {"train": len(splits.train), "validation": len(splits.validation)},
+    }
+
+
+def _check_data(recipe: Recipe | EnsembleRecipe, splits: Splits) -> None:
+    for member in recipe.members if isinstance(recipe, EnsembleRecipe) else [recipe]:
+        pipelines.check_size(splits.train, member)
+    for name, part in [("training", splits.train), ("validation", splits.validation)]:
+        if part.labels is None or not len(part):
+            raise UserError(f"the {name} images of {splits.name} have no labels, or there are none: nothing to learn")
+
+
+def _check_disk(path: Path, model: "keras.Model") -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    # weights and two Adam moments twice (old and new checkpoint) plus best weights twice and the model
+    needed, free = 4 * 9 * model.count_params() + 50_000_000, shutil.disk_usage(path).free
+    if free < needed:
+        raise UserError(
+            f"{path}: {free / 1e9:.1f} GB free, but training {model.count_params():,} parameters with checkpoints needs "
+            f"{needed / 1e9:.1f} GB. Free some space or take another folder with --runs."
+        )
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Refuse a second training into the same folder; the lock dies with the process, however it dies."""
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # Windows: no such locks, and nothing else depends on them
+        yield
+        return
+    with (path / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"{path} is being trained by another process: wait for it, or stop it") from error
+        yield
+    (path / ".lock").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _clear_errors(recipe: Recipe, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        # TensorFlow and JAX each have an error class of their own for this, which only their import would name
+        if isinstance(error, MemoryError) or any(s in text for s in ("ResourceExhausted", "RESOURCE_EXHAUSTED", "OOM")):
+            raise UserError(
+                f"{path.name}: out of memory with batches of {recipe.batch_size} images of "
+                f"{recipe.image_size[0]}x{recipe.image_size[1]}. Finished epochs are kept in {path}. Lower batch_size or "
+                "image_size in a copy of recipe.json, take a smaller scale, or close other programs."
+            ) from error
+        if isinstance(error, OSError) and "No space left" in text:
+            raise UserError(f"{path}: disk full; finished epochs are kept. Free some space and go on.") from error
+        raise
+
+
+def _seed_dropout(model: "keras.Model", seed: int, epoch: int) -> None:
+    """Set each layer's random state from (seed, epoch, layer): a .keras file and a checkpoint leave it out."""
+    for number, layer in enumerate(model.layers):
+        generator = getattr(layer, "seed_generator", None)
+        if generator is not None:
+            state = np.random.SeedSequence([seed, epoch, number]).generate_state(1)[0]
+            generator.state.assign(np.array([state, 0], np.uint32))
+
+
+def _learning_rate(model: "keras.Model") -> float:
+    return float(np.asarray(model.optimizer.learning_rate))
+
+
+def _loss_and_accuracy(predictions: Predictions) -> dict[str, float]:
+    """val_loss: cross-entropy alone, without the L2 terms that the training loss has."""
+    right = predictions.probabilities[np.arange(len(predictions)), predictions.labels].astype(np.float64)
+    loss = -np.mean(np.log(np.maximum(right, np.finfo(np.float32).tiny)))
+    return {"val_loss": float(loss), "val_accuracy": predictions.accuracy}
+
+
+def _save_model(model: "keras.Model", path: Path) -> None:
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        model.save(temporary, include_optimizer=False)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _tensorflow_version() -> str | None:
+    for name in ("tensorflow", "tensorflow-cpu"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(name)
+    return None
+
+
+def _progress_line(row: dict[str, float], recipe: Recipe, history: list[dict[str, float]]) -> str:
+    left = (recipe.epochs - row["epoch"]) * sum(r["seconds"] for r in history) / len(history)
+    return (
+        f"  epoch {row['epoch']}/{recipe.epochs}  loss {row['loss']:.3f}  accuracy {row['accuracy']:.3f}  "
+        f"val_loss {row['val_loss']:.3f}  val_accuracy {row['val_accuracy']:.3f}  "
+        f"learning rate {row['learning_rate']:.2e}  {row['seconds']:.0f} s, at most {_duration(left)} left"
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _batch_progress(epoch: int, steps: int, say) -> list:
+    """A line that is rewritten every two seconds, where somebody is watching."""
+    import keras
+
+    if say is _silent or not sys.stdout.isatty():
+        return []
+    last = time.monotonic()
+
+    def show(batch: int, logs: dict[str, float] | None) -> None:
+        nonlocal last
+        if time.monotonic() - last > 2:
+            last = time.monotonic()
+            print(f"\r  epoch {epoch}: {100 * (batch + 1) / steps:.0f}%  loss {logs['loss']:.3f} ", end="", flush=True)
+
+    def wipe(batch: int, logs: dict[str, float] | None) -> None:
+        print("\r" + " " * 60 + "\r", end="", flush=True)
+
+    return [keras.callbacks.LambdaCallback(on_train_batch_end=show, on_epoch_end=wipe)]
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _silent(text: str) -> None:
+    pass
