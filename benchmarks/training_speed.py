@@ -1,0 +1,89 @@
+"""How many images a second each recipe trains on, at each scale: what the expected times are made of.
+
+    python benchmarks/training_speed.py                 # all recipes: about ten minutes on two idle cores
+    python benchmarks/training_speed.py attempt4        # those whose name begins so
+
+Trains on random pixels of 100x100 through the whole input pipeline, after a warm-up, for some seconds each, and writes
+dfclib/recipes/measured_speed.json, from which `python -m dfclib recipes`, `train` and `make story` tell expected
+times. Absolute speeds are this machine's: on another, run it again.
+"""
+
+import argparse
+import dataclasses
+import gc
+import os
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+from dfclib import pipelines
+from dfclib.callbacks import learning_rate_schedule
+from dfclib.datasets.images import ImageSet
+from dfclib.files import read_json, write_json
+from dfclib.recipes import EnsembleRecipe, Recipe, all_recipes
+from dfclib.recipes.recipe import SPEED_FILE
+from dfclib.training import build_model, environment, jit_compile
+
+WARM_UP = 3  # batches
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="beginnings of recipe names; default: all")
+    parser.add_argument("--seconds", type=float, default=6.0, help="at least so long for each (default: 6)")
+    arguments = parser.parse_args()
+
+    speeds = read_json(SPEED_FILE)["images_per_second"] if SPEED_FILE.exists() else {}
+    for recipe in trainings():
+        if arguments.names and not recipe.name.startswith(tuple(arguments.names)):
+            continue
+        for scale in ("quick", "compact", "full"):
+            speed = images_per_second(recipe.at_scale(scale), arguments.seconds)
+            speeds[f"{recipe.name}-{scale}"] = round(speed, 1)
+            print(f"{recipe.name:12} {scale:8} {speed:7.0f} images/s", flush=True)
+            write_json(SPEED_FILE, {"environment": environment(), "images_per_second": dict(sorted(speeds.items()))})
+
+
+def trainings() -> list[Recipe]:
+    """Every single training of every recipe, each once."""
+    found = {}
+    for recipe in all_recipes():
+        for member in recipe.members if isinstance(recipe, EnsembleRecipe) else (recipe,):
+            found.setdefault(member.name, member)
+    return list(found.values())
+
+
+def images_per_second(recipe: Recipe, seconds: float) -> float:
+    """Training speed of `recipe` on random images, its input pipeline included."""
+    generator = np.random.default_rng(0)
+    number = 40 * recipe.batch_size
+    images = ImageSet(
+        images=generator.integers(0, 256, (number, 100, 100, 3), dtype=np.uint8),
+        labels=np.arange(number) % 5,
+        ids=np.arange(number).astype(str),
+        class_names=tuple("01234"),
+    )
+    recipe = dataclasses.replace(recipe, repeats=1, class_repeats={})
+    model = build_model(recipe, channels=3, classes=5)
+    model.compile(
+        keras.optimizers.Adam(learning_rate_schedule(recipe.schedule, 10_000)),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=jit_compile(),
+    )
+    model.fit(pipelines.training_dataset(images, recipe, 0).take(WARM_UP), verbose=0, shuffle=False)
+    done, started = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - started) < seconds:
+        part = pipelines.training_dataset(images, recipe, done + 1).take(20)
+        model.fit(part, verbose=0, shuffle=False)
+        done += 20 * recipe.batch_size
+    del model
+    keras.backend.clear_session()
+    gc.collect()
+    return done / elapsed
+
+
+if __name__ == "__main__":
+    main()
