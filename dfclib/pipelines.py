@@ -7,6 +7,7 @@ resampled once: framing and every random movement are composed into one transfor
 
 import hashlib
 import math
+import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -160,9 +161,7 @@ def _batches(
 ) -> "tf.data.Dataset":
     import tensorflow as tf
 
-    # tf.data runs on the CPU whatever the backend; the pixels are one tensor that every batch gathers from
-    with tf.device("CPU:0"):
-        pixels = tf.constant(images.images)
+    pixels = _pixels(images)
     flat = (transforms / transforms[:, 2:, 2:]).reshape(-1, 9)[:, :8].astype(np.float32)
     untouched = images.size == recipe.image_size and bool(np.all(transforms == np.eye(3)))
     fill = (recipe.augmentation.fill if recipe.augmentation else "nearest").upper()
@@ -188,6 +187,19 @@ def _batches(
     else:
         dataset = dataset.map(lambda i, t, y: (frame(i, t), y), num_parallel_calls=2, deterministic=True)
     return dataset.prefetch(4)
+
+
+# One tensor a set of images, which dies with it: a tensor an epoch would stay in memory with that epoch's functions.
+_tensors: "weakref.WeakKeyDictionary[ImageSet, tf.Tensor]" = weakref.WeakKeyDictionary()
+
+
+def _pixels(images: ImageSet) -> "tf.Tensor":
+    import tensorflow as tf
+
+    if images not in _tensors:
+        with tf.device("CPU:0"):  # tf.data runs on the CPU whatever trains
+            _tensors[images] = tf.constant(images.images)
+    return _tensors[images]
 
 
 def batches_per_epoch(images: ImageSet, recipe: Recipe) -> int:

@@ -31,8 +31,8 @@ def predict_images(run: Run, images: ImageSet) -> Predictions:
     if isinstance(run.recipe, EnsembleRecipe):
         members = [predict_images(load_run(run.path.parent / name), images) for name in run.members]
         if run.recipe.vote == "hard":
-            return hard_vote(members, seed=run.recipe.seed)
-        return soft_vote(members, weights=run.recipe.weights)
+            return hard_vote(members, run.recipe.seed, run.members)
+        return soft_vote(members, run.recipe.weights, run.recipe.seed, run.members)
     return predict(_load_model(run), images, run.recipe)
 
 

@@ -207,6 +207,30 @@ def find_runs(folder: Path | str) -> list[Run]:
     return [Run(path.parent) for path in paths if (path.parent / "recipe.json").exists()]
 
 
+def find_recorded(*names: str, folder: Path | str = "report/runs") -> list[Run]:
+    """The recorded run on real images of each recipe in `names`, in that order; recipes without one are left out.
+
+    Of several the largest scale is taken, then the published protocol, then the lowest seed.
+    """
+    scales, protocols = ("full", "compact", "quick"), ("published", "held_out")
+    best: dict[str, Run] = {}
+    runs = [run for run in find_runs(folder) if not run.data["embedded"]]
+    for run in sorted(runs, key=lambda r: (scales.index(r.scale), protocols.index(r.protocol), r.seed)):
+        best.setdefault(run.recipe.name, run)
+    return [best[name] for name in names if name in best]
+
+
+def find_alike(run: Run, *names: str) -> list[Run]:
+    """Finished runs beside `run` of the recipes in `names`, in that order, with its data, scale, protocol and seed."""
+    alike = {
+        other.recipe.name: other
+        for other in find_runs(run.path.parent)
+        if (other.scale, other.protocol, other.seed) == (run.scale, run.protocol, run.seed)
+        and other.data["fingerprint"] == run.data["fingerprint"]
+    }
+    return [alike[name] for name in names if name in alike]
+
+
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:
     """history.csv from one dictionary an epoch."""
     text = io.StringIO()

@@ -254,17 +254,21 @@ def _train_ensemble(recipe: EnsembleRecipe, splits: Splits, path: Path, fresh: b
     for number, member in enumerate(recipe.members, start=1):
         say(f"{path.name}: member {number} of {len(recipe.members)}")
         runs.append(train(member, splits, path.parent, fresh=fresh, progress=progress))
-    last = runs[-1]
-    contents = _recipe_file(recipe, splits, path.name, dict(last.environment))
-    write_json(path / "recipe.json", contents | {"members": [run.name for run in runs]})
+    names = [run.name for run in runs]
+    # what the members agree on: a vote over trainings of two devices has none of its own
+    shared = dict(runs[0].environment)
+    for run in runs[1:]:
+        shared = {key: value if run.environment.get(key) == value else None for key, value in shared.items()}
+    contents = _recipe_file(recipe, splits, path.name, shared)
+    write_json(path / "recipe.json", contents | {"members": names})
     predictions = {}
     for split in SPLIT_NAMES:
         if all(split in run.splits for run in runs):
             voters = [run.predictions(split) for run in runs]
             if recipe.vote == "hard":
-                predictions[split] = hard_vote(voters, seed=recipe.seed)
+                predictions[split] = hard_vote(voters, recipe.seed, names)
             else:
-                predictions[split] = soft_vote(voters, weights=recipe.weights)
+                predictions[split] = soft_vote(voters, recipe.weights, recipe.seed, names)
     seconds = sum(run.metrics["seconds"] for run in runs)
     _finish(path, predictions, {"seconds": round(seconds, 1)}, say)
 

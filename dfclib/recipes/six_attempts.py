@@ -25,7 +25,7 @@ SOURCE = "https://github.com/CezarTulceanu/Deepfake-classification-project"
 # differ in the finest detail, and bfloat16 trains about twice as fast on CPUs that have it.
 QUICK = Scale(epochs=8, image_size=(48, 48), framing="crop")
 COMPACT = Scale(epochs=3, image_size=(100, 100), framing="crop", precision="mixed_bfloat16")
-COMPACT_CROP = Scale(epochs=4, image_size=(48, 48), framing="crop", precision="mixed_bfloat16")
+COMPACT_CROP = Scale(epochs=3, image_size=(48, 48), framing="crop", precision="mixed_bfloat16")
 
 # 1. The baseline: three convolutions and a dense layer. It learns the training images by heart.
 attempt1 = Recipe(

@@ -1,0 +1,218 @@
+"""Accuracy with its interval, tables a class, the ladder; and `make_run`, which figures' tests use too."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dfclib import evaluation, recipes
+from dfclib.errors import UserError
+from dfclib.files import write_json
+from dfclib.recipes import EnsembleRecipe
+from dfclib.runs import Predictions, Run, load_run, run_name, write_history, write_predictions_file
+
+CLASSES = ("0", "1", "2", "3", "4")
+
+
+def predictions_with(accuracy: float, n: int = 1250, seed: int = 0) -> Predictions:
+    """Predictions of which round(accuracy * n) are right; the wrong ones name the next class."""
+    labels = np.arange(n) % len(CLASSES)
+    wrong = np.random.default_rng(seed).permutation(n)[: n - round(accuracy * n)]
+    predicted = labels.copy()
+    predicted[wrong] = (predicted[wrong] + 1) % len(CLASSES)
+    probabilities = np.full((n, len(CLASSES)), 0.1, np.float32)
+    probabilities[np.arange(n), predicted] = 0.6
+    return Predictions(np.array([f"i{i}" for i in range(n)]), predicted, CLASSES, probabilities, labels)
+
+
+def make_run(
+    folder: Path,
+    name: str,
+    accuracy: float = 0.8,
+    scale: str = "compact",
+    seed: int = 0,
+    protocol: str = "published",
+    embedded: bool = False,
+    n: int = 1250,
+    epochs: int = 7,
+) -> Run:
+    """A finished run folder as training leaves it, with made-up figures."""
+    recipe = recipes.find(name).at_scale(scale).with_options(protocol=protocol)
+    recipe = replace(recipe, seed=seed)
+    data = "embedded" if embedded else "unibuc"
+    path = folder / run_name(recipe, data)
+    members = [run_name(m, data) for m in recipe.members] if isinstance(recipe, EnsembleRecipe) else []
+    contents = {
+        "name": path.name,
+        "recipe": recipe.to_dict(),
+        "recipe_fingerprint": recipe.fingerprint,
+        "data": {
+            "name": data,
+            "fingerprint": f"of {data}",
+            "embedded": embedded,
+            "class_names": list(CLASSES),
+            "image_size": [100, 100],
+            "channels": 3,
+            "counts": {"train": 10 * n, "validation": n},
+        },
+        "environment": {"device": "CPU", "precision": "float32", "backend": "tensorflow"},
+    }
+    write_json(path / "recipe.json", contents | ({"members": members} if members else {}))
+    predictions = predictions_with(accuracy, n, seed)
+    split = {"validation": predictions}
+    write_predictions_file(path, split if protocol == "published" else split | {"held_out": predictions})
+    if not members:
+        wave = np.random.default_rng([seed, len(name), ord(name[-1])]).normal(0, 0.02, epochs)
+        rows = []
+        for i in range(epochs):
+            rise = 1 - math.exp(-(i + 1) / 2)
+            rows.append(
+                {
+                    "epoch": i + 1,
+                    "loss": 1.6 - 1.5 * rise,
+                    "accuracy": 0.2 + 0.77 * rise,
+                    "val_loss": 1.6 - rise + 0.05 * i,
+                    "val_accuracy": 0.2 + (accuracy - 0.2) * rise + wave[i],
+                    "learning_rate": 1e-3 * 0.8**i,
+                    "seconds": 12.5,
+                }
+            )
+        write_history(path, rows)
+    metrics = {"validation": {"n": n, "accuracy": predictions.accuracy}, "seconds": 12.5 * epochs}
+    if protocol == "held_out":
+        metrics["held_out"] = metrics["validation"]
+    write_json(path / "metrics.json", metrics | ({} if members else {"chosen_epoch": epochs - 2}))
+    return load_run(path)
+
+
+@pytest.mark.parametrize(
+    ("correct", "n", "low", "high"),
+    [
+        # Newcombe, Statistics in Medicine 17 (1998), table I, method 3 (score without correction)
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0000, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_interval_gives_published_values(correct, n, low, high):
+    assert evaluation.wilson_interval(correct, n) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_interval_follows_its_formula_at_another_confidence():
+    z, p, n = 2.5758293035489004, 0.884, 1250  # 99%
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    interval = evaluation.wilson_interval(1105, 1250, confidence=0.99)
+    assert interval == pytest.approx((centre - half, centre + half), abs=1e-12)
+    assert all(type(end) is float for end in interval)
+
+
+@pytest.mark.parametrize(("correct", "n"), [(3, 2), (-1, 5), (0, 0)])
+def test_wilson_interval_refuses_impossible_counts(correct, n):
+    with pytest.raises(ValueError):
+        evaluation.wilson_interval(correct, n)
+
+
+def hand_made() -> Predictions:
+    """Six images of classes a, b, c: a is right twice of three, b once of two, c never predicted."""
+    labels, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 0])
+    probabilities = np.full((6, 3), 0.25, np.float32)
+    probabilities[np.arange(6), predicted] = 0.5
+    return Predictions(np.array(list("uvwxyz")), predicted, ("a", "b", "c"), probabilities, labels)
+
+
+def test_summary_of_a_hand_made_case():
+    result = evaluation.summary(hand_made())
+    low, high = evaluation.wilson_interval(3, 6)
+    log_loss = (3 * math.log(2) + 3 * math.log(4)) / 6
+    assert result == pytest.approx(
+        {"n": 6, "correct": 3, "accuracy": 0.5, "low": low, "high": high, "log_loss": log_loss}, abs=1e-12
+    )
+    assert evaluation.summary(replace(hand_made(), probabilities=None))["log_loss"] is None
+
+
+def test_per_class_of_a_hand_made_case():
+    table = evaluation.per_class(hand_made())
+    assert list(table.columns) == ["class", "n", "precision", "recall", "f1"]
+    assert table["class"].tolist() == ["a", "b", "c"]
+    assert table["n"].tolist() == [3, 2, 1]
+    assert table["precision"].tolist() == pytest.approx([2 / 4, 1 / 2, 0])
+    assert table["recall"].tolist() == pytest.approx([2 / 3, 1 / 2, 0])
+    assert table["f1"].tolist() == pytest.approx([4 / 7, 1 / 2, 0])
+
+
+def test_confusion_matrix_has_true_classes_in_rows():
+    matrix = evaluation.confusion_matrix(hand_made())
+    assert matrix.dtype == np.int64
+    assert matrix.tolist() == [[2, 1, 0], [1, 1, 0], [1, 0, 0]]
+
+
+@pytest.mark.parametrize("function", [evaluation.summary, evaluation.per_class, evaluation.confusion_matrix])
+def test_evaluation_needs_labels_and_rows(function):
+    with pytest.raises(UserError, match="without true labels"):
+        function(replace(hand_made(), labels=None))
+    with pytest.raises(UserError, match="no predictions"):
+        function(hand_made().take(np.array([], int)))
+
+
+def test_ladder_tells_the_attempts_in_order_beside_the_authors_figures(tmp_path):
+    names = ["attempt6-vote", "attempt6", "attempt3", "attempt1", "attempt3-a"]  # a member is no attempt
+    runs = [make_run(tmp_path, name, accuracy=0.6 + 0.04 * i) for i, name in enumerate(names)]
+    table = evaluation.ladder(runs).set_index("attempt")
+    assert table.index.tolist() == ["1", "3 (vote)", "6 alone", "6 (vote)"]
+    author = table["author, public test"]
+    assert author.drop("6 alone").tolist() == [0.78, 0.84, 0.909]
+    assert math.isnan(author["6 alone"])
+    ours = table["ours, validation (checkpoint chosen on it)"]
+    assert ours.tolist() == pytest.approx([0.72, 0.68, 0.64, 0.60])
+    assert (table["low"] < ours).all() and (ours < table["high"]).all()
+    assert (table["high"] - table["low"]).between(0.04, 0.06).all()  # fractions, not points
+    assert table["n"].tolist() == [1250] * 4
+    assert table["members"].tolist() == [1, 10, 1, 5]
+    assert table["epochs"].isna().tolist() == [False, True, False, True]
+    assert table.loc["1", ["epochs", "image size", "scale", "device"]].tolist() == [
+        7,
+        "100x100",
+        "compact",
+        "CPU",
+    ]
+    assert not any("differ" in column for column in table.columns)
+
+
+def test_ladder_shows_the_lowest_seed_and_what_the_others_did(tmp_path):
+    runs = [
+        make_run(tmp_path, "attempt6", accuracy, seed=seed)
+        for seed, accuracy in [(2, 0.9), (0, 0.8), (1, 0.88)]
+    ]
+    table = evaluation.ladder(runs)
+    assert len(table) == 1
+    row = table.iloc[0]
+    assert row["ours, validation (checkpoint chosen on it)"] == pytest.approx(0.8)  # not the best of three
+    assert (row["seed"], row["seeds"]) == (0, 3)
+    assert row["mean over seeds"] == pytest.approx(0.86)
+    assert row["deviation over seeds"] == pytest.approx(math.sqrt((0.06**2 + 0.02**2 + 0.04**2) / 2))
+
+
+def test_ladder_keeps_protocols_scales_and_data_apart(tmp_path):
+    runs = [
+        make_run(tmp_path, "attempt1", 0.70),
+        make_run(tmp_path, "attempt1", 0.712, protocol="held_out"),
+        make_run(tmp_path, "attempt1", 0.72, scale="full"),
+        make_run(tmp_path, "attempt1", 0.50, scale="quick", embedded=True, n=250),
+    ]
+    table = evaluation.ladder(runs).set_index("run")
+    published, once = table[evaluation.OURS["published"]], table[evaluation.OURS["held_out"]]
+    assert published.dropna().to_dict() == pytest.approx(
+        {runs[0].name: 0.70, runs[2].name: 0.72, runs[3].name: 0.50}
+    )
+    assert once.dropna().to_dict() == pytest.approx({runs[1].name: 0.712})
+    assert table.loc[runs[3].name, "data"] == "embedded data, not the competition's images"
+    assert table.loc[runs[3].name, "n"] == 250
+
+
+def test_ladder_of_nothing_is_an_empty_table(tmp_path):
+    assert evaluation.ladder([]).empty
+    assert evaluation.AUTHOR in evaluation.ladder([make_run(tmp_path, "attempt3-b")]).columns

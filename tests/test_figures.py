@@ -1,0 +1,324 @@
+"""What the figures show: texts, bars and lines, and that nothing is cut off or printed over another."""
+
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.text import Text
+from test_evaluation import CLASSES, hand_made, make_run, predictions_with
+
+from dfclib import evaluation, figures
+from dfclib.datasets.images import ImageSet, Splits
+from dfclib.errors import UserError
+from dfclib.runs import Predictions
+
+ATTEMPTS = dict(zip(evaluation.LADDER, (0.752, 0.78, 0.81, 0.79, 0.83, 0.861, 0.884), strict=True))
+
+
+def images_of(classes=CLASSES, per_class=6, size=(20, 24), channels=3) -> ImageSet:
+    rng = np.random.default_rng(0)
+    n = per_class * len(classes)
+    images = rng.integers(0, 256, (n, *size, channels)).astype(np.uint8)
+    return ImageSet(
+        images, np.arange(n) % len(classes), np.array([f"i{i}" for i in range(n)]), tuple(classes)
+    )
+
+
+def splits_of(embedded=False) -> Splits:
+    return Splits("unibuc", images_of(), images_of(per_class=2), embedded=embedded)
+
+
+def texts(figure) -> list[str]:
+    return [t.get_text().replace("\u00a0", " ") for t in figure.findobj(Text) if t.get_text()]
+
+
+def title(figure) -> str:
+    return figure.get_suptitle().replace("\u00a0", " ").replace("\n", " ")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    return {name: make_run(folder, name, accuracy) for name, accuracy in ATTEMPTS.items()}
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("embedded")
+    return {n: make_run(folder, n, a - 0.1, "quick", embedded=True, n=250) for n, a in ATTEMPTS.items()}
+
+
+def every_figure(runs, embedded) -> dict:
+    both = [*runs.values(), *embedded.values()]
+    names = tuple(f"generator number {i}" for i in range(9))
+    many = Predictions(np.arange(90).astype(str), np.arange(90) % 9, names, None, np.arange(90) // 2 % 9)
+    views = [images_of().images[:3, 2:18, 2:18]] * 4
+    return {
+        "curves": figures.curves(runs["attempt4"]),
+        "curves, embedded": figures.curves(embedded["attempt5"]),
+        "validation curves": figures.validation_curves(list(runs.values())),
+        "learning rates": figures.learning_rates([runs["attempt5"], runs["attempt6"]]),
+        "confusion": figures.confusion(
+            runs["attempt1"].predictions("validation"), figures.heading(runs["attempt1"])
+        ),
+        "confusion, names": figures.confusion(many),
+        "bars": figures.per_class_bars(predictions_with(1.0), figures.heading(embedded["attempt5"])),
+        "bars, names": figures.per_class_bars(many),
+        "ladder": figures.ladder(list(runs.values())),
+        "ladder, two groups": figures.ladder(both),
+        "balance": figures.class_balance(splits_of(embedded=True)),
+        "samples": figures.samples(images_of()),
+        "augmentation": figures.augmentation_preview(images_of().take(np.arange(3)), views),
+        "spectra": figures.spectra(images_of()),
+    }
+
+
+def shown_texts(figure) -> list[Text]:
+    """Every text that is drawn: matplotlib keeps labels of ticks beyond the limits without drawing them."""
+    beyond = set()
+    for axis in itertools.chain.from_iterable((axes.xaxis, axes.yaxis) for axes in figure.axes):
+        low, high = sorted(axis.get_view_interval())
+        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+            if not low <= tick.get_loc() <= high:
+                beyond |= {tick.label1, tick.label2}
+    found = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    return [text for text in found if text not in beyond]
+
+
+def test_no_text_is_cut_off_or_printed_over_another_and_none_is_tiny(runs, embedded):
+    for name, figure in every_figure(runs, embedded).items():
+        figure.draw_without_rendering()
+        boxes = []
+        for text in shown_texts(figure):
+            assert text.get_fontsize() >= figures.SMALL, f"{name}: {text}"
+            box, page = text.get_window_extent(), figure.bbox
+            inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= page.x1 + 1 and box.y1 <= page.y1 + 1
+            assert inside, f"{name}: {text.get_text()!r} leaves the page"
+            if text.get_rotation() % 90 == 0:  # the box of a slanted text is larger than the text
+                boxes.append((text.get_text(), box))
+        assert len(boxes) > 5, name
+        for (first, a), (second, b) in itertools.combinations(boxes, 2):
+            width, height = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+            assert width <= 1 or height <= 2, f"{name}: {first!r} and {second!r} overlap"
+
+
+def test_no_legend_lies_on_a_panel(runs, embedded):
+    for name, figure in every_figure(runs, embedded).items():
+        figure.draw_without_rendering()
+        for legend, axes in itertools.product(figure.legends, figure.axes):
+            assert not legend.get_window_extent().overlaps(axes.get_window_extent()), name
+
+
+def test_curves_show_training_and_what_was_watched_and_mark_the_chosen_epoch(runs, tmp_path):
+    figure = figures.curves(runs["attempt4"])
+    history = runs["attempt4"].history
+    top, bottom = figure.axes
+    for axes, column, factor in ((top, "accuracy", 100), (bottom, "loss", 1)):
+        lines = {line.get_label(): line for line in axes.lines}
+        assert lines["training"].get_ydata() == pytest.approx(factor * history[column].to_numpy())
+        assert lines["validation"].get_ydata() == pytest.approx(factor * history[f"val_{column}"].to_numpy())
+        assert list(lines["epoch 5, chosen"].get_xdata()) == [5, 5]
+    assert (top.get_ylabel(), bottom.get_ylabel(), bottom.get_xlabel()) == (
+        "accuracy, %",
+        "loss, nats",
+        "epoch",
+    )
+    for part in ("Attempt 4", "seed 0", "compact scale", "unibuc", "n = 12,500 training, 1,250 validation"):
+        assert part in title(figure)
+    held_out = figures.curves(make_run(tmp_path, "attempt4", protocol="held_out"))
+    assert "chosen on held-out images" in title(held_out)
+    assert "held-out images" in [line.get_label() for line in held_out.axes[0].lines]
+
+
+def test_lines_differ_without_their_colours(runs):
+    singles = [run for run in runs.values() if not run.members]
+    lines = figures.validation_curves(singles).axes[0].lines
+    assert len({(line.get_marker(), str(line.get_linestyle())) for line in lines}) == len(singles) == 5
+    assert len({(marker, str(line)) for _, marker, line in figures.STYLES}) == len(figures.STYLES)
+
+
+def test_validation_curves_give_the_swing_and_leave_votes_out(runs):
+    from dfclib.callbacks import stability
+
+    figure = figures.validation_curves([runs["attempt4"], runs["attempt6"], runs["attempt6-vote"]])
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    expected = [f"{n}: swings by {stability(runs[n].history):.1f} points" for n in ("attempt4", "attempt6")]
+    assert labels == expected
+    assert "n = 1,250" in title(figure)
+
+
+@pytest.mark.parametrize("function", [figures.validation_curves, figures.learning_rates])
+def test_votes_alone_have_no_epochs(runs, function):
+    with pytest.raises(UserError, match="epochs"):
+        function([runs["attempt3"]])
+    with pytest.raises(UserError, match="attempt3.* vote over 10 runs"):
+        figures.curves(runs["attempt3"])
+
+
+def test_confusion_writes_counts_and_shares_with_the_true_class_in_rows():
+    axes = figures.confusion(hand_made(), "Mine").axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
+    cells = {tuple(reversed(text.get_position())): text.get_text() for text in axes.texts}
+    assert cells[0, 0] == "2\n67%" and cells[0, 1] == "1\n33%" and cells[2, 0] == "1\n100%"
+    assert len(cells) == 9
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b", "c"]
+    low, high = evaluation.wilson_interval(3, 6)
+    assert f"n = 6, accuracy 50.0% (95% interval {100 * low:.1f} to {100 * high:.1f})" in title(axes.figure)
+
+
+def test_bars_are_three_a_class_and_as_high_as_their_values():
+    axes = figures.per_class_bars(hand_made()).axes[0]
+    table = evaluation.per_class(hand_made())
+    heights = [[bar.get_height() for bar in container] for container in axes.containers]
+    assert heights == [pytest.approx(100 * table[c].to_numpy()) for c in ("precision", "recall", "f1")]
+    assert len({container[0].get_hatch() for container in axes.containers}) == 3  # apart in grey too
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["precision", "recall", "F1"]
+
+
+def test_many_classes_are_drawn_without_numbers_and_with_some_names():
+    names = tuple(f"class {i}" for i in range(100))
+    p = Predictions(np.arange(300).astype(str), np.arange(300) % 100, names, None, np.arange(300) % 100)
+    for figure in (figures.confusion(p), figures.per_class_bars(p)):
+        axes = figure.axes[0]
+        assert not axes.texts
+        assert 10 <= len(axes.get_xticks()) <= figures.MOST_NAMED
+        assert axes.get_xticklabels()[1].get_text() == names[int(axes.get_xticks()[1])]
+
+
+def test_ladder_keeps_the_two_columns_apart(runs):
+    figure = figures.ladder(list(runs.values()))
+    left, right = figure.axes
+    assert left.get_title() == "author, public test"
+    assert right.get_title().replace("\n", " ") == "ours, validation (checkpoint chosen on it)"
+    assert [label.get_text() for label in left.get_yticklabels()] == list(evaluation.LADDER.values())
+    assert {t.get_text() for t in left.texts} == {"78.0", "82.0", "84.0", "85.7", "89.0", "90.9", "–"}
+    assert [t.get_text() for t in right.texts] == [
+        f"{100 * run.predictions('validation').accuracy:.1f}" for run in runs.values()
+    ]
+    assert left.get_xlim() == right.get_xlim()
+    assert left.yaxis_inverted()  # the story reads downwards
+    (bars,) = (collection for collection in right.collections)
+    low, high = evaluation.wilson_interval(940, 1250)
+    assert bars.get_segments()[0][:, 0] == pytest.approx([100 * low, 100 * high])
+    assert "compact scale, unibuc, n = 1,250, CPU, float32" in " ".join(texts(figure)).replace("\n", " ")
+
+
+def test_ladder_names_data_scale_and_protocol_where_they_differ(runs, embedded, tmp_path):
+    once = make_run(tmp_path, "attempt1", 0.7, protocol="held_out")
+    figure = figures.ladder([runs["attempt1"], embedded["attempt1"], once])
+    labels = [text.get_text().replace("\n", " ") for text in figure.legends[0].get_texts()]
+    assert len(labels) == 3
+    assert sum("embedded data, not the competition's images" in label for label in labels) == 1
+    assert sum("(looked at once)" in label for label in labels) == 1
+    assert sum("(checkpoint chosen on it)" in label for label in labels) == 2
+    assert figure.axes[1].get_title() == "ours, validation"
+    with pytest.raises(UserError, match="no ladder"):
+        figures.ladder([])
+
+
+def test_embedded_data_are_called_so_wherever_they_are_shown(embedded):
+    notice = "embedded data, not the competition's images"
+    assert notice in title(figures.curves(embedded["attempt1"]))
+    assert notice in figures.heading(embedded["attempt1"])
+    assert notice in title(figures.validation_curves([embedded["attempt1"]]))
+    assert notice in title(figures.class_balance(splits_of(embedded=True)))
+    assert notice not in title(figures.class_balance(splits_of()))
+
+
+def test_class_balance_counts_both_splits():
+    axes = figures.class_balance(splits_of()).axes[0]
+    assert [[bar.get_height() for bar in container] for container in axes.containers] == [[6] * 5, [2] * 5]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_samples_show_each_class_in_its_row(channels):
+    images = images_of(("cat", "dog"), per_class=4, channels=channels)
+    figure = figures.samples(images, per_class=3)
+    assert len(figure.axes) == 6
+    assert [axes.get_ylabel() for axes in figure.axes[::3]] == ["cat", "dog"]
+    shown = [np.asarray(axes.images[0].get_array()).reshape(20, 24, channels) for axes in figure.axes]
+    np.testing.assert_array_equal(shown[3:], images.images[images.labels == 1][:3])
+    assert "20x24 pixels" in title(figure) and "n = 8" in title(figure)
+
+
+def test_samples_say_where_they_leave_classes_out():
+    figure = figures.samples(images_of([f"c{i}" for i in range(30)], per_class=1, size=(4, 4)), per_class=1)
+    assert len(figure.axes) == figures.MOST_NAMED
+    assert "first 25 of 30 classes" in title(figure)
+
+
+def test_augmentation_stands_beside_the_original():
+    images = images_of().take(np.arange(2))
+    views = [255 - images.images, images.images[:, ::-1]]
+    figure = figures.augmentation_preview(images, views)
+    assert [axes.get_title() for axes in figure.axes[:3]] == ["original", "epoch 1", "epoch 2"]
+    np.testing.assert_array_equal(figure.axes[4].images[0].get_array(), 255 - images.images[1])
+
+
+def test_a_waves_power_stands_at_its_frequency():
+    wave = 127.5 + 100 * np.sin(2 * np.pi * np.arange(64) / 4)  # a quarter cycle a pixel, along x
+    images = np.broadcast_to(wave[None, None, :, None], (3, 64, 64, 1)).astype(np.uint8)
+    spectrum = figures.mean_log_spectrum(images)
+    assert spectrum.shape == (64, 64)
+    assert set(np.argwhere(spectrum > spectrum.max() - 1e-6).ravel().tolist()) <= {32, 16, 48}
+
+
+def test_the_radial_profile_of_a_cone_is_a_straight_line():
+    side = np.fft.fftshift(np.fft.fftfreq(64))
+    frequency, value = figures.radial_profile(np.hypot(side[:, None], side))
+    assert (frequency[0], frequency[-1]) == pytest.approx((1 / 64, 0.5))
+    assert value == pytest.approx(frequency, abs=1 / 128)
+
+
+def test_spectra_tell_a_noisy_class_from_a_smooth_one():
+    rng = np.random.default_rng(0)
+    smooth = np.broadcast_to(np.linspace(0, 200, 32)[None, :, None, None], (8, 32, 32, 1))
+    noisy = smooth + rng.normal(0, 20, smooth.shape)
+    images = np.concatenate([smooth, noisy.clip(0, 255)]).astype(np.uint8)
+    figure = figures.spectra(
+        ImageSet(images, np.repeat([0, 1], 8), np.arange(16).astype(str), ("smooth", "noisy"))
+    )
+    curves = {line.get_label(): line.get_ydata() for line in figure.axes[-1].lines}
+    assert curves["noisy"][-1] > 0.5 > -0.5 > curves["smooth"][-1]
+    assert figure.axes[-1].get_xlabel() == "frequency, cycles a pixel"
+    assert "n = 16" in title(figure)
+
+
+@pytest.mark.parametrize(("suffix", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
+def test_save_writes_the_kind_that_the_name_says(tmp_path, suffix, start):
+    figure = figures.class_balance(splits_of())
+    path = figures.save(figure, tmp_path / "new" / f"balance.{suffix}")
+    assert path.read_bytes().startswith(start)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    with pytest.raises(UserError, match=r"\.png, \.pdf or \.svg"):
+        figures.save(figure, tmp_path / "balance.gif")
+
+
+def test_make_all_writes_every_runs_figures_and_the_ladder(runs, tmp_path):
+    chosen = [runs["attempt1"], runs["attempt3"]]
+    paths = figures.make_all(chosen, tmp_path / "out")
+    one, vote = (run.name for run in chosen)
+    expected = [
+        f"{one}-curves",
+        f"{one}-confusion",
+        f"{one}-per-class",
+        f"{vote}-confusion",
+        f"{vote}-per-class",
+    ]
+    assert [path.name for path in paths] == [f"{name}.png" for name in [*expected, "ladder"]]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(path.name for path in paths)
+
+
+def test_a_notebook_shows_a_figure_and_nothing_touches_pyplot_or_tensorflow():
+    code = (
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "from test_evaluation import hand_made\n"
+        "from dfclib import figures\n"
+        "figure = figures.confusion(hand_made())\n"
+        "assert figure._repr_png_().startswith(b'\\x89PNG')\n"
+        "print([m for m in ('matplotlib.pyplot', 'tensorflow', 'keras', 'seaborn') if m in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
