@@ -46,7 +46,7 @@ def evaluation_dataset(images: ImageSet, recipe: Recipe) -> "tf.data.Dataset":
 
 
 def augmented(images: ImageSet, recipe: Recipe, epoch: int = 0) -> np.ndarray:
-    """`images` as the training of `recipe` would see them in `epoch`: uint8 (n, height, width, channels), to look at."""
+    """`images` as the training of `recipe` would see them in `epoch`: uint8 (n, height, width, channels)."""
     check_size(images, recipe)
     transforms = training_transforms(images.ids, np.zeros(len(images), int), images.size, recipe, epoch)
     batches = _batches(images, np.arange(len(images)), transforms, recipe)

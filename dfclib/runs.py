@@ -23,7 +23,7 @@ import numpy as np
 
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_atomically, write_text
-from dfclib.recipes.recipe import EnsembleRecipe, Recipe, from_dict
+from dfclib.recipes import EnsembleRecipe, Recipe, from_dict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -260,7 +260,7 @@ def record(run: Run, to: Path | str = "report/runs") -> Run:
         recorded = Run(target)
         for part in ("recipe_fingerprint", "data"):
             if recorded.recipe_file[part] != run.recipe_file[part]:
-                raise UserError(f"{target} records another training ({part} differs): remove it first if it is obsolete")
+                raise UserError(f"{target} records another training ({part} differs): remove it if it is obsolete")
     files = [path for path in sorted(run.path.iterdir()) if path.is_file() and not path.name.startswith(".")]
     for path in sorted(files, key=lambda p: p.name == "metrics.json"):  # metrics last: it says that all is there
         if path.name == "model.keras" and path.stat().st_size > LARGEST_RECORDED_MODEL:

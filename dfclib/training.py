@@ -397,8 +397,8 @@ def _check_disk(path: Path, model: "keras.Model") -> None:
     needed, free = 4 * 9 * model.count_params() + 50_000_000, shutil.disk_usage(path).free
     if free < needed:
         raise UserError(
-            f"{path}: {free / 1e9:.1f} GB free, but training {model.count_params():,} parameters with checkpoints needs "
-            f"{needed / 1e9:.1f} GB. Free some space or take another folder with --runs."
+            f"{path}: {free / 1e9:.1f} GB free, but training {model.count_params():,} parameters with checkpoints "
+            f"needs {needed / 1e9:.1f} GB. Free some space or take another folder with --runs."
         )
 
 
@@ -432,8 +432,8 @@ def _clear_errors(recipe: Recipe, path: Path) -> Iterator[None]:
         if isinstance(error, MemoryError) or any(s in text for s in ("ResourceExhausted", "RESOURCE_EXHAUSTED", "OOM")):
             raise UserError(
                 f"{path.name}: out of memory with batches of {recipe.batch_size} images of "
-                f"{recipe.image_size[0]}x{recipe.image_size[1]}. Finished epochs are kept in {path}. Lower batch_size or "
-                "image_size in a copy of recipe.json, take a smaller scale, or close other programs."
+                f"{recipe.image_size[0]}x{recipe.image_size[1]}. Finished epochs are kept in {path}. Lower batch_size "
+                "or image_size in a copy of recipe.json, take a smaller scale, or close other programs."
             ) from error
         if isinstance(error, OSError) and "No space left" in text:
             raise UserError(f"{path}: disk full; finished epochs are kept. Free some space and go on.") from error

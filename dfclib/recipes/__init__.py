@@ -6,7 +6,8 @@ from pathlib import Path
 from dfclib.errors import UserError
 from dfclib.files import read_json
 from dfclib.recipes import six_attempts
-from dfclib.recipes.recipe import EnsembleRecipe, Recipe, differences, from_dict
+from dfclib.recipes.reading import from_dict
+from dfclib.recipes.recipe import EnsembleRecipe, Recipe, differences
 
 __all__ = ["EnsembleRecipe", "Recipe", "all_recipes", "differences", "find", "from_dict", "load"]
 

@@ -1,0 +1,33 @@
+"""What is wrong with a folder, collected so that all of it is reported together."""
+
+LISTED = 10  # problems of one kind that are listed one by one
+
+
+class Problems:
+    """Problems by kind, each a line "where: what. What to do." Of a long kind the first are kept."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, list[str]] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, kind: str, where: str, what: str, remedy: str) -> None:
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        if self._counts[kind] <= LISTED:
+            self._lines.setdefault(kind, []).append(f"{where}: {what}. {remedy}.")
+
+    def __len__(self) -> int:
+        return sum(self._counts.values())
+
+    def lines(self) -> list[str]:
+        """A line a problem, kinds in the order in which they were met; "... and 214 more" ends a long one."""
+        result = []
+        for kind, lines in self._lines.items():
+            result += lines
+            if self._counts[kind] > LISTED:
+                result.append(f"... and {self._counts[kind] - LISTED:,} more like the last one")
+        return result
+
+
+def shown(text: str, longest: int = 60) -> str:
+    """`text` in quotes on one line, control characters escaped, cut where it is long."""
+    return repr(text if len(text) <= longest else text[: longest - 3] + "...")
