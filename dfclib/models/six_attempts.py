@@ -32,7 +32,7 @@ def plain(
     kernels: Sequence[int] = (3, 3, 3),
     units: int = 256,
 ) -> keras.Model:
-    """Attempt 1: convolution (valid), ReLU and pooling a stage, then one dense layer. 6,517,317 parameters at 128x128."""
+    """Attempt 1: stages of convolution (valid) and pooling, one dense layer. 6,517,317 parameters at 128x128."""
     pixels, x = _inputs(image_size, channels)
     for stage, (width, kernel) in enumerate(zip(filters, kernels, strict=True), start=1):
         x = layers.Conv2D(width, kernel, activation="relu", name=f"conv{stage}")(x)

@@ -1,0 +1,205 @@
+"""Tables in text, made from recorded runs: README's generated blocks and the table that ends the story.
+
+    python -m dfclib.report README.md           # fill the blocks between <!-- generated: NAME --> and its end
+    python -m dfclib.report --check README.md   # change nothing, exit 1 where a block differs from its runs
+
+So no number in README is typed by hand, and a test fails when one differs from the run that it came from.
+"""
+
+import argparse
+import re
+import sys
+import textwrap
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dfclib.errors import UserError
+from dfclib.evaluation import AUTHOR, LADDER, OURS, ladder
+from dfclib.files import read_json, write_text
+from dfclib.recipes import EnsembleRecipe, Recipe, differences, find
+from dfclib.runs import Run, find_runs
+
+BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
+# What a shorter scale may change, and how a reader calls it; the schedule follows from epochs.
+SHORTENED = {
+    "epochs": "{new} epochs instead of {old}",
+    "image_size": "{new[0]}x{new[1]} pixels instead of {old[0]}x{old[1]}",
+    "framing": "framing by {new} instead of {old}",
+    "precision": "{new} instead of {old}",
+}
+NOTHING = "*Nothing is recorded yet.*\n"
+
+
+def attempt_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """The ladder of the attempts as text, one dictionary a row, its keys the headings.
+
+    The author's figure and ours come from different images: they stand side by side and are never subtracted.
+    """
+    table = ladder(runs).to_dict("records")
+    several = any(row["seeds"] > 1 for row in table)
+    rows = []
+    for row in table:
+        cells = {"attempt": row["attempt"], AUTHOR: _percent(row[AUTHOR], "g")}
+        cells |= {heading: _percent(row[heading], ".1f") for heading in OURS.values() if heading in row}
+        cells["95% interval"] = f"{_percent(row['low'], '.1f')} to {_percent(row['high'], '.1f')}"
+        cells["images"] = f"{row['n']:,}"
+        if several:
+            mean, deviation = row["mean over seeds"], 100 * row["deviation over seeds"]
+            cells["mean over seeds"] = "" if row["seeds"] == 1 else f"{_percent(mean, '.1f')} ± {deviation:.1f}"
+            cells["seeds"] = str(row["seeds"])
+        cells["scale"] = row["scale"]
+        cells["image size"] = row["image size"]
+        cells["epochs"] = f"{row['members']} voters" if row["members"] > 1 else str(row["epochs"])
+        cells["data"] = row["data"]
+        cells["device"] = row["device"]
+        cells["precision"] = row["precision"] or ""
+        rows.append(cells)
+    return rows
+
+
+def markdown_table(rows: Sequence[dict[str, str]]) -> str:
+    """Rows with the same headings, as a Markdown table."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def plain_table(rows: Sequence[dict[str, str]]) -> str:
+    """Rows with the same headings, as columns of text for a terminal; long headings take several lines."""
+    heads = [textwrap.wrap(heading, 16) for heading in rows[0]]
+    height = max(map(len, heads))
+    columns = [
+        [*head, *[""] * (height - len(head)), "", *(row[heading] for row in rows)]
+        for head, heading in zip(heads, rows[0], strict=True)
+    ]
+    widths = [max(map(len, column)) for column in columns]
+    lines = zip(*([cell.ljust(w) for cell in c] for c, w in zip(columns, widths, strict=True)), strict=True)
+    return "".join("  ".join(line).rstrip() + "\n" for line in lines)
+
+
+def attempts_block(runs: Sequence[Run]) -> str:
+    """README's table of attempts on the competition's images, and what the figures were measured with."""
+    real = _real(runs)
+    if not real:
+        return NOTHING
+    rows = [{key: cell for key, cell in row.items() if key != "data"} for row in attempt_rows(real)]
+    where = sorted({_measured_on(run) for run in real})
+    return markdown_table(rows) + "\nMeasured on " + "; ".join(where) + ".\n"
+
+
+def shortened_block(runs: Sequence[Run]) -> str:
+    """One line a recorded attempt that is not at full scale: what differs from the full recipe."""
+    lines = []
+    for run in _real(runs):
+        changes = shortened(run)
+        if run.scale != "full" and changes:
+            lines.append(f"* attempt {LADDER[run.recipe.name]} ({run.scale}): {', '.join(changes)}")
+    return "\n".join(dict.fromkeys(lines)) + "\n" if lines else NOTHING
+
+
+def shortened(run: Run) -> list[str]:
+    """What `run` did less than its full recipe, in words; for a vote, what its members did."""
+    full = find(run.recipe.name)
+    pairs = zip(_members(full), _members(run.recipe), strict=True)
+    found: dict[str, dict[str, None]] = {name: {} for name in SHORTENED}
+    for before, after in pairs:
+        for name, old, new in differences(before, after):
+            if name in SHORTENED:
+                found[name][SHORTENED[name].format(old=old, new=new)] = None
+    return [" or ".join(texts) for texts in found.values() if texts]
+
+
+def notebooks_block(root: Path) -> str:
+    """A row a notebook under `root`/notebooks: its title, and its badge from the address in pyproject."""
+    address = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
+    repository = address.removeprefix("https://github.com/")
+    rows = []
+    for path in sorted((root / "notebooks").glob("[0-9]*.ipynb")):
+        cells = read_json(path)["cells"]
+        prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        lines = prose.splitlines()
+        title = next((line[2:].strip() for line in lines if line.startswith("# ")), path.stem)
+        colab = f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{path.name}"
+        link = f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})"
+        rows.append({"notebook": f"[{title}](notebooks/{path.name})", "in Colab": link})
+    return markdown_table(rows) if rows else "*There are no notebooks yet.*\n"
+
+
+BLOCKS: dict[str, Callable[[Sequence[Run], Path], str]] = {
+    "attempts": lambda runs, root: attempts_block(runs),
+    "shortened": lambda runs, root: shortened_block(runs),
+    "notebooks": lambda runs, root: notebooks_block(root),
+}
+
+
+def fill(text: str, runs: Sequence[Run], root: Path = Path(".")) -> str:
+    """`text` with every generated block made anew from `runs` and the repository at `root`.
+
+    Raises UserError for a block that nobody makes or that has no end.
+    """
+    if text.count("<!-- generated: ") != len(BLOCK.findall(text)):
+        raise UserError("a <!-- generated: NAME --> has no <!-- end generated --> of its own")
+
+    def replace(match: re.Match) -> str:
+        if match[2] not in BLOCKS:
+            raise UserError(f"nobody generates {match[2]!r}; known are {', '.join(BLOCKS)}")
+        return f"{match[1]}{BLOCKS[match[2]](runs, root)}{match[3]}"
+
+    return BLOCK.sub(replace, text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Fill or check the files; 0, or 1 where a file differs (--check) or cannot be filled."""
+    parser = argparse.ArgumentParser(prog="python -m dfclib.report", description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--runs", type=Path, default=Path("report/runs"), help="recorded runs (default: report/runs)")
+    parser.add_argument("--check", action="store_true", help="change nothing, exit 1 where a block is out of date")
+    options = parser.parse_args(arguments)
+    stale = False
+    try:
+        runs = find_runs(options.runs)
+        for path in options.files:
+            if not path.is_file():
+                raise UserError(f"{path} does not exist")
+            text = path.read_text(encoding="utf-8")
+            filled = fill(text, runs)
+            if options.check and filled != text:
+                stale = True
+                print(f"{path} differs from {options.runs}: python -m dfclib.report {path}", file=sys.stderr)
+            elif filled != text:
+                write_text(path, filled)
+                print(f"{path}: generated blocks written from {len(runs)} runs in {options.runs}")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return int(stale)
+
+
+def _real(runs: Sequence[Run]) -> list[Run]:
+    """The attempts on the competition's images, in the story's order; a vote's members are told with it."""
+    order = list(LADDER)
+    real = [run for run in runs if not run.data["embedded"] and run.recipe.name in LADDER]
+    return sorted(real, key=lambda run: (order.index(run.recipe.name), run.name))
+
+
+def _measured_on(run: Run) -> str:
+    where = run.environment
+    device = where.get("device_name") or where["device"]
+    versions = [f"{label} {where[key]}" for key, label in VERSIONS.items() if where.get(key)]
+    return f"{device} ({', '.join(versions)})"
+
+
+VERSIONS = {"tensorflow": "TensorFlow", "keras": "Keras", "python": "Python"}
+
+
+def _members(recipe: Recipe | EnsembleRecipe) -> Sequence[Recipe]:
+    return recipe.members if isinstance(recipe, EnsembleRecipe) else (recipe,)
+
+
+def _percent(share: float, style: str) -> str:
+    """78%, 85.7%, or nothing where there is no figure."""
+    return "" if share is None or share != share else f"{round(100 * share, 6):{style}}%"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

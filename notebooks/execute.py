@@ -1,0 +1,372 @@
+"""Run the story: execute the notebooks in order, into build/, and end with the table of the attempts.
+
+    python notebooks/execute.py                              # embedded data, quick: minutes
+    python notebooks/execute.py --data path/to/competition   # real images, compact: hours on two cores
+    python notebooks/execute.py --in-place                   # authors: write outputs into the committed ones
+
+Exit 0; 1 where a notebook fails or the data cannot be found; 2 for wrong arguments; 130 where interrupted.
+Trainings are resumable: the same command goes on from the last finished epoch.
+"""
+
+import argparse
+import ast
+import base64
+import csv
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+# before a kernel starts: no TensorFlow chatter, and `python3` is this Python, not one in the user's home
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")
+os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger warns in every notebook
+
+import jupytext
+import nbformat
+import papermill
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from dfclib.errors import UserError
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+VOLATILE = ("papermill", "execution", "lines_to_next_cell")
+IMAGE_FILES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "notebooks", nargs="*", metavar="NOTEBOOK", help="names or first figures (04); default: all"
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="a competition's folder; default: embedded data"
+    )
+    parser.add_argument(
+        "--scale", choices=("quick", "compact", "full"), help="default: quick, and with --data compact"
+    )
+    parser.add_argument("--seed", type=int, help="another seed than the notebooks' own")
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="where trainings are kept (default: runs)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=ROOT / "build" / "notebooks",
+        metavar="DIR",
+        help="default: build/notebooks",
+    )
+    parser.add_argument(
+        "--figures",
+        type=Path,
+        default=ROOT / "build" / "figures",
+        metavar="DIR",
+        help="default: build/figures",
+    )
+    parser.add_argument(
+        "--in-place",
+        action="store_true",
+        help="write outputs into the committed notebooks, at default parameters",
+    )
+    options = parser.parse_args(arguments)
+    if options.in_place and (options.data or options.scale or options.runs or options.seed is not None):
+        parser.error(
+            "--in-place executes at the notebooks' own parameters: leave out --data, --scale, --seed, --runs"
+        )
+    if options.seed is not None and options.seed < 0:
+        parser.error(f"--seed must not be negative, received {options.seed}")
+    return options
+
+
+def choose_notebooks(names: list[str], folder: Path = HERE) -> list[Path]:
+    """The notebooks called `names` (04, 04_x, notebooks/04_x.ipynb), or all, in the story's order.
+
+    A notebook that so far has only its text (.py) counts as well. Raises UserError for a name that fits none.
+    """
+    known = sorted(
+        {
+            path.with_suffix(".ipynb")
+            for pattern in ("[0-9]*.ipynb", "[0-9]*.py")
+            for path in folder.glob(pattern)
+        }
+    )
+    if not known:
+        raise UserError(f"no notebooks in {folder}")
+    if not names:
+        return known
+    chosen = set()
+    for name in names:
+        stem = Path(name).stem
+        found = [path for path in known if path.stem == stem or path.stem.split("_")[0] == stem]
+        if not found:
+            raise UserError(f"no notebook is called {name!r}; there are {', '.join(p.stem for p in known)}")
+        chosen |= set(found)
+    return sorted(chosen)
+
+
+def count_training_images(folder: Path) -> int | None:
+    """Rows of train.csv, or image files under train/, or None where there is neither."""
+    table = folder / "train.csv"
+    if table.is_file():
+        with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+            return max(0, sum(1 for row in csv.reader(file) if row) - 1)
+    images = sum(path.suffix.lower() in IMAGE_FILES for path in (folder / "train").rglob("*"))
+    return images or None
+
+
+def expected_minutes(scale: str, images: int) -> tuple[float, list[str]]:
+    """(minutes for every training of the story at `scale` on `images`, names of those that nobody measured).
+
+    A training that two recipes share (the vote's attempts 4 to 6) counts once, as it is done once.
+    """
+    from dfclib.recipes import EnsembleRecipe, all_recipes
+
+    trainings: dict[tuple[str, int], Any] = {}
+    for recipe in all_recipes():
+        for member in recipe.members if isinstance(recipe, EnsembleRecipe) else (recipe,):
+            trainings[member.name, member.seed] = member
+    total, unknown = 0.0, []
+    for training in trainings.values():
+        minutes = training.at_scale(scale).expected_minutes(images)
+        if minutes is None:
+            unknown.append(training.name)
+        else:
+            total += minutes
+    return total, unknown
+
+
+def shown(path: Path) -> Path:
+    """`path` as short as it can be given from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def duration(seconds: float) -> str:
+    """1:05, 2:03:04"""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def announce(options: argparse.Namespace, notebooks: list[Path]) -> None:
+    """Say what comes and how long it takes, before it starts."""
+    if options.data is None:
+        print(
+            f"{len(notebooks)} notebooks, embedded data (not the competition's images), scale {options.scale}"
+        )
+        return
+    images = count_training_images(options.data)
+    counted = f"{images:,} training images" if images else "training images not counted"
+    print(f"{len(notebooks)} notebooks, {options.data} ({counted}), scale {options.scale}")
+    if not images:
+        return
+    minutes, unknown = expected_minutes(options.scale, images)
+    missing = (
+        f", and in addition {', '.join(sorted(set(unknown)))}, which nobody has measured" if unknown else ""
+    )
+    print(
+        f"expected: about {duration(minutes * 60)} of training on two cores if nothing stops early{missing}. "
+        "Finished trainings are taken as they are; an interrupted one goes on from its last epoch."
+    )
+
+
+def read_source(path: Path) -> nbformat.NotebookNode:
+    """The notebook at `path`, or, where only its text exists, that."""
+    return jupytext.read(path if path.exists() else path.with_suffix(".py"))
+
+
+def execute(
+    notebook: nbformat.NotebookNode, target: Path, parameters: dict[str, Any], title: str
+) -> nbformat.NotebookNode:
+    """Execute `notebook` into `target`, telling the terminal which cell runs and what it prints.
+
+    Raises UserError for a parameter that the notebook has not, PapermillExecutionError for a cell that fails.
+    """
+    unknown = parameters.keys() - parameter_names(notebook)
+    if unknown:
+        raise UserError(f"{target.name} has no parameter {min(unknown)!r} in its cell tagged `parameters`")
+    notebook.metadata["kernelspec"] = KERNEL
+    target.parent.mkdir(parents=True, exist_ok=True)
+    start, section, code_cells, done = (
+        time.monotonic(),
+        "",
+        sum(c.cell_type == "code" for c in notebook.cells),
+        0,
+    )
+
+    def tell(cell: nbformat.NotebookNode, cell_index: int) -> None:
+        nonlocal section, done
+        if cell.cell_type == "markdown" and cell.source.startswith("#"):
+            section = cell.source.splitlines()[0].lstrip("# ")
+        if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", []):
+            done += 1
+            elapsed = duration(time.monotonic() - start)
+            print(f"[{title}] {elapsed:>5} · cell {done} of {code_cells} · {section}", flush=True)
+
+    return papermill.execute_notebook(
+        notebook,
+        target,
+        parameters=parameters,
+        kernel_name="python3",
+        cwd=HERE,  # as in Jupyter and under nbval
+        progress_bar=False,
+        stdout_file=sys.stdout,
+        extra_arguments=["--log-level=ERROR"],  # or ipykernel warns of TCP on this very machine each time
+        on_cell_start=tell,
+    )
+
+
+def parameter_names(notebook: nbformat.NotebookNode) -> set[str]:
+    """What the cell tagged `parameters` assigns."""
+    cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    statements = [statement for cell in cells for statement in ast.parse(cell.source).body]
+    names = {target.id for s in statements if isinstance(s, ast.Assign) for target in s.targets}
+    return names | {s.target.id for s in statements if isinstance(s, ast.AnnAssign)}
+
+
+def extract_figures(notebook: nbformat.NotebookNode, stem: str, folder: Path) -> list[Path]:
+    """Write every PNG among the outputs to folder/<stem>-<counter>.png, replacing an earlier execution's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob(f"{stem}-[0-9][0-9].png"):
+        old.unlink()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    pictures = [output.data["image/png"] for output in outputs if "image/png" in output.get("data", {})]
+    paths = [folder / f"{stem}-{number:02}.png" for number in range(1, len(pictures) + 1)]
+    for path, picture in zip(paths, pictures, strict=True):
+        path.write_bytes(base64.b64decode(picture))
+    return paths
+
+
+def write_pair(executed: nbformat.NotebookNode, path: Path) -> None:
+    """Write an executed notebook to `path` and its text beside it, without what differs each time."""
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata["jupytext"] = {"formats": "ipynb,py:percent"}
+    notebook.metadata["kernelspec"] = KERNEL
+    notebook.metadata["language_info"] = {"name": "python"}
+    for number, cell in enumerate(executed.cells):
+        metadata = {k: v for k, v in cell.metadata.items() if v and k not in VOLATILE}
+        notebook.cells.append(nbformat.from_dict({**cell, "metadata": metadata, "id": f"cell-{number:02}"}))
+    join_streams(notebook)
+    nbformat.validate(notebook)
+    nbformat.write(notebook, path)
+    path.with_suffix(".py").write_text(jupytext.writes(notebook, fmt="py:percent"), encoding="utf-8")
+
+
+def join_streams(notebook: nbformat.NotebookNode) -> None:
+    """Put a stream's consecutive pieces together: where they were cut depends on timing alone."""
+    for cell in notebook.cells:
+        joined: list[Any] = []
+        for output in cell.get("outputs", []):
+            last = joined[-1] if joined else None
+            if last and last.output_type == output.output_type == "stream" and last.name == output.name:
+                last.text += output.text
+            else:
+                joined.append(output)
+        if cell.cell_type == "code":
+            cell.outputs = joined
+
+
+def execute_in_place(path: Path, target: Path, title: str) -> nbformat.NotebookNode:
+    """Execute a committed notebook at its own parameters and write outputs and text back.
+
+    The text (.py) is the source where there is one; an .ipynb that says otherwise is kept beside `target`.
+    """
+    text = path.with_suffix(".py")
+    notebook = jupytext.read(text if text.exists() else path)
+    if path.exists() and sources(jupytext.read(path)) != sources(notebook):
+        kept = target.with_name(f"replaced-{path.name}")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(path.read_bytes())
+        print(f"{path.name} differs from {text.name}: the text is executed, the old notebook is {kept}")
+    executed = execute(notebook, target, {}, title)
+    write_pair(executed, path)
+    return executed
+
+
+def sources(notebook: nbformat.NotebookNode) -> list[tuple[str, str, Any]]:
+    return [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
+
+
+def print_ladder(options: argparse.Namespace) -> None:
+    """The table of the attempts, from the runs of this story alone."""
+    from dfclib.report import attempt_rows, plain_table
+    from dfclib.runs import find_runs
+
+    embedded = options.data is None
+    runs = [r for r in find_runs(options.runs) if r.scale == options.scale and r.data["embedded"] == embedded]
+    if not runs:
+        print(f"no finished runs at scale {options.scale} in {options.runs}")
+        return
+    print()
+    if embedded:
+        print("The embedded data: these are not the competition's images, nor its numbers.")
+    print(plain_table(attempt_rows(runs)))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_arguments(arguments)
+    if options.data is not None:
+        options.data = options.data.expanduser().resolve()
+    options.scale = options.scale or ("quick" if options.data is None else "compact")
+    options.runs = (options.runs or ROOT / "runs").expanduser().resolve()
+    options.out = options.out.expanduser().resolve()
+    target = options.out
+    try:
+        if options.data is not None and not options.data.is_dir():
+            raise UserError(f"--data: {options.data} is not a folder. Give the folder that holds train.csv.")
+        notebooks = choose_notebooks(options.notebooks)
+        if not options.in_place:
+            announce(options, notebooks)
+        start = time.monotonic()
+        for number, path in enumerate(notebooks, 1):
+            title = f"{number}/{len(notebooks)} {path.stem}"
+            target = options.out / path.name
+            if options.in_place:
+                executed = execute_in_place(path, target, title)
+            else:
+                parameters = {
+                    "data": None if options.data is None else str(options.data),
+                    "scale": options.scale,
+                    "runs_dir": str(options.runs),
+                }
+                if options.seed is not None:
+                    parameters["seed"] = options.seed
+                executed = execute(read_source(path), target, parameters, title)
+            extract_figures(executed, path.stem, options.figures)
+        print(f"\nall {len(notebooks)} notebooks executed in {duration(time.monotonic() - start)}")
+        print(f"executed notebooks: {shown(HERE if options.in_place else options.out)}")
+        print(f"figures:            {shown(options.figures.resolve())}")
+        if not options.in_place:
+            print(f"trainings:          {shown(options.runs)}")
+            print_ladder(options)
+        return 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except PapermillExecutionError as error:
+        number = error.exec_count - (not options.in_place)  # papermill put a cell of parameters in
+        print("\n".join(error.traceback), file=sys.stderr)
+        print(
+            f"error: {target.name} failed in code cell {number}: {error.ename}: {error.evalue}",
+            file=sys.stderr,
+        )
+        print(f"what was executed so far: {shown(target)}", file=sys.stderr)
+        return 1
+    except DeadKernelError:
+        print(
+            f"error: the Python that executed {target.name} died, most often for lack of memory. Close other "
+            "programs or choose a smaller --scale, and run the same command again: it goes on from the last "
+            f"epoch.\nwhat was executed so far: {shown(target)}",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from the last finished epoch", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
