@@ -1,12 +1,12 @@
 """The run folder: what a training leaves behind, written whole or not at all, read back without TensorFlow.
 
-    <recipe>-<scale>-<data>-<protocol>-seed<N>/
-        recipe.json         recipe, hashes of recipe and data, environment, members of an ensemble
-        history.csv         one row an epoch
-        probabilities.npz   ids, labels where known, predictions and probabilities a split
-        metrics.json        written last: a run with metrics.json is finished
-        model.keras         the network (absent in ensembles, and in recorded runs where it is large)
-        checkpoint/         only while unfinished: weights, optimizer and counters of the last finished epoch
+<recipe>-<scale>-<data>-<protocol>-seed<N>/
+    recipe.json         recipe, hashes of recipe and data, environment, members of an ensemble
+    history.csv         one row an epoch
+    probabilities.npz   ids, labels where known, predictions and probabilities a split
+    metrics.json        written last: a run with metrics.json is finished
+    model.keras         the network (absent in ensembles, and in recorded runs where it is large)
+    checkpoint/         only while unfinished: weights, optimizer and counters of the last finished epoch
 """
 
 import csv
@@ -14,6 +14,7 @@ import io
 import json
 import shutil
 import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -153,7 +154,7 @@ class Run:
                 return dict(arrays)
         except FileNotFoundError as error:
             raise UserError(f"{path} does not exist: the run is not finished") from error
-        except (ValueError, OSError, zipfile.BadZipFile) as error:
+        except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise UserError(f"{path} is broken: {error}. Train the run again with --fresh.") from error
 
     @property

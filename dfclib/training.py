@@ -60,13 +60,15 @@ def train(
     path = Path(runs_dir) / run_name(recipe, splits.name)
     say = _say if progress else _silent
     _check_data(recipe, splits)
-    if fresh and path.exists():
-        shutil.rmtree(path)
-    existing = _existing(path, recipe, splits)
+    existing = None if fresh else _existing(path, recipe, splits)
     if existing is not None and existing.is_finished:
         say(f"{path.name}: finished already, nothing to train")
+        shutil.rmtree(path / "checkpoint", ignore_errors=True)  # killed in its very last moment
         return existing
     with _locked(path):
+        _tidy(path, everything=fresh)
+        if Run(path).is_finished:  # by another process, between the look and the lock
+            return Run(path)
         if isinstance(recipe, EnsembleRecipe):
             _train_ensemble(recipe, splits, path, fresh, progress)
         else:
@@ -200,13 +202,16 @@ def _train_model(recipe: Recipe, splits: Splits, path: Path, say) -> None:
             verbose=0,
         ).history
         row = {"epoch": epoch, "loss": logs["loss"][-1], "accuracy": logs["accuracy"][-1]}
-        if not math.isfinite(row["loss"]):
+        if math.isfinite(row["loss"]):
+            row |= _loss_and_accuracy(predict(model, watched, recipe))
+        # the last step of an epoch can spoil the weights after the last loss was taken: validation shows it
+        lost = [name for name in ("loss", "val_loss") if not math.isfinite(row.get(name, 0.0))]
+        if lost:
             raise UserError(
-                f"{path.name}: the loss became {row['loss']} in epoch {epoch} at learning rate "
+                f"{path.name}: the {lost[0]} became {row[lost[0]]} in epoch {epoch} at learning rate "
                 f"{_learning_rate(model):.3g}. The {len(history)} epochs before it are kept in {path}. "
                 "Lower the schedule's learning_rate (or its factor) in a copy of recipe.json and train that."
             )
-        row |= _loss_and_accuracy(predict(model, watched, recipe))
         row |= {"learning_rate": _learning_rate(model), "seconds": round(time.monotonic() - started, 2)}
         history.append(row)
         checkpoint.save(history, is_best=stopping.is_best(epoch, row))
@@ -417,7 +422,17 @@ def _locked(path: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise UserError(f"{path} is being trained by another process: wait for it, or stop it") from error
         yield
-    (path / ".lock").unlink(missing_ok=True)
+
+
+def _tidy(path: Path, everything: bool) -> None:
+    """Remove what a killed process left half-written, or everything but the lock. Only under the lock."""
+    for item in sorted(path.rglob("*"), reverse=True):  # what is in a folder comes before the folder
+        half_written = item.name.startswith(".") and item.name.endswith((".tmp", "-model.keras"))
+        if item.is_dir() and not item.is_symlink():
+            if everything:
+                item.rmdir()
+        elif half_written or (everything and item.name != ".lock"):
+            item.unlink()
 
 
 @contextlib.contextmanager

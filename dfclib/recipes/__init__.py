@@ -21,8 +21,8 @@ def find(name: str) -> Recipe | EnsembleRecipe:
     """The recipe called `name`, members of ensembles included. Raises UserError with near matches."""
     known = {recipe.name: recipe for recipe in all_recipes()}
     for ensemble in all_recipes():
-        if isinstance(ensemble, EnsembleRecipe):
-            known = {member.name: member for member in ensemble.members} | known
+        for member in getattr(ensemble, "members", ()):
+            known.setdefault(member.name, member)
     if name in known:
         return known[name]
     near = difflib.get_close_matches(name, known, n=3)

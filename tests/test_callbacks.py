@@ -1,0 +1,123 @@
+"""Stopping, learning rates, class weights and stability, against cases computed by hand."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from dfclib.callbacks import EarlyStopping, class_weights, learning_rate_schedule, stability
+from dfclib.recipes.recipe import ConstantRate, ExponentialRate, Stopping
+
+
+def follow(stopping, values):
+    """(epochs taken for the best, epoch after which it stops or None) of a curve of values."""
+    state, best = EarlyStopping(stopping), []
+    for epoch, value in enumerate(values, start=1):
+        if state.is_best(epoch, {"val_loss": value, "val_accuracy": value}):
+            best.append(epoch)
+        if state.should_stop(epoch):
+            return best, epoch
+    return best, None
+
+
+@pytest.mark.parametrize(
+    ("monitor", "patience", "values", "expected"),
+    [
+        ("val_loss", 2, [3, 2, 1, 1.5, 1.2, 0.1], ([1, 2, 3], 5)),
+        ("val_loss", 3, [3, 2, 1, 1.5, 1.2, 0.1], ([1, 2, 3, 6], None)),
+        ("val_loss", 2, [1, 1, 1, 0.5], ([1], 3)),  # a tie is no gain
+        ("val_accuracy", 2, [0.5, 0.6, 0.6, 0.6, 0.9], ([1, 2], 4)),
+        ("val_accuracy", 1, [0.5, 0.4], ([1], 2)),
+        ("val_accuracy", 1, [0.1, 0.2, 0.3], ([1, 2, 3], None)),
+        ("val_accuracy", 3, [0.0, 0.0, 0.0, 0.0], ([1], 4)),
+        ("val_loss", 2, [5, 6, 4, 5, 5], ([1, 3], 5)),  # a gain in time starts the waiting anew
+    ],
+)
+def test_early_stopping(monitor, patience, values, expected):
+    assert follow(Stopping(monitor, patience), values) == expected
+
+
+def test_without_stopping_the_last_epoch_is_kept_and_nothing_stops():
+    assert follow(None, [3, 1, 2]) == ([1, 2, 3], None)
+
+
+def test_only_the_monitored_value_counts():
+    state = EarlyStopping(Stopping("val_accuracy", 5))
+    state.is_best(1, {"val_loss": 1.0, "val_accuracy": 0.5})
+    assert not state.is_best(2, {"val_loss": 0.1, "val_accuracy": 0.4})
+    assert state.is_best(3, {"val_loss": 9.0, "val_accuracy": 0.6})
+
+
+@pytest.mark.parametrize("cut", range(1, 6))
+def test_stopping_goes_on_from_its_state_through_json(cut):
+    values = [0.5, 0.7, 0.6, 0.7, 0.65, 0.9]
+    stopping = Stopping("val_accuracy", 3)
+    whole, parts = EarlyStopping(stopping), EarlyStopping(stopping)
+    for epoch, value in enumerate(values, start=1):
+        if epoch == cut:
+            state = json.loads(json.dumps(parts.state()))
+            parts = EarlyStopping(stopping)
+            parts.restore(state)
+        answers = [
+            (s.is_best(epoch, {"val_accuracy": value}), s.should_stop(epoch), s.best_epoch) for s in (whole, parts)
+        ]
+        assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "total", "step", "expected"),
+    [
+        (ExponentialRate(1e-4, 1.5, 10_000), 1, 10_000, 1.5e-4),
+        (ExponentialRate(1e-4, 1.5, 10_000), 1, 5_000, 1e-4 * math.sqrt(1.5)),
+        (ExponentialRate(5e-4, 0.95, 1_000), 1, 3_000, 5e-4 * 0.95**3),
+        (ExponentialRate(1e-3, 4.0, None), 200, 0, 1e-3),
+        (ExponentialRate(1e-3, 4.0, None), 200, 100, 2e-3),
+        (ExponentialRate(1e-3, 4.0, None), 200, 200, 4e-3),
+    ],
+)
+def test_exponential_rate(schedule, total, step, expected):
+    rate = float(learning_rate_schedule(schedule, total)(step))
+    assert rate == pytest.approx(expected, rel=1e-5)
+
+
+def test_constant_rate():
+    assert learning_rate_schedule(ConstantRate(1e-3), 100) == 1e-3
+
+
+def test_class_weights_by_hand():
+    weights = class_weights(np.array([0, 0, 0, 1, 1, 2]), 3)
+    assert weights == pytest.approx({0: 2 / 3, 1: 1.0, 2: 2.0})
+
+
+def test_class_weights_have_mean_one_over_the_images():
+    labels = np.repeat(np.arange(5), [7, 1, 20, 3, 3])
+    weights = class_weights(labels, 5)
+    assert np.mean([weights[label] for label in labels]) == pytest.approx(1)
+    assert class_weights(np.repeat(np.arange(5), 4), 5) == dict.fromkeys(range(5), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("curve", "expected"),
+    [
+        ([0.50, 0.60, 0.70, 0.80], 0.0),  # an even climb
+        ([0.7, 0.7, 0.7], 0.0),
+        ([0.80, 0.75, 0.80, 0.75, 0.80], 5.0),  # changes -5 +5 -5 +5, mean 0
+        ([0.50, 0.60, 0.60], 5.0),  # changes 10 and 0, mean 5
+        ([0.10, 0.20, 0.50], 10.0),  # changes 10 and 30, mean 20
+        ([0.0, 0.03, 0.0, 0.0], 100 * math.sqrt((0.03**2 + 0.03**2) / 3)),
+    ],
+)
+def test_stability_by_hand(curve, expected):
+    assert stability({"val_accuracy": curve}) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("curve", [[], [0.5], [0.5, 0.9]])
+def test_stability_needs_three_epochs(curve):
+    assert math.isnan(stability({"val_accuracy": curve}))
+
+
+def test_stability_reads_a_run_s_history(finished):
+    values = finished.history["val_accuracy"].to_list()
+    assert stability(finished.history) == pytest.approx(stability({"val_accuracy": values}))
+    assert finished.metrics["stability"] == pytest.approx(stability(finished.history))

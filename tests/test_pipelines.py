@@ -1,0 +1,351 @@
+"""What the network is shown: geometry against slow references, and draws that depend on nothing but their key."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import tensorflow as tf
+from conftest import tiny_images, tiny_recipe
+
+from dfclib import pipelines
+from dfclib.datasets.images import ImageSet
+from dfclib.errors import UserError
+from dfclib.recipes.recipe import Augmentation
+
+EVERYTHING = Augmentation(rotation=25, shift=0.2, zoom=0.3, horizontal_flip=True)
+PARTS = {
+    "rotation": Augmentation(rotation=40),
+    "shift": Augmentation(shift=0.3),
+    "zoom": Augmentation(zoom=0.4),
+    "flip": Augmentation(horizontal_flip=True),
+    "everything": EVERYTHING,
+}
+
+
+def noise(count=12, size=(17, 22), channels=3, seed=0) -> ImageSet:
+    """Images in which every misplaced pixel shows."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, *size, channels)).astype(np.uint8)
+    ids = np.array([f"n{i}" for i in range(count)])
+    return ImageSet(pixels, np.arange(count) % 5, ids, ("0", "1", "2", "3", "4"))
+
+
+def recipe_for(images, **changes):
+    return replace(tiny_recipe(), **{"image_size": images.size, **changes})
+
+
+def shown(images, recipe, epoch=1):
+    """Everything that an epoch shows, in its order: float32 pixels and labels."""
+    batches = list(pipelines.training_dataset(images, recipe, epoch).as_numpy_iterator())
+    return np.concatenate([b[0] for b in batches]), np.concatenate([b[1] for b in batches])
+
+
+def evaluated(images, recipe):
+    return np.concatenate(list(pipelines.evaluation_dataset(images, recipe).as_numpy_iterator()))
+
+
+def unshuffled(images, recipe, epoch=1):
+    """What a training of `recipe` sees of each image in `epoch`, in the order of `images`: float32."""
+    pixels, _ = shown(images, recipe, epoch)
+    order = np.random.default_rng([recipe.seed, epoch]).permutation(len(pixels))
+    return pixels[np.argsort(order)]
+
+
+def slowly(images, augmentation, seed, epoch):
+    """The same movement as one scipy.ndimage.affine_transform a channel, in (row, column), from the same draws."""
+    draw = pipelines.uniforms(images.ids, np.zeros(len(images), int), seed, epoch)
+    height, width = images.size
+    centre = np.array([(height - 1) / 2, (width - 1) / 2])
+    result = np.empty(images.images.shape)
+    for i, image in enumerate(images.images.astype(float)):
+        d = {name: 2 * values[i] - 1 for name, values in draw.items()}
+        angle = np.deg2rad(augmentation.rotation * d["rotation"])
+        rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        zoom = np.diag([1 + augmentation.zoom * d["zoom_y"], 1 + augmentation.zoom * d["zoom_x"]])
+        shift = augmentation.shift * np.array([height * d["shift_y"], width * d["shift_x"]])
+        matrix = rotation @ zoom
+        offset = centre + rotation @ shift - matrix @ centre
+        for channel in range(images.channels):
+            moved = scipy.ndimage.affine_transform(image[..., channel], matrix, offset, order=1, mode="nearest")
+            flip = augmentation.horizontal_flip and draw["flip"][i] < 0.5
+            result[i, ..., channel] = moved[:, ::-1] if flip else moved
+    return result
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_augmentation_equals_a_slow_reference(part):
+    images = noise()
+    recipe = recipe_for(images, augmentation=PARTS[part], seed=3)
+    expected = slowly(images, PARTS[part], seed=3, epoch=7)
+    result = unshuffled(images, recipe, epoch=7)
+    np.testing.assert_allclose(result, expected, atol=0.05)
+    assert np.abs(result - images.images).max() > 10  # and something did move
+
+
+def test_a_flip_alone_takes_pixels_as_they_are_and_mirrors_one_image_in_two():
+    images = noise(count=400, size=(5, 6))
+    result = unshuffled(images, recipe_for(images, augmentation=PARTS["flip"]))
+    same = (result == images.images).all(axis=(1, 2, 3))
+    mirrored = (result == images.images[:, :, ::-1]).all(axis=(1, 2, 3))
+    assert np.array_equal(same, ~mirrored)
+    assert 150 < mirrored.sum() < 250
+
+
+def test_movements_stay_in_their_ranges_and_fill_them():
+    ids = np.array([f"i{i}" for i in range(2000)])
+    recipe = replace(tiny_recipe(), image_size=(20, 20), augmentation=Augmentation(rotation=20, shift=0.1, zoom=0.3))
+    matrices = pipelines.training_transforms(ids, np.zeros(2000, int), (20, 20), recipe, 1)
+    scale = np.sqrt(np.linalg.det(matrices[:, :2, :2]))
+    zoom_x = np.hypot(matrices[:, 0, 0], matrices[:, 1, 0])
+    zoom_y = np.hypot(matrices[:, 0, 1], matrices[:, 1, 1])
+    angles = np.degrees(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))
+    for values, low, high in [(zoom_x, 0.7, 1.3), (zoom_y, 0.7, 1.3), (angles, -20, 20)]:
+        margin = (high - low) / 100
+        assert low - 1e-9 <= values.min() < low + margin
+        assert high - margin < values.max() <= high + 1e-9
+    assert abs(np.corrcoef(zoom_x, zoom_y)[0, 1]) < 0.08  # height and width are scaled independently
+    assert scale.std() > 0.1
+    centres = (matrices @ np.array([9.5, 9.5, 1]))[:, :2] - 9.5
+    assert 1.9 < np.linalg.norm(centres, axis=1).max() <= 2 * np.sqrt(2) + 1e-9
+
+
+def test_fill_constant_is_black():
+    images = replace(noise(), images=np.full((12, 17, 22, 3), 200, np.uint8))
+    constant = unshuffled(images, recipe_for(images, augmentation=replace(EVERYTHING, fill="constant")))
+    nearest = unshuffled(images, recipe_for(images, augmentation=EVERYTHING))
+    assert constant.min() == 0
+    np.testing.assert_allclose(nearest, 200, atol=1e-3)
+
+
+@pytest.mark.parametrize("augmentation", [None, Augmentation()], ids=["none", "of nothing"])
+def test_untouched_images_come_exactly(augmentation):
+    images = noise()
+    recipe = recipe_for(images, augmentation=augmentation)
+    assert np.array_equal(unshuffled(images, recipe), images.images)
+    assert np.array_equal(evaluated(images, recipe), images.images)
+
+
+@pytest.mark.parametrize("target", [(24, 30), (17, 33), (11, 13), (34, 44)])
+def test_resize_equals_tensorflow_s(target):
+    images = noise()
+    recipe = recipe_for(images, image_size=target)
+    expected = tf.image.resize(images.images, target, method="bilinear", antialias=False).numpy()
+    np.testing.assert_allclose(evaluated(images, recipe), expected, atol=0.02)
+    np.testing.assert_allclose(unshuffled(images, recipe), expected, atol=0.02)
+
+
+def test_nearest_takes_only_values_that_are_there():
+    images = noise()
+    result = evaluated(images, recipe_for(images, image_size=(34, 44), interpolation="nearest"))
+    assert np.array_equal(result, images.images.repeat(2, axis=1).repeat(2, axis=2))
+
+
+@pytest.mark.parametrize("target", [(8, 9), (17, 5), (16, 22), (17, 22)])
+def test_the_centre_crop_takes_native_pixels_exactly(target):
+    images = noise()
+    top, left = (17 - target[0]) // 2, (22 - target[1]) // 2
+    expected = images.images[:, top : top + target[0], left : left + target[1]]
+    recipe = recipe_for(images, framing="crop", image_size=target)
+    assert np.array_equal(evaluated(images, recipe), expected)
+    assert np.array_equal(unshuffled(images, recipe), expected)
+    # evaluation is never augmented
+    assert np.array_equal(evaluated(images, replace(recipe, augmentation=EVERYTHING)), expected)
+
+
+def test_the_training_crop_takes_native_pixels_from_every_place():
+    images = noise(count=300, size=(7, 8))
+    recipe = recipe_for(images, framing="crop", image_size=(5, 5), augmentation=Augmentation())
+    places = Counter()
+    windows = np.lib.stride_tricks.sliding_window_view(images.images, (5, 5), axis=(1, 2))
+    for image, candidates in zip(unshuffled(images, recipe), np.moveaxis(windows, 3, 5), strict=True):
+        found = np.argwhere((candidates == image).all(axis=(2, 3, 4)))
+        assert len(found) == 1
+        places[tuple(found[0])] += 1
+    assert set(places) == {(y, x) for y in range(3) for x in range(4)}
+    assert min(places.values()) > 8  # about 25 each
+
+
+def test_a_crop_larger_than_the_images_is_refused():
+    images = noise()
+    recipe = recipe_for(images, framing="crop", image_size=(18, 10))
+    for call in (
+        lambda: pipelines.training_dataset(images, recipe, 1),
+        lambda: pipelines.evaluation_dataset(images, recipe),
+        lambda: pipelines.augmented(images, recipe),
+    ):
+        with pytest.raises(UserError, match="18x10 pixels out of each image, but the images have 17x22"):
+            call()
+
+
+def test_eager_equals_inside_tf_data():
+    images = noise()
+    recipe = recipe_for(images, augmentation=EVERYTHING, image_size=(13, 14), framing="crop")
+    matrices = pipelines.training_transforms(images.ids, np.zeros(12, int), images.size, recipe, 4)
+    eager = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(images.images, tf.float32),
+        transforms=matrices.reshape(-1, 9)[:, :8].astype(np.float32),
+        output_shape=(13, 14),
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    ).numpy()
+    np.testing.assert_allclose(unshuffled(images, recipe, 4), eager, atol=1e-3)
+
+
+def test_the_preview_shows_what_training_sees():
+    images = noise()
+    recipe = recipe_for(images, augmentation=EVERYTHING)
+    preview = pipelines.augmented(images, recipe, epoch=5)
+    assert preview.dtype == np.uint8
+    assert np.array_equal(preview, unshuffled(images, recipe, 5).round().astype(np.uint8))
+
+
+def test_dtypes_shapes_and_range():
+    images = noise(count=10)
+    dataset = pipelines.training_dataset(images, recipe_for(images, augmentation=EVERYTHING, batch_size=4), 1)
+    pixels, labels = dataset.element_spec
+    assert (pixels.dtype, labels.dtype) == (tf.float32, tf.int32)
+    assert pixels.shape[1:] == (17, 22, 3)
+    assert [len(x) for x, _ in dataset] == [4, 4, 2]
+    for x, _ in dataset:
+        assert 0 <= x.numpy().min() <= x.numpy().max() <= 255
+        assert x.numpy().max() > 100
+    assert pipelines.evaluation_dataset(images, recipe_for(images)).element_spec.dtype == tf.float32
+
+
+def test_grey_images():
+    images = noise(channels=1)
+    recipe = recipe_for(images, augmentation=EVERYTHING)
+    np.testing.assert_allclose(unshuffled(images, recipe), slowly(images, EVERYTHING, 0, 1), atol=0.05)
+
+
+# random numbers
+
+
+IDS = np.array([f"image-{i}" for i in range(3000)])
+NONE = np.zeros(len(IDS), int)
+
+
+def test_draws_do_not_depend_on_order_or_company():
+    whole = pipelines.uniforms(IDS, NONE, seed=1, epoch=2)
+    order = np.random.default_rng(0).permutation(len(IDS))[:500]
+    part = pipelines.uniforms(IDS[order], NONE[order], seed=1, epoch=2)
+    for name in pipelines.DRAWS:
+        assert np.array_equal(part[name], whole[name][order])
+
+
+def test_draws_differ_by_seed_epoch_id_repeat_and_parameter():
+    settings = [(0, 0, 0), (0, 1, 0), (1, 0, 0), (0, 0, 1), (1, 1, 0), (0, 2, 0), (2, 0, 0), (0, 1, 1)]
+    columns = []
+    for seed, epoch, repeat in settings:
+        columns += pipelines.uniforms(IDS, NONE + repeat, seed, epoch).values()
+    columns = np.array(columns)
+    assert len(np.unique(columns)) == columns.size
+    correlations = np.corrcoef(columns) - np.eye(len(columns))
+    assert np.abs(correlations).max() < 0.09  # five standard errors of 3000 pairs
+
+
+def test_draws_are_even():
+    for values in pipelines.uniforms(IDS, NONE, 0, 1).values():
+        assert 0 <= values.min() < values.max() < 1
+        counts = np.histogram(values, bins=10, range=(0, 1))[0]
+        assert np.sum((counts - 300) ** 2 / 300) < 33  # chi-squared, 9 degrees of freedom: one in 7,000
+
+
+def test_the_draws_of_recorded_runs_stay_as_they_were():
+    # what a checkpoint written yesterday goes on with: these numbers may not change
+    draw = pipelines.uniforms(np.array(["a", "b"]), np.array([0, 1]), seed=3, epoch=5)
+    again = pipelines.uniforms(np.array(["b"]), np.array([1]), seed=3, epoch=5)
+    assert draw["rotation"][1] == again["rotation"][0]
+    assert draw["rotation"][0] == pytest.approx(0.4981716901061318, abs=1e-15)
+
+
+def pixel_sets(images, recipe, epoch=1):
+    """What an epoch shows, whatever its order."""
+    return Counter(image.tobytes() for image in shown(images, recipe, epoch)[0])
+
+
+def test_the_batch_size_changes_nothing_of_what_is_seen():
+    images = noise()
+    recipe = recipe_for(images, augmentation=EVERYTHING, repeats=2)
+    assert pixel_sets(images, recipe) == pixel_sets(images, replace(recipe, batch_size=5))
+
+
+def test_an_image_is_seen_alike_among_others_and_alone():
+    images = noise()
+    recipe = recipe_for(images, augmentation=EVERYTHING)
+    order = np.array([7, 2, 9])
+    assert np.array_equal(unshuffled(images.take(order), recipe), unshuffled(images, recipe)[order])
+
+
+def test_another_epoch_or_seed_shows_other_views_and_the_same_one_the_same():
+    images = noise()
+    recipe = recipe_for(images, augmentation=EVERYTHING, repeats=2)
+    first = pixel_sets(images, recipe)
+    assert len(first) == 24  # each repeat is a view of its own
+    assert pixel_sets(images, recipe) == first
+    assert not first & pixel_sets(images, recipe, epoch=2)
+    assert not first & pixel_sets(images, replace(recipe, seed=1))
+
+
+# what an epoch shows
+
+
+def numbered(count=40) -> ImageSet:
+    """Images that say which one they are: every pixel of image i is i."""
+    pixels = np.tile(np.arange(count, dtype=np.uint8)[:, None, None, None], (1, 4, 4, 1))
+    ids = np.array([f"n{i}" for i in range(count)])
+    return ImageSet(pixels, np.arange(count) % 5, ids, ("0", "1", "2", "3", "4"))
+
+
+@pytest.mark.parametrize(
+    ("repeats", "class_repeats", "times"),
+    [(1, {}, [1] * 5), (2, {}, [2] * 5), (2, {"4": 3}, [2, 2, 2, 2, 3]), (1, {"0": 4, "2": 2}, [4, 1, 2, 1, 1])],
+)
+def test_an_epoch_shows_every_image_exactly_as_often_as_its_class_says(repeats, class_repeats, times):
+    images = numbered()
+    recipe = recipe_for(images, repeats=repeats, class_repeats=class_repeats, batch_size=7)
+    pixels, labels = shown(images, recipe)
+    numbers = pixels[:, 0, 0, 0].astype(int)
+    assert Counter(numbers) == {i: times[i % 5] for i in range(40)}
+    assert np.array_equal(labels, numbers % 5)  # labels follow their images through the shuffle
+    assert pipelines.batches_per_epoch(images, recipe) == -(-len(numbers) // 7)
+
+
+def test_classes_are_repeated_by_their_name_and_not_by_their_number():
+    images = replace(numbered(), class_names=("4", "a", "b", "c", "d"))
+    indices, repeats = pipelines.shown_in_an_epoch(images, recipe_for(images, repeats=2, class_repeats={"4": 3}))
+    assert Counter(images.labels[indices]) == {0: 24, 1: 16, 2: 16, 3: 16, 4: 16}
+    assert Counter(zip(indices.tolist(), repeats.tolist(), strict=True)) == {
+        (i, r): 1 for i in range(40) for r in range(3 if i % 5 == 0 else 2)
+    }
+
+
+def test_every_epoch_is_shuffled_as_a_whole_and_anew():
+    images = numbered()
+    recipe = recipe_for(images, repeats=2)
+    orders = [tuple(shown(images, recipe, epoch)[0][:, 0, 0, 0]) for epoch in (1, 2, 1)]
+    assert orders[0] == orders[2] != orders[1]
+    assert Counter(orders[0]) == Counter(orders[1])
+    # repeats of an image lie apart: one shuffle over the epoch, and none of the classes in blocks
+    assert np.median(np.diff([np.flatnonzero(np.array(orders[0]) == i) for i in range(40)])) > 10
+    assert orders[0] != tuple(shown(images, replace(recipe, seed=1))[0][:, 0, 0, 0])
+
+
+def test_pixels_are_not_copied_a_repeat(monkeypatch):
+    images = tiny_images(20, 0, "x")
+    original, sizes = tf.data.Dataset.from_tensor_slices, []
+
+    def spy(columns):
+        sizes.append(sum(np.asarray(column).nbytes for column in columns))
+        return original(columns)
+
+    monkeypatch.setattr(tf.data.Dataset, "from_tensor_slices", spy)
+    before = images.images.copy()
+    recipe = recipe_for(images, repeats=5, augmentation=EVERYTHING)
+    pixels, _ = shown(images, recipe)
+    assert len(pixels) == 500
+    assert len(sizes) == 1
+    assert sizes[0] <= 500 * (8 + 8 * 4 + 4)  # an index, a transform and a label each
+    assert np.array_equal(images.images, before)

@@ -1,0 +1,116 @@
+"""predict_images: a finished run on images that it has not seen."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dfclib.ensembles import hard_vote, soft_vote
+from dfclib.errors import UserError
+from dfclib.files import read_json, write_json
+from dfclib.prediction import as_images, predict_images
+from dfclib.recipes.recipe import EnsembleRecipe
+from dfclib.runs import Run
+
+
+@pytest.fixture
+def run(finished, tmp_path) -> Run:
+    """A copy of the finished run that a test may break."""
+    return Run(Path(shutil.copytree(finished.path, tmp_path / "runs" / finished.name)))
+
+
+def test_says_what_the_training_said(finished, splits):
+    stored = finished.predictions("validation")
+    again = predict_images(finished, splits.validation)
+    np.testing.assert_allclose(again.probabilities, stored.probabilities, atol=1e-6)
+    assert np.array_equal(again.predicted, stored.predicted)
+    assert again.ids.tolist() == stored.ids.tolist()
+    assert again.accuracy == stored.accuracy
+
+
+def test_images_alone_get_the_run_s_classes(finished, splits):
+    images = as_images(splits.validation.images[:3], ["a", "b", "c"], ("unknown",))
+    predictions = predict_images(finished, images)
+    assert predictions.class_names == splits.class_names
+    assert predictions.labels is None
+    assert predictions.ids.tolist() == ["a", "b", "c"]
+    expected = finished.predictions("validation").probabilities[:3]
+    np.testing.assert_allclose(predictions.probabilities, expected, atol=1e-6)
+
+
+def test_labels_of_other_classes_are_not_taken_for_the_run_s(finished, splits):
+    others = replace(splits.validation, class_names=("e", "d", "c", "b", "a"))
+    predictions = predict_images(finished, others)
+    assert predictions.labels is None
+    assert predictions.class_names == splits.class_names
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [((2, 16, 20, 3), "16x20 with 3"), ((2, 8, 8, 3), "8x8 with 3"), ((2, 16, 16, 1), "16x16 with 1")],
+)
+def test_images_of_another_size_are_refused(finished, shape, words):
+    images = as_images(np.zeros(shape, np.uint8), ["a", "b"], ("0",))
+    with pytest.raises(UserError, match=rf"trained on images of 16x16 with 3 channel\(s\), received {words}"):
+        predict_images(finished, images)
+
+
+def test_missing_weights_come_with_the_command_that_makes_them(run, splits):
+    run.model_path.unlink()
+    with pytest.raises(UserError) as raised:
+        predict_images(run, splits.validation)
+    assert f"python -m dfclib train {run.path / 'recipe.json'} --data FOLDER" in str(raised.value)
+    contents = read_json(run.path / "recipe.json")
+    contents["data"]["embedded"] = True
+    write_json(run.path / "recipe.json", contents)
+    with pytest.raises(UserError) as raised:
+        predict_images(Run(run.path), splits.validation)
+    assert str(raised.value).endswith(f"train {run.path / 'recipe.json'}")
+
+
+def test_changed_weights_are_refused_before_they_are_loaded(run, splits):
+    content = bytearray(run.model_path.read_bytes())
+    content[len(content) // 2] ^= 1
+    run.model_path.write_bytes(content)
+    with pytest.raises(UserError, match="model.keras is not the file that the training wrote"):
+        predict_images(run, splits.validation)
+
+
+def ensemble_of(run, **changes):
+    """An ensemble's folder beside `run`, which votes with its own weakened twin."""
+    recipe = EnsembleRecipe("both", "t", "S0", members=(run.recipe, run.recipe), **changes)
+    folder = run.path.parent / "both"
+    contents = run.recipe_file | {"name": "both", "recipe": recipe.to_dict(), "members": [run.path.name, "twin"]}
+    write_json(folder / "recipe.json", contents)
+    return Run(folder)
+
+
+def twin(run, splits):
+    """The same run with its output layer turned round, so that the members disagree."""
+    import keras
+
+    from dfclib.training import _sha256
+
+    path = Path(shutil.copytree(run.path, run.path.parent / "twin"))
+    model = keras.saving.load_model(path / "model.keras", compile=False)
+    kernel, bias = model.get_layer("logits").get_weights()
+    model.get_layer("logits").set_weights([-kernel, bias])
+    model.save(path / "model.keras")
+    write_json(path / "metrics.json", run.metrics | {"model_sha256": _sha256(path / "model.keras")})
+    return Run(path)
+
+
+def test_an_ensemble_votes_as_its_recipe_says(run, splits):
+    members = [predict_images(r, splits.validation) for r in (run, twin(run, splits))]
+    assert not np.array_equal(members[0].predicted, members[1].predicted)
+    hard = predict_images(ensemble_of(run, seed=3), splits.validation)
+    assert np.array_equal(hard.predicted, hard_vote(members, seed=3).predicted)
+    soft = predict_images(ensemble_of(run, vote="soft", weights=(0.9, 0.1)), splits.validation)
+    np.testing.assert_allclose(soft.probabilities, soft_vote(members, weights=(0.9, 0.1)).probabilities, atol=1e-6)
+
+
+def test_an_ensemble_names_the_member_that_is_missing(run, splits):
+    with pytest.raises(UserError, match="twin"):
+        predict_images(ensemble_of(run), splits.validation)
