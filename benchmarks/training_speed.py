@@ -22,10 +22,11 @@ import numpy as np
 from dfclib import pipelines
 from dfclib.callbacks import learning_rate_schedule
 from dfclib.datasets.images import ImageSet
+from dfclib.devices import environment, jit_compile
 from dfclib.files import read_json, write_json
 from dfclib.recipes import EnsembleRecipe, Recipe, all_recipes
 from dfclib.recipes.recipe import SPEED_FILE
-from dfclib.training import build_model, environment, jit_compile
+from dfclib.training import build_model
 
 WARM_UP = 3  # batches
 

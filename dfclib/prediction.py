@@ -7,9 +7,10 @@ import numpy as np
 from dfclib.datasets.images import ImageSet
 from dfclib.ensembles import hard_vote, soft_vote
 from dfclib.errors import UserError
+from dfclib.files import sha256
 from dfclib.recipes.recipe import EnsembleRecipe
 from dfclib.runs import Predictions, Run, load_run
-from dfclib.training import _sha256, predict
+from dfclib.training import predict
 
 
 def predict_images(run: Run, images: ImageSet) -> Predictions:
@@ -43,7 +44,7 @@ def _load_model(run: Run):
             f"run {run.name} has no weights (recorded runs leave out those above 12 MB). This command makes them: "
             f"python -m dfclib train {run.path / 'recipe.json'}{data}"
         )
-    if _sha256(run.model_path) != run.metrics["model_sha256"]:
+    if sha256(run.model_path) != run.metrics["model_sha256"]:
         raise UserError(f"{run.model_path} is not the file that the training wrote: train the run again with --fresh")
     import keras
 

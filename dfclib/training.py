@@ -7,11 +7,8 @@ was killed ends with the same weights, bit for bit on one machine's CPU, as one 
 
 import contextlib
 import gc
-import hashlib
-import importlib.metadata
 import math
 import os
-import platform
 import shutil
 import sys
 import time
@@ -23,10 +20,12 @@ import numpy as np
 
 from dfclib import pipelines
 from dfclib.callbacks import EarlyStopping, class_weights, learning_rate_schedule, stability
+from dfclib.checkpoints import Checkpoint
 from dfclib.datasets.images import ImageSet, Splits, held_out_split
+from dfclib.devices import environment, jit_compile
 from dfclib.ensembles import hard_vote, soft_vote
 from dfclib.errors import UserError
-from dfclib.files import read_json, write_atomically, write_json
+from dfclib.files import sha256, write_json
 from dfclib.recipes.recipe import EnsembleRecipe, Recipe
 from dfclib.runs import (
     SPLIT_NAMES,
@@ -75,57 +74,6 @@ def train(
             with _clear_errors(recipe, path):
                 _train_model(recipe, splits, path, say)
     return Run(path)
-
-
-def jit_compile() -> bool | str:
-    """Whether Keras compiles with XLA here, the one place that decides.
-
-    On a CPU under TensorFlow XLA halves the speed of these networks (benchmarks/jit_compile.py measures it); anywhere
-    else Keras's own choice stands.
-    """
-    import keras
-
-    return False if keras.backend.backend() == "tensorflow" and device()["kind"] == "CPU" else "auto"
-
-
-def device() -> dict[str, Any]:
-    """Kind (CPU, GPU) and name of what trains."""
-    import keras
-
-    if keras.backend.backend() == "jax":
-        import jax
-
-        first = jax.devices()[0]
-        if first.platform != "cpu":
-            return {"kind": "GPU", "name": first.device_kind}
-    elif keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        gpus = tf.config.list_physical_devices("GPU")
-        if gpus:
-            details = tf.config.experimental.get_device_details(gpus[0])
-            return {"kind": "GPU", "name": details.get("device_name", gpus[0].name)}
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
-    return {"kind": "CPU", "name": f"{name}, {len(os.sched_getaffinity(0))} cores" if name else "CPU"}
-
-
-def environment(precision: str | None = None) -> dict[str, Any]:
-    """What a run ran on: device, precision, backend and versions."""
-    import keras
-
-    return {
-        "device": device()["kind"],
-        "device_name": device()["name"],
-        "precision": precision,
-        "backend": keras.backend.backend(),
-        "python": platform.python_version(),
-        "keras": keras.__version__,
-        "tensorflow": _tensorflow_version(),
-        "numpy": np.__version__,
-    }
 
 
 def build_model(recipe: Recipe, channels: int, classes: int) -> "keras.Model":
@@ -243,7 +191,7 @@ def _train_model(recipe: Recipe, splits: Splits, path: Path, say) -> None:
             "stability": None if math.isnan(swing) else swing,
             "seconds": round(seconds, 1),
             "images_per_second": round(len(shown) * len(history) / seconds, 1) if seconds else None,
-            "model_sha256": _sha256(path / "model.keras"),
+            "model_sha256": sha256(path / "model.keras"),
         },
         say,
     )
@@ -287,63 +235,6 @@ def _finish(path: Path, predictions: dict[str, Predictions], metrics: dict[str, 
     write_json(path / "metrics.json", metrics)
     figures = [f"{split} accuracy {m['accuracy']:.2%}" for split, m in metrics.items() if isinstance(m, dict)]
     say(f"{path.name}: finished, {', '.join(figures)}")
-
-
-class Checkpoint:
-    """Weights, optimizer, best weights and counters of the last finished epoch, in one folder.
-
-    The arrays of an epoch go to files of their own names; `state.json`, replaced in one step, says which ones count.
-    So whenever the process dies, state.json names files that are whole.
-    """
-
-    def __init__(self, folder: Path, model: "keras.Model", stopping: EarlyStopping) -> None:
-        self.folder, self.model, self.stopping = folder, model, stopping
-        self.best_file: str | None = None
-
-    def save(self, history: list[dict[str, float]], is_best: bool) -> None:
-        """Make `history`'s last epoch the one to go on from; is_best: its weights are also the ones to keep."""
-        epoch = len(history)
-        last_file = f"epoch-{epoch:04d}.npz"
-        optimizer = [np.asarray(variable) for variable in self.model.optimizer.variables]
-        self._write(last_file, weights=self.model.get_weights(), optimizer=optimizer)
-        if self.stopping.stopping is None:
-            self.best_file = last_file
-        elif is_best:
-            self.best_file = f"best-{epoch:04d}.npz"
-            self._write(self.best_file, weights=self.model.get_weights())
-        state = {"last": last_file, "best": self.best_file, "history": history, "stopping": self.stopping.state()}
-        write_json(self.folder / "state.json", state)
-        for path in self.folder.glob("*.npz"):
-            if path.name not in (last_file, self.best_file):
-                path.unlink()
-
-    def restore(self) -> list[dict[str, float]]:
-        """Put the model, its optimizer and the stopping back as they were; the epochs done so far (none: [])."""
-        if not (self.folder / "state.json").exists():
-            return []
-        state = read_json(self.folder / "state.json")
-        arrays = self._read(state["last"])
-        self.model.set_weights(arrays["weights"])
-        for variable, value in zip(self.model.optimizer.variables, arrays["optimizer"], strict=True):
-            variable.assign(value)
-        self.stopping.restore(state["stopping"])
-        self.best_file = state["best"]
-        return state["history"]
-
-    def restore_best(self) -> None:
-        """Give the model the weights to keep."""
-        self.model.set_weights(self._read(self.best_file)["weights"])
-
-    def _write(self, name: str, **groups: list[np.ndarray]) -> None:
-        arrays = {f"{group}/{i:04d}": a for group, values in groups.items() for i, a in enumerate(values)}
-        write_atomically(self.folder / name, lambda file: np.savez(file, **arrays))
-
-    def _read(self, name: str) -> dict[str, list[np.ndarray]]:
-        groups: dict[str, list[np.ndarray]] = {}
-        with np.load(self.folder / name) as arrays:
-            for key in sorted(arrays.files):
-                groups.setdefault(key.split("/")[0], []).append(arrays[key])
-        return groups
 
 
 def _existing(path: Path, recipe: Recipe | EnsembleRecipe, splits: Splits) -> Run | None:
@@ -482,18 +373,6 @@ def _save_model(model: "keras.Model", path: Path) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _tensorflow_version() -> str | None:
-    for name in ("tensorflow", "tensorflow-cpu"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            return importlib.metadata.version(name)
-    return None
 
 
 def _progress_line(row: dict[str, float], recipe: Recipe, history: list[dict[str, float]]) -> str:

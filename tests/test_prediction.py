@@ -91,14 +91,14 @@ def twin(run, splits):
     """The same run with its output layer turned round, so that the members disagree."""
     import keras
 
-    from dfclib.training import _sha256
+    from dfclib.files import sha256
 
     path = Path(shutil.copytree(run.path, run.path.parent / "twin"))
     model = keras.saving.load_model(path / "model.keras", compile=False)
     kernel, bias = model.get_layer("logits").get_weights()
     model.get_layer("logits").set_weights([-kernel, bias])
     model.save(path / "model.keras")
-    write_json(path / "metrics.json", run.metrics | {"model_sha256": _sha256(path / "model.keras")})
+    write_json(path / "metrics.json", run.metrics | {"model_sha256": sha256(path / "model.keras")})
     return Run(path)
 
 

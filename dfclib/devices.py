@@ -1,0 +1,68 @@
+"""What trains here, how Keras compiles for it, and what a run records of it: the one place that knows devices."""
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def jit_compile() -> bool | str:
+    """Whether Keras compiles with XLA here, the one place that decides.
+
+    On a CPU under TensorFlow XLA halves the speed of these networks (benchmarks/jit_compile.py measures it); anywhere
+    else Keras's own choice stands.
+    """
+    import keras
+
+    return False if keras.backend.backend() == "tensorflow" and device()["kind"] == "CPU" else "auto"
+
+
+def device() -> dict[str, Any]:
+    """Kind (CPU, GPU) and name of what trains."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        first = jax.devices()[0]
+        if first.platform != "cpu":
+            return {"kind": "GPU", "name": first.device_kind}
+    elif keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        if gpus:
+            details = tf.config.experimental.get_device_details(gpus[0])
+            return {"kind": "GPU", "name": details.get("device_name", gpus[0].name)}
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
+    return {"kind": "CPU", "name": f"{name}, {len(os.sched_getaffinity(0))} cores" if name else "CPU"}
+
+
+def environment(precision: str | None = None) -> dict[str, Any]:
+    """What a run ran on: device, precision, backend and versions."""
+    import keras
+
+    return {
+        "device": device()["kind"],
+        "device_name": device()["name"],
+        "precision": precision,
+        "backend": keras.backend.backend(),
+        "python": platform.python_version(),
+        "keras": keras.__version__,
+        "tensorflow": _tensorflow_version(),
+        "numpy": np.__version__,
+    }
+
+
+def _tensorflow_version() -> str | None:
+    for name in ("tensorflow", "tensorflow-cpu"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(name)
+    return None
