@@ -35,9 +35,7 @@ def main() -> None:
         models = {}
         for choice in ("auto", False):
             model = build_model(recipe, channels=3, classes=5)
-            model.compile(
-                "adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=choice
-            )
+            model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=choice)
             model.fit(pixels[: 2 * recipe.batch_size], labels[: 2 * recipe.batch_size], batch_size=32, verbose=0)
             models[str(choice)] = model
         for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""How many images a second each recipe trains on, at each scale: what the expected times are made of.
+"""How many images a second each recipe trains on, at each scale, and its parameters: what the expected times are made of.
 
     python benchmarks/training_speed.py                 # all recipes: about ten minutes on two idle cores
     python benchmarks/training_speed.py attempt4        # those whose name begins so
@@ -23,9 +23,9 @@ from dfclib import pipelines
 from dfclib.callbacks import learning_rate_schedule
 from dfclib.datasets.images import ImageSet
 from dfclib.devices import environment, jit_compile
-from dfclib.files import read_json, write_json
+from dfclib.files import write_json
 from dfclib.recipes import EnsembleRecipe, Recipe, all_recipes
-from dfclib.recipes.recipe import SPEED_FILE
+from dfclib.recipes.recipe import SPEED_FILE, measured
 from dfclib.training import build_model
 
 WARM_UP = 3  # batches
@@ -37,15 +37,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6.0, help="at least so long for each (default: 6)")
     arguments = parser.parse_args()
 
-    speeds = read_json(SPEED_FILE)["images_per_second"] if SPEED_FILE.exists() else {}
+    speeds, parameters = measured("images_per_second"), measured("parameters")
     for recipe in trainings():
         if arguments.names and not recipe.name.startswith(tuple(arguments.names)):
             continue
         for scale in ("quick", "compact", "full"):
-            speed = images_per_second(recipe.at_scale(scale), arguments.seconds)
+            speed, count = measure(recipe.at_scale(scale), arguments.seconds)
             speeds[f"{recipe.name}-{scale}"] = round(speed, 1)
+            parameters[f"{recipe.name}-{scale}"] = count
             print(f"{recipe.name:12} {scale:8} {speed:7.0f} images/s", flush=True)
-            write_json(SPEED_FILE, {"environment": environment(), "images_per_second": dict(sorted(speeds.items()))})
+            values = {"images_per_second": dict(sorted(speeds.items())), "parameters": dict(sorted(parameters.items()))}
+            write_json(SPEED_FILE, {"environment": environment()} | values)
 
 
 def trainings() -> list[Recipe]:
@@ -57,8 +59,8 @@ def trainings() -> list[Recipe]:
     return list(found.values())
 
 
-def images_per_second(recipe: Recipe, seconds: float) -> float:
-    """Training speed of `recipe` on random images, its input pipeline included."""
+def measure(recipe: Recipe, seconds: float) -> tuple[float, int]:
+    """(training images per second of `recipe`, its input pipeline included; trainable parameters)."""
     generator = np.random.default_rng(0)
     number = 40 * recipe.batch_size
     images = ImageSet(
@@ -80,10 +82,11 @@ def images_per_second(recipe: Recipe, seconds: float) -> float:
         part = pipelines.training_dataset(images, recipe, done + 1).take(20)
         model.fit(part, verbose=0, shuffle=False)
         done += 20 * recipe.batch_size
+    parameters = model.count_params()
     del model
     keras.backend.clear_session()
     gc.collect()
-    return done / elapsed
+    return done / elapsed, parameters
 
 
 if __name__ == "__main__":

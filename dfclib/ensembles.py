@@ -37,22 +37,17 @@ def align(members: Sequence[Predictions], names: Sequence[str] | None = None) ->
     class_names = _common_classes(members, names)
     aligned = [_with_classes(member, class_names) for member in members]
     orders = [
-        _order(first=members[0], first_name=names[0], other=m, name=n)
-        for m, n in zip(members, names, strict=True)
+        _order(first=members[0], first_name=names[0], other=m, name=n) for m, n in zip(members, names, strict=True)
     ]
     aligned = [member.take(order) for member, order in zip(aligned, orders, strict=True)]
     for member, name in zip(aligned, names, strict=True):
         if member.probabilities is not None and not np.isfinite(member.probabilities).all():
-            raise UserError(
-                f"{name} has probabilities that are not finite numbers: make its predictions again"
-            )
+            raise UserError(f"{name} has probabilities that are not finite numbers: make its predictions again")
     labels = _common_labels(aligned, names)
     return [replace(member, ids=aligned[0].ids, labels=labels) for member in aligned]
 
 
-def hard_vote(
-    members: Sequence[Predictions], seed: int = 0, names: Sequence[str] | None = None
-) -> Predictions:
+def hard_vote(members: Sequence[Predictions], seed: int = 0, names: Sequence[str] | None = None) -> Predictions:
     """The most frequent label of each image over any number of members.
 
     A tie goes to the highest mean probability where every member has probabilities; where not, or where that
@@ -98,9 +93,7 @@ def soft_vote(
         raise UserError(f"weights must be numbers from 0 up and not all 0, received {weights.tolist()}")
     mean = _mean(np.stack([member.probabilities for member in members]), weights)
     candidates = mean == mean.max(axis=1, keepdims=True)
-    return replace(
-        members[0], predicted=_decide(candidates, members[0], seed), probabilities=mean.astype(np.float32)
-    )
+    return replace(members[0], predicted=_decide(candidates, members[0], seed), probabilities=mean.astype(np.float32))
 
 
 def read_predictions(path: Path | str) -> Predictions:
@@ -114,15 +107,11 @@ def read_predictions(path: Path | str) -> Predictions:
     rows = _read_rows(path)
     header_row, header = rows[0]
     if header[:2] != ["image_id", "label"]:
-        raise UserError(
-            f"{path}, row {header_row}: expected a header image_id,label,...; received {','.join(header)}"
-        )
+        raise UserError(f"{path}, row {header_row}: expected a header image_id,label,...; received {','.join(header)}")
     classes = header[2:]
     for i, name in enumerate(classes):
         if not name or name in classes[:i]:
-            raise UserError(
-                f"{path}, row {header_row}: column {i + 3} is named {name!r}: no name, or one used twice"
-            )
+            raise UserError(f"{path}, row {header_row}: column {i + 3} is named {name!r}: no name, or one used twice")
     if len(rows) == 1:
         raise UserError(f"{path} has a header but no rows: no predictions to read")
     seen: dict[str, int] = {}
@@ -135,9 +124,7 @@ def read_predictions(path: Path | str) -> Predictions:
             if not value:
                 raise UserError(f"{where}: {column} is empty")
         if row[0] in seen:
-            raise UserError(
-                f"{where}: image_id {row[0]!r} stands in row {seen[row[0]]} already; keep one of them"
-            )
+            raise UserError(f"{where}: image_id {row[0]!r} stands in row {seen[row[0]]} already; keep one of them")
         seen[row[0]] = number
         if classes:
             if row[1] not in classes:
@@ -185,9 +172,7 @@ def _decide(candidates: np.ndarray, member: Predictions, seed: int) -> np.ndarra
     winners = candidates.argmax(axis=1).astype(np.int64)
     for row in np.flatnonzero(candidates.sum(axis=1) > 1):
         # by name and not by index: which index a class has may depend on the order of members
-        tied = sorted(
-            np.flatnonzero(candidates[row]), key=lambda label: _label_key(member.class_names[label])
-        )
+        tied = sorted(np.flatnonzero(candidates[row]), key=lambda label: _label_key(member.class_names[label]))
         digest = hashlib.sha256(f"{seed}\0{member.ids[row]}".encode()).digest()
         winners[row] = tied[int.from_bytes(digest[:8]) % len(tied)]
     return winners
@@ -214,18 +199,12 @@ def _order(first: Predictions, first_name: str, other: Predictions, name: str) -
 def _common_classes(members: Sequence[Predictions], names: Sequence[str]) -> tuple[str, ...]:
     complete = [i for i, member in enumerate(members) if member.probabilities is not None]
     if not complete:
-        return _sorted_labels(
-            (label for member in members for label in member.class_names), " and ".join(names)
-        )
+        return _sorted_labels((label for member in members for label in member.class_names), " and ".join(names))
     first = complete[0]
     classes = members[first].class_names
     for i, member in enumerate(members):
         # A file of labels only knows the classes that it predicts: any part of all classes will do.
-        same = (
-            set(member.class_names) == set(classes)
-            if i in complete
-            else set(member.class_names) <= set(classes)
-        )
+        same = set(member.class_names) == set(classes) if i in complete else set(member.class_names) <= set(classes)
         if not same:
             raise UserError(
                 f"{names[first]} and {names[i]} have different classes: {_some(classes)} against "
@@ -284,11 +263,7 @@ def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
-            rows = [
-                (reader.line_num, [cell.strip() for cell in row])
-                for row in reader
-                if any(map(str.strip, row))
-            ]
+            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist: give a run's folder or a CSV file of predictions") from error
     except IsADirectoryError as error:
@@ -308,9 +283,7 @@ def _read_probabilities(cells: Sequence[str], classes: Sequence[str], where: str
         except ValueError:
             value = math.nan
         if not 0 <= value <= 1:
-            raise UserError(
-                f"{where}: the probability of {name!r} must be a number from 0 to 1, received {cell!r}"
-            )
+            raise UserError(f"{where}: the probability of {name!r} must be a number from 0 to 1, received {cell!r}")
         values.append(value)
     if abs(math.fsum(values) - 1) > 0.01:
         raise UserError(f"{where}: the probabilities must add up to 1, received {math.fsum(values):.4g}")

@@ -50,9 +50,11 @@ class DisplayedFigure(Figure):
 
 
 def caption(run: Run) -> str:
-    """The company that a run's figures keep: scale, data, protocol."""
-    chosen = "validation" if run.protocol == "published" else "held-out images"
-    return f"{run.scale} scale, {data_name(run.data)}, checkpoint chosen on {chosen}"
+    """The company that a run's figures keep: scale, data, and how its checkpoint was chosen."""
+    chosen = f"checkpoint chosen on {_watched([run])}"
+    if not run.members and run.recipe.stopping is None:
+        chosen = "last epoch kept"
+    return f"{run.scale} scale, {data_name(run.data)}, {chosen}"
 
 
 def heading(run: Run) -> str:
@@ -81,9 +83,7 @@ def curves(run: Run) -> Figure:
         )
         _line(axes, history["epoch"], factor * history[f"val_{column}"], 0, _watched([run]))
         chosen = run.metrics["chosen_epoch"]
-        axes.axvline(
-            chosen, color="0.35", linewidth=1.2, linestyle=(0, (1, 2)), label=f"epoch {chosen}, chosen"
-        )
+        axes.axvline(chosen, color="0.35", linewidth=1.2, linestyle=(0, (1, 2)), label=f"epoch {chosen}, kept")
         _labels(axes, "epoch" if column == "loss" else "", label)
     panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(figure, panels[0], columns=3)
@@ -104,9 +104,7 @@ def validation_curves(runs: Sequence[Run]) -> Figure:
     for i, run in enumerate(runs):
         swing = stability(run.history)
         swing = "too short to tell" if math.isnan(swing) else f"swings by {swing:.1f} points"
-        _line(
-            axes, run.history["epoch"], 100 * run.history["val_accuracy"], i, f"{_name(run, runs)}: {swing}"
-        )
+        _line(axes, run.history["epoch"], 100 * run.history["val_accuracy"], i, f"{_name(run, runs)}: {swing}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _labels(axes, "epoch", "accuracy, %")
     _legend(figure, axes, columns=1)
@@ -163,9 +161,7 @@ def per_class_bars(predictions: Predictions, title: str = "Precision, recall and
     for i, (column, colour, hatch) in enumerate(looks):
         label = "F1" if column == "f1" else column
         place = np.arange(k) + 0.3 * (i - 1)
-        bars = axes.bar(
-            place, 100 * table[column], 0.29, color=colour, edgecolor="black", hatch=hatch, label=label
-        )
+        bars = axes.bar(place, 100 * table[column], 0.29, color=colour, edgecolor="black", hatch=hatch, label=label)
         if k <= MOST_NUMBERED:
             axes.bar_label(bars, fmt="%.0f", fontsize=SMALL, padding=1)
     axes.set_xlim(-0.55, k - 0.45)  # no margin: three times "100" must stand side by side
@@ -185,14 +181,10 @@ def ladder(runs: Sequence[Run]) -> Figure:
     """
     table = evaluation.ladder(runs)
     if table.empty:
-        raise UserError(
-            f"no ladder without runs of {', '.join(evaluation.LADDER)}: received {len(runs)} other runs"
-        )
+        raise UserError(f"no ladder without runs of {', '.join(evaluation.LADDER)}: received {len(runs)} other runs")
     attempts = [name for name in evaluation.LADDER.values() if name in set(table["attempt"])]
     groups = list(table.groupby(["data", "n", "scale", "protocol", "device", "precision"], sort=False))
-    step = 0.66 / len(
-        groups
-    )  # of a row's height: groups of one attempt stay nearer to each other than to the next
+    step = 0.66 / len(groups)  # of a row's height: groups of one attempt stay nearer to each other than to the next
     height = 1.9 + len(attempts) * max(0.3, 0.18 / step) + 0.3 * len(groups)  # a number needs 0.18 inches
     figure = _figure(
         WIDTH,
@@ -201,9 +193,7 @@ def ladder(runs: Sequence[Run]) -> Figure:
     )
     left, right = figure.subplots(1, 2, sharey=True)
     mixed = table["protocol"].nunique() > 1
-    _ladder_column(
-        left, attempts, table.drop_duplicates("attempt"), evaluation.AUTHOR, (BLACK, "D"), 0, "author"
-    )
+    _ladder_column(left, attempts, table.drop_duplicates("attempt"), evaluation.AUTHOR, (BLACK, "D"), 0, "author")
     for i, (key, part) in enumerate(groups):
         data, n, scale, protocol, device, precision = key
         shift = step * (i - (len(groups) - 1) / 2)
@@ -211,9 +201,7 @@ def ladder(runs: Sequence[Run]) -> Figure:
         if mixed:  # the heading cannot say it for all
             label += evaluation.OURS[protocol].removeprefix("ours, validation")
         label = textwrap.fill(label, 52)
-        _ladder_column(
-            right, attempts, part, evaluation.OURS[protocol], STYLES[i % len(STYLES)], shift, label
-        )
+        _ladder_column(right, attempts, part, evaluation.OURS[protocol], STYLES[i % len(STYLES)], shift, label)
     ours = "ours, validation" if mixed else evaluation.OURS[table["protocol"].iloc[0]]
     for axes, text in ((left, evaluation.AUTHOR), (right, ours)):
         axes.set_title(textwrap.fill(text, 26), fontsize=LABEL)
@@ -231,16 +219,12 @@ def class_balance(splits: Splits) -> Figure:
     """Images a class in training and validation."""
     k = len(splits.class_names)
     n = f"n = {len(splits.train):,} training, {len(splits.validation):,} validation"
-    figure = _figure(
-        float(np.clip(0.85 * k + 0.75, WIDTH, 14)), 3.4, f"Images a class\n{_splits_name(splits)}, {n}"
-    )
+    figure = _figure(float(np.clip(0.85 * k + 0.75, WIDTH, 14)), 3.4, f"Images a class\n{_splits_name(splits)}, {n}")
     axes = figure.subplots()
     looks = ((splits.train, "training", BLUE, ""), (splits.validation, "validation", "white", "////"))
     for i, (images, label, colour, hatch) in enumerate(looks):
         place = np.arange(k) + 0.4 * (i - 0.5)
-        bars = axes.bar(
-            place, images.class_counts(), 0.39, color=colour, edgecolor="black", hatch=hatch, label=label
-        )
+        bars = axes.bar(place, images.class_counts(), 0.39, color=colour, edgecolor="black", hatch=hatch, label=label)
         if k <= MOST_NUMBERED:
             axes.bar_label(bars, fmt="{:,.0f}", fontsize=SMALL, padding=1)
     axes.margins(y=0.1)
@@ -254,11 +238,7 @@ def samples(images: ImageSet, per_class: int = 6, title: str = "Samples") -> Fig
     """The first `per_class` images of each class, a row a class, pixels unsmoothed; at most 25 classes."""
     shown = range(min(len(images.class_names), MOST_NAMED))
     rows = [images.take(np.flatnonzero(images.labels == label)[:per_class]).images for label in shown]
-    more = (
-        f", first {len(shown)} of {len(images.class_names)} classes"
-        if len(images.class_names) > len(shown)
-        else ""
-    )
+    more = f", first {len(shown)} of {len(images.class_names)} classes" if len(images.class_names) > len(shown) else ""
     headings = [images.class_names[label] for label in shown]
     return _gallery(rows, headings, [""] * per_class, f"{title}\n{_size(images)}, n = {len(images):,}{more}")
 
@@ -273,12 +253,8 @@ def augmentation_preview(
     """
     headings = list(headings) or [f"epoch {i}" for i in range(1, len(views) + 1)]
     rows = [[image, *(view[i] for view in views)] for i, image in enumerate(original.images)]
-    classes = (
-        [""] * len(rows) if original.labels is None else [original.class_names[i] for i in original.labels]
-    )
-    return _gallery(
-        rows, classes, ["original", *headings], f"{title}\n{_size(original)}, n = {len(original):,}"
-    )
+    classes = [""] * len(rows) if original.labels is None else [original.class_names[i] for i in original.labels]
+    return _gallery(rows, classes, ["original", *headings], f"{title}\n{_size(original)}, n = {len(original):,}")
 
 
 def mean_log_spectrum(images: np.ndarray) -> np.ndarray:
@@ -325,9 +301,7 @@ def spectra(images: ImageSet, title: str = "Mean log power spectrum a class") ->
     limit = float(np.quantile(np.abs(spectrum), 0.995)) or 1.0
     maps = [figure.add_subplot(grid[0, label]) for label in shown]
     for label, axes in zip(shown, maps, strict=True):
-        image = axes.imshow(
-            spectrum[label], cmap="cividis", vmin=-limit, vmax=limit, extent=(-0.5, 0.5, 0.5, -0.5)
-        )
+        image = axes.imshow(spectrum[label], cmap="cividis", vmin=-limit, vmax=limit, extent=(-0.5, 0.5, 0.5, -0.5))
         axes.set_title(_short(images.class_names[label]), fontsize=LABEL)
         axes.set_xticks([])
         axes.set_yticks([])
@@ -348,9 +322,7 @@ def save(figure: Figure, path: Path | str) -> Path:
     metadata = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
     kind = path.suffix.lower()
     if kind not in metadata:
-        raise UserError(
-            f"cannot write a figure as {path.name}: choose a name that ends in .png, .pdf or .svg"
-        )
+        raise UserError(f"cannot write a figure as {path.name}: choose a name that ends in .png, .pdf or .svg")
     options = {"format": kind[1:], "dpi": 200, "bbox_inches": "tight", "metadata": metadata[kind]}
     return write_atomically(path, lambda file: figure.savefig(file, **options))
 
@@ -417,9 +389,7 @@ def _line(axes: Axes, x: Sequence, y: Sequence, style: int, label: str, every: i
     axes.plot(x, y, markevery=(style % every, every), label=label, **look)
 
 
-def _ladder_column(
-    axes: Axes, attempts: list, table, column: str, look: tuple, shift: float, label: str
-) -> None:
+def _ladder_column(axes: Axes, attempts: list, table, column: str, look: tuple, shift: float, label: str) -> None:
     for name in table["attempt"][table[column].isna()]:  # an attempt for which nobody states a figure
         axes.text(1.03, attempts.index(name), "–", transform=axes.get_yaxis_transform(), va="center")
     table = table.dropna(subset=[column])
@@ -440,9 +410,7 @@ def _ladder_column(
         label=label,
     )
     for value, place in zip(values, y, strict=True):  # a column of numbers beside the panel, off the data
-        axes.text(
-            1.03, place, f"{value:.1f}", transform=axes.get_yaxis_transform(), va="center", fontsize=LABEL
-        )
+        axes.text(1.03, place, f"{value:.1f}", transform=axes.get_yaxis_transform(), va="center", fontsize=LABEL)
 
 
 def _gallery(rows: Sequence, row_names: Sequence[str], headings: Sequence[str], title: str) -> Figure:
@@ -488,15 +456,23 @@ def _result(predictions: Predictions) -> str:
 
 
 def _common_caption(runs: Sequence[Run]) -> str:
-    """The caption that all runs share; where they differ, `_name` tells them apart."""
-    split = {"published": "validation", "held_out": "held_out"}  # the images watched
-    captions = {f"{caption(run)}, n = {run.metrics[split[run.protocol]]['n']:,}" for run in runs}
-    return captions.pop() if len(captions) == 1 else "of different data, scales or protocols: see the names"
+    """What all runs share of their captions; where they differ in more than what was kept, `_name` tells them apart."""
+    if len({_setting(run) for run in runs}) > 1:
+        return "of different data, scales or protocols: see the names"
+    captions = {caption(run) for run in runs}
+    shared = captions.pop() if len(captions) == 1 else f"{runs[0].scale} scale, {data_name(runs[0].data)}"
+    return f"{shared}, n = {_setting(runs[0])[-1]:,}"
+
+
+def _setting(run: Run) -> tuple:
+    """What must be the same for two curves to be compared; last, the number of images watched."""
+    watched = {"published": "validation", "held_out": "held_out"}[run.protocol]
+    return run.scale, data_name(run.data), run.protocol, run.metrics[watched]["n"]
 
 
 def _name(run: Run, runs: Sequence[Run]) -> str:
     names = [other.recipe.name for other in runs]
-    same = len({caption(other) for other in runs}) == 1
+    same = len({_setting(other) for other in runs}) == 1
     if not same:
         return run.name
     return run.recipe.name if names.count(run.recipe.name) == 1 else f"{run.recipe.name}, seed {run.seed}"

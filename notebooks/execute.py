@@ -39,18 +39,10 @@ IMAGE_FILES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "notebooks", nargs="*", metavar="NOTEBOOK", help="names or first figures (04); default: all"
-    )
-    parser.add_argument(
-        "--data", type=Path, metavar="FOLDER", help="a competition's folder; default: embedded data"
-    )
-    parser.add_argument(
-        "--scale", choices=("quick", "compact", "full"), help="default: quick, and with --data compact"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="names or first figures (04); default: all")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="a competition's folder; default: embedded data")
+    parser.add_argument("--scale", choices=("quick", "compact", "full"), help="default: quick, and with --data compact")
     parser.add_argument("--seed", type=int, help="another seed than the notebooks' own")
     parser.add_argument("--runs", type=Path, metavar="DIR", help="where trainings are kept (default: runs)")
     parser.add_argument(
@@ -74,9 +66,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     if options.in_place and (options.data or options.scale or options.runs or options.seed is not None):
-        parser.error(
-            "--in-place executes at the notebooks' own parameters: leave out --data, --scale, --seed, --runs"
-        )
+        parser.error("--in-place executes at the notebooks' own parameters: leave out --data, --scale, --seed, --runs")
     if options.seed is not None and options.seed < 0:
         parser.error(f"--seed must not be negative, received {options.seed}")
     return options
@@ -88,11 +78,7 @@ def choose_notebooks(names: list[str], folder: Path = HERE) -> list[Path]:
     A notebook that so far has only its text (.py) counts as well. Raises UserError for a name that fits none.
     """
     known = sorted(
-        {
-            path.with_suffix(".ipynb")
-            for pattern in ("[0-9]*.ipynb", "[0-9]*.py")
-            for path in folder.glob(pattern)
-        }
+        {path.with_suffix(".ipynb") for pattern in ("[0-9]*.ipynb", "[0-9]*.py") for path in folder.glob(pattern)}
     )
     if not known:
         raise UserError(f"no notebooks in {folder}")
@@ -154,9 +140,7 @@ def duration(seconds: float) -> str:
 def announce(options: argparse.Namespace, notebooks: list[Path]) -> None:
     """Say what comes and how long it takes, before it starts."""
     if options.data is None:
-        print(
-            f"{len(notebooks)} notebooks, embedded data (not the competition's images), scale {options.scale}"
-        )
+        print(f"{len(notebooks)} notebooks, embedded data (not the competition's images), scale {options.scale}")
         return
     images = count_training_images(options.data)
     counted = f"{images:,} training images" if images else "training images not counted"
@@ -164,9 +148,7 @@ def announce(options: argparse.Namespace, notebooks: list[Path]) -> None:
     if not images:
         return
     minutes, unknown = expected_minutes(options.scale, images)
-    missing = (
-        f", and in addition {', '.join(sorted(set(unknown)))}, which nobody has measured" if unknown else ""
-    )
+    missing = f", and in addition {', '.join(sorted(set(unknown)))}, which nobody has measured" if unknown else ""
     print(
         f"expected: about {duration(minutes * 60)} of training on two cores if nothing stops early{missing}. "
         "Finished trainings are taken as they are; an interrupted one goes on from its last epoch."

@@ -42,9 +42,7 @@ def test_the_most_frequent_label_wins_and_shares_are_returned():
     assert vote.predicted.tolist() == [0, 1, 2]
     assert vote.predicted.dtype == np.int64
     assert vote.probabilities.dtype == np.float32
-    np.testing.assert_allclose(
-        vote.probabilities, [[2 / 3, 1 / 3, 0], [0, 1, 0], [0, 1 / 3, 2 / 3]], rtol=1e-6
-    )
+    np.testing.assert_allclose(vote.probabilities, [[2 / 3, 1 / 3, 0], [0, 1, 0], [0, 1 / 3, 2 / 3]], rtol=1e-6)
 
 
 def test_one_member_votes_for_itself():

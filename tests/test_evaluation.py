@@ -183,10 +183,7 @@ def test_ladder_tells_the_attempts_in_order_beside_the_authors_figures(tmp_path)
 
 
 def test_ladder_shows_the_lowest_seed_and_what_the_others_did(tmp_path):
-    runs = [
-        make_run(tmp_path, "attempt6", accuracy, seed=seed)
-        for seed, accuracy in [(2, 0.9), (0, 0.8), (1, 0.88)]
-    ]
+    runs = [make_run(tmp_path, "attempt6", accuracy, seed=seed) for seed, accuracy in [(2, 0.9), (0, 0.8), (1, 0.88)]]
     table = evaluation.ladder(runs)
     assert len(table) == 1
     row = table.iloc[0]
@@ -205,9 +202,7 @@ def test_ladder_keeps_protocols_scales_and_data_apart(tmp_path):
     ]
     table = evaluation.ladder(runs).set_index("run")
     published, once = table[evaluation.OURS["published"]], table[evaluation.OURS["held_out"]]
-    assert published.dropna().to_dict() == pytest.approx(
-        {runs[0].name: 0.70, runs[2].name: 0.72, runs[3].name: 0.50}
-    )
+    assert published.dropna().to_dict() == pytest.approx({runs[0].name: 0.70, runs[2].name: 0.72, runs[3].name: 0.50})
     assert once.dropna().to_dict() == pytest.approx({runs[1].name: 0.712})
     assert table.loc[runs[3].name, "data"] == "embedded data, not the competition's images"
     assert table.loc[runs[3].name, "n"] == 250

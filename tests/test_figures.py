@@ -21,9 +21,7 @@ def images_of(classes=CLASSES, per_class=6, size=(20, 24), channels=3) -> ImageS
     rng = np.random.default_rng(0)
     n = per_class * len(classes)
     images = rng.integers(0, 256, (n, *size, channels)).astype(np.uint8)
-    return ImageSet(
-        images, np.arange(n) % len(classes), np.array([f"i{i}" for i in range(n)]), tuple(classes)
-    )
+    return ImageSet(images, np.arange(n) % len(classes), np.array([f"i{i}" for i in range(n)]), tuple(classes))
 
 
 def splits_of(embedded=False) -> Splits:
@@ -60,9 +58,7 @@ def every_figure(runs, embedded) -> dict:
         "curves, embedded": figures.curves(embedded["attempt5"]),
         "validation curves": figures.validation_curves(list(runs.values())),
         "learning rates": figures.learning_rates([runs["attempt5"], runs["attempt6"]]),
-        "confusion": figures.confusion(
-            runs["attempt1"].predictions("validation"), figures.heading(runs["attempt1"])
-        ),
+        "confusion": figures.confusion(runs["attempt1"].predictions("validation"), figures.heading(runs["attempt1"])),
         "confusion, names": figures.confusion(many),
         "bars": figures.per_class_bars(predictions_with(1.0), figures.heading(embedded["attempt5"])),
         "bars, names": figures.per_class_bars(many),
@@ -119,7 +115,7 @@ def test_curves_show_training_and_what_was_watched_and_mark_the_chosen_epoch(run
         lines = {line.get_label(): line for line in axes.lines}
         assert lines["training"].get_ydata() == pytest.approx(factor * history[column].to_numpy())
         assert lines["validation"].get_ydata() == pytest.approx(factor * history[f"val_{column}"].to_numpy())
-        assert list(lines["epoch 5, chosen"].get_xdata()) == [5, 5]
+        assert list(lines["epoch 5, kept"].get_xdata()) == [5, 5]
     assert (top.get_ylabel(), bottom.get_ylabel(), bottom.get_xlabel()) == (
         "accuracy, %",
         "loss, nats",
@@ -129,6 +125,7 @@ def test_curves_show_training_and_what_was_watched_and_mark_the_chosen_epoch(run
         assert part in title(figure)
     held_out = figures.curves(make_run(tmp_path, "attempt4", protocol="held_out"))
     assert "chosen on held-out images" in title(held_out)
+    assert "last epoch kept" in title(figures.curves(runs["attempt1"]))  # no early stopping: nothing was chosen
     assert "held-out images" in [line.get_label() for line in held_out.axes[0].lines]
 
 
@@ -277,9 +274,7 @@ def test_spectra_tell_a_noisy_class_from_a_smooth_one():
     smooth = np.broadcast_to(np.linspace(0, 200, 32)[None, :, None, None], (8, 32, 32, 1))
     noisy = smooth + rng.normal(0, 20, smooth.shape)
     images = np.concatenate([smooth, noisy.clip(0, 255)]).astype(np.uint8)
-    figure = figures.spectra(
-        ImageSet(images, np.repeat([0, 1], 8), np.arange(16).astype(str), ("smooth", "noisy"))
-    )
+    figure = figures.spectra(ImageSet(images, np.repeat([0, 1], 8), np.arange(16).astype(str), ("smooth", "noisy")))
     curves = {line.get_label(): line.get_ydata() for line in figure.axes[-1].lines}
     assert curves["noisy"][-1] > 0.5 > -0.5 > curves["smooth"][-1]
     assert figure.axes[-1].get_xlabel() == "frequency, cycles a pixel"

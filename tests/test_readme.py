@@ -48,9 +48,7 @@ def slug(heading: str) -> str:
 def test_relative_links_and_pictures_exist(page):
     headings = {slug(h) for h in re.findall(r"^#+ (.*)$", (ROOT / page).read_text(), re.MULTILINE)}
     relative = [link for link in links(page) if not link.startswith(("http://", "https://"))]
-    missing = [
-        link for link in relative if not link.startswith("#") and not (ROOT / link.split("#")[0]).exists()
-    ]
+    missing = [link for link in relative if not link.startswith("#") and not (ROOT / link.split("#")[0]).exists()]
     assert missing == []
     assert [link for link in relative if link.startswith("#") and link[1:] not in headings] == []
 
@@ -95,9 +93,7 @@ def test_plain_commands_are_what_make_runs(target):
     # without what a make around this test hands down, which changes what is printed
     environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}
     command = ["make", "-n", target]
-    printed = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-    ).stdout
+    printed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
     made = [" ".join(line.removeprefix(".venv/bin/").split()) for line in printed.splitlines()]
     assert shown
     assert [command for command in shown if command not in made] == []

@@ -73,14 +73,10 @@ class Cache:
         for split, files in parts.items():
             digest.update(f"\0\0{split}".encode())
             for file in files:
-                digest.update(
-                    f"\0{file.name}\0{file.size}\0{file.mtime_ns}".encode("utf-8", "surrogateescape")
-                )
+                digest.update(f"\0{file.name}\0{file.size}\0{file.mtime_ns}".encode("utf-8", "surrogateescape"))
         return f"{size}-{digest.hexdigest()[:16]}"
 
-    def load(
-        self, key: str, parts: Mapping[str, Sequence[ImageFile]], fits: Callable[[int], bool]
-    ) -> Pixels | None:
+    def load(self, key: str, parts: Mapping[str, Sequence[ImageFile]], fits: Callable[[int], bool]) -> Pixels | None:
         """What is stored under `key`, or None where nothing is or where it is damaged.
 
         fits: says whether so many bytes may be loaded; if not, the result holds no images.
@@ -98,11 +94,7 @@ class Cache:
                 return pixels
             for split, part in stored["splits"].items():
                 images = np.load(self.folder / f"{key}-{split}.npy", allow_pickle=False)
-                if (
-                    images.dtype != np.uint8
-                    or images.shape != shapes[split]
-                    or len(images) != len(parts[split])
-                ):
+                if images.dtype != np.uint8 or images.shape != shapes[split] or len(images) != len(parts[split]):
                     return None
                 if zlib.crc32(images.data) != part["crc32"]:
                     return None
@@ -115,9 +107,7 @@ class Cache:
         try:
             self._remove_stale(key)
             for split, images in pixels.images.items():
-                write_atomically(
-                    self.folder / f"{key}-{split}.npy", lambda file, array=images: np.save(file, array)
-                )
+                write_atomically(self.folder / f"{key}-{split}.npy", lambda file, array=images: np.save(file, array))
             splits = {
                 split: {
                     "shape": images.shape,
@@ -140,9 +130,7 @@ class Cache:
             stale = re.fullmatch(rf"{size}-[0-9a-f]{{16}}(-\w+\.npy|\.json)", path.name)
             left = path.name.startswith(".") and path.suffix == ".tmp"
             with suppress(OSError):
-                if (stale and not path.name.startswith(key)) or (
-                    left and path.stat().st_mtime < time.time() - 3600
-                ):
+                if (stale and not path.name.startswith(key)) or (left and path.stat().st_mtime < time.time() - 3600):
                     path.unlink()
 
 

@@ -66,21 +66,13 @@ class Report:
     def _images(self) -> list[str]:
         lines = [f"{'split':<12}{'images':>9}  {'mean (0..255)':<22}{'deviation':<22}width x height, mode"]
         for split, facts in self.splits.items():
-            mean, deviation = (
-                " ".join(f"{value:.1f}" for value in values) for values in (facts.mean, facts.deviation)
-            )
+            mean, deviation = (" ".join(f"{value:.1f}" for value in values) for values in (facts.mean, facts.deviation))
             modes = ", ".join(f"{mode} ({count:,})" for mode, count in facts.modes.most_common())
-            lines.append(
-                f"{split:<12}{facts.images:>9,}  {mean:<22}{deviation:<22}{sizes_text(facts.sizes)}; {modes}"
-            )
+            lines.append(f"{split:<12}{facts.images:>9,}  {mean:<22}{deviation:<22}{sizes_text(facts.sizes)}; {modes}")
         return lines
 
     def _classes(self) -> list[str]:
-        counted = {
-            split: facts.class_counts
-            for split, facts in self.splits.items()
-            if facts.class_counts is not None
-        }
+        counted = {split: facts.class_counts for split, facts in self.splits.items() if facts.class_counts is not None}
         lines = [f"{'class':<20}" + "".join(f"{split:>20}" for split in counted)]
         order = range(len(self.class_names))
         left_out = len(order) - CLASSES_LISTED

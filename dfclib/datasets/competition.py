@@ -26,6 +26,8 @@ from dfclib.errors import UserError
 
 _log = logging.getLogger(__name__)
 _UNFINISHED = ".unfinished-"
+EMBEDDED_MARK = "EMBEDDED.txt"  # in a folder of procedural images: figures and tables must go on saying what they are
+EMBEDDED_NOTE = "Procedural images made by dfclib, not the competition's: accuracies on them are not its numbers.\n"
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,9 @@ def load_folder(
     for notice in contents.listing.notices:
         _log.warning("%s: %s", folder, notice)
     parts = contents.parts
-    return Splits(slug(Path(folder).resolve().name), parts["train"], parts["validation"], parts.get("test"))
+    embedded = (Path(folder) / EMBEDDED_MARK).exists()
+    name = slug(Path(folder).resolve().name)
+    return Splits(name, parts["train"], parts["validation"], parts.get("test"), embedded)
 
 
 def write_folder(splits: Splits, folder: Path | str) -> None:
@@ -120,22 +124,16 @@ def write_folder(splits: Splits, folder: Path | str) -> None:
 
     Read again, it gives the same images, labels and ids, provided that the class names are in order (integers
     as numbers, names alphabetically). Labels of the test split are not written. train.csv comes last, so that
-    a folder with a train.csv is whole. Raises UserError where `folder` is not empty or cannot be written, or
-    an id is no file name.
+    a folder with a train.csv is whole. Embedded images stay marked as such. Raises UserError where `folder` is
+    not empty or cannot be written, or an id is no file name.
     """
     folder = Path(folder)
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     parts = {name: part for name, part in parts.items() if part is not None}
     for name, part in parts.items():
-        bad = [
-            str(id_)
-            for id_ in part.ids
-            if not re.fullmatch(r"[^/\\\x00-\x1f]+", str(id_)) or str(id_) in ".."
-        ]
+        bad = [str(id_) for id_ in part.ids if not re.fullmatch(r"[^/\\\x00-\x1f]+", str(id_)) or str(id_) in ".."]
         if bad:
-            raise UserError(
-                f"{name}: image id {shown(bad[0])} is no file name: give the images ids without / and \\"
-            )
+            raise UserError(f"{name}: image id {shown(bad[0])} is no file name: give the images ids without / and \\")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: name a folder that is empty or does not exist")
     unfinished = folder / f"{_UNFINISHED}{secrets.token_hex(4)}"
@@ -150,14 +148,14 @@ def write_folder(splits: Splits, folder: Path | str) -> None:
             shutil.rmtree(leftover)
         unfinished.mkdir()
         _write_parts(parts, unfinished)
+        if splits.embedded:
+            (unfinished / EMBEDDED_MARK).write_text(EMBEDDED_NOTE, encoding="utf-8")
         for path in sorted(unfinished.iterdir(), key=lambda path: path.name == "train.csv"):
             os.replace(path, folder / path.name)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise UserError(f"disk full while writing {folder}: free some space and try again") from error
-        raise UserError(
-            f"cannot write {folder}: {error.strerror}. Choose a folder that you may write to"
-        ) from error
+        raise UserError(f"cannot write {folder}: {error.strerror}. Choose a folder that you may write to") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

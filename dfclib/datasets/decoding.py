@@ -77,9 +77,7 @@ def read_pixels(
     channels = 1 if all(header.grey for header in decisive or everything) else 3
     coloured = sum(not header.grey for header in everything)
     if channels == 1 and coloured:
-        pixels.notices.append(
-            f"{coloured:,} test image(s) are in colour, all others are not: they are read as grey"
-        )
+        pixels.notices.append(f"{coloured:,} test image(s) are in colour, all others are not: they are read as grey")
     scratch = target is None  # no size to agree on: decode all the same, to find every broken file
     height, width = target or (1, 1)
     needed = sum(len(found) for found in headers.values()) * height * width * channels
@@ -101,9 +99,7 @@ def read_pixels(
                 "Copy or download it again, or remove its row",
             )
         whole = np.array([i not in broken for i in range(len(rows))], bool)
-        pixels.images[split], pixels.rows[split] = (
-            (images, rows) if whole.all() else (images[whole], rows[whole])
-        )
+        pixels.images[split], pixels.rows[split] = (images, rows) if whole.all() else (images[whole], rows[whole])
     if scratch:
         pixels.images, pixels.rows = {}, {}
     elif cache and len(problems) == before and not (any_size and _mixed(pixels)):
@@ -156,9 +152,7 @@ def available_bytes() -> int | None:
     return None
 
 
-def _read_headers(
-    files: Sequence[ImageFile], problems: Problems, split: str, progress: bool
-) -> dict[int, Header]:
+def _read_headers(files: Sequence[ImageFile], problems: Problems, split: str, progress: bool) -> dict[int, Header]:
     headers: dict[int, Header] = {}
 
     def read(i: int) -> None:
@@ -258,9 +252,7 @@ def _in_parallel(work: Callable[[int], None], count: int, title: str, progress: 
                 work(i)
             except MemoryError:
                 raise
-            except (
-                Exception
-            ) as error:  # on broken files Pillow raises nearly everything: OSError to IndexError
+            except Exception as error:  # on broken files Pillow raises nearly everything: OSError to IndexError
                 failures[i] = error
         return len(chunk)
 

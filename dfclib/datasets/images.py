@@ -29,8 +29,7 @@ class ImageSet:
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[3] not in (1, 3):
             raise ValueError(
-                "images must be uint8 (n, height, width, 1 or 3), "
-                f"received {self.images.dtype} {self.images.shape}"
+                f"images must be uint8 (n, height, width, 1 or 3), received {self.images.dtype} {self.images.shape}"
             )
         if len(self.ids) != len(self.images):
             raise ValueError(f"{len(self.images)} images but {len(self.ids)} ids")

@@ -35,9 +35,7 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error, UnicodeDecodeError)
 
 
-def download(
-    to: Path | str, competition: str = COMPETITION, client: Any | None = None, progress: bool = True
-) -> Path:
+def download(to: Path | str, competition: str = COMPETITION, client: Any | None = None, progress: bool = True) -> Path:
     """Fetch the competition's archive, unpack it into the folder `to`, check it and return `to`.
 
     Stopped at any moment and called again, it goes on: an archive in part is continued where the server
@@ -83,9 +81,7 @@ def submit(csv: Path | str, message: str, competition: str = COMPETITION, client
     path = Path(csv)
     _check_name(competition)
     if not path.is_file() or path.stat().st_size == 0:
-        raise UserError(
-            f"{path} is missing or empty: make it with `python -m dfclib submit RUN --out {path}`."
-        )
+        raise UserError(f"{path} is missing or empty: make it with `python -m dfclib submit RUN --out {path}`.")
     if not message.strip():
         raise UserError("a submission needs a message of at least one letter: it is shown beside the score.")
     page = f"{COMPETITIONS_PAGE}/{competition}/submissions"
@@ -96,9 +92,7 @@ def submit(csv: Path | str, message: str, competition: str = COMPETITION, client
     # kaggle tells of a failed upload by this sentence, not by an exception
     if answer.message == "Could not submit to competition":
         reason = (printed.getvalue().strip().splitlines() or ["no reason given"])[-1]
-        raise UserError(
-            f"Kaggle did not take {path} ({reason}): run the same command again, or upload at {page}."
-        )
+        raise UserError(f"Kaggle did not take {path} ({reason}): run the same command again, or upload at {page}.")
     return f"{answer.message} - {page}"
 
 
@@ -119,15 +113,12 @@ def _sign_in(folder: Path) -> Any:
     except ValueError as error:
         if get_access_token_from_env()[0]:  # the package asked Kaggle about that one
             raise
-        raise UserError(
-            f"{client.config} is not a Kaggle token ({error}): make a new one at {TOKEN_PAGE}."
-        ) from error
+        raise UserError(f"{client.config} is not a Kaggle token ({error}): make a new one at {TOKEN_PAGE}.") from error
 
     token, source = get_access_token_from_env()
     if token:  # or the explicit ones below would be overruled by it
         raise UserError(
-            f"Kaggle refused the token in {source}: it is mistyped, expired or revoked; "
-            f"make a new one at {TOKEN_PAGE}."
+            f"Kaggle refused the token in {source}: it is mistyped, expired or revoked; make a new one at {TOKEN_PAGE}."
         )
     credentials, hint = _colab_secrets()
     credentials = credentials or _uploaded_token(folder / "kaggle.json")
@@ -296,9 +287,7 @@ def _refuse_unsafe(members: list[zipfile.ZipInfo], archive_bytes: int, to: Path)
                 reason = "leaves the folder"
             inside.add(parent)
         if reason:
-            raise UserError(
-                f"the archive is refused: its member {info.filename!r} {reason}; nothing was unpacked."
-            )
+            raise UserError(f"the archive is refused: its member {info.filename!r} {reason}; nothing was unpacked.")
         seen.add(name.casefold())
 
 
@@ -321,9 +310,7 @@ def _check_counts(folder: Path, competition: str, progress: bool) -> None:
     """Compare the rows of each split's CSV with its images."""
     page = f"{COMPETITIONS_PAGE}/{competition}/data"
     if not (folder / "train.csv").is_file():
-        raise UserError(
-            f"{folder} has no train.csv: {competition} is not laid out as dfclib reads it, see {page}."
-        )
+        raise UserError(f"{folder} has no train.csv: {competition} is not laid out as dfclib reads it, see {page}.")
     for split in ("train", "validation", "test"):
         table = folder / f"{split}.csv"
         if not table.is_file():
@@ -402,9 +389,7 @@ def _refusal(error: Any, competition: str) -> str:
     if status == 403:
         return f"{received}: accept the competition's rules at {home}/rules and run the same command again."
     if status == 404:
-        return (
-            f"{received}: it knows no competition {competition!r}; look for its name at {COMPETITIONS_PAGE}."
-        )
+        return f"{received}: it knows no competition {competition!r}; look for its name at {COMPETITIONS_PAGE}."
     if status == 429:
         wait = error.response.headers.get("Retry-After", "")
         wait = f"{wait} seconds" if wait.isdigit() else "some minutes"

@@ -38,11 +38,7 @@ def interpret_labels(
     first = {}
     for label in labels:
         first.setdefault(label.text, label)
-    names = (
-        sorted(usable)
-        if named
-        else sorted(usable, key=lambda text: (len(_digits(text)), _digits(text), text))
-    )
+    names = sorted(usable) if named else sorted(usable, key=lambda text: (len(_digits(text)), _digits(text), text))
     if named:
         _warn_of_likeness(names, notices)
     else:
@@ -79,9 +75,7 @@ def _judge(label: LabelledPlace, kind: str, named: bool, problems: Problems) -> 
     elif kind == "fraction":
         whole = re.fullmatch(r"\+?([0-9]+)(\.0*)?", label.text)
         remedy = f"write {whole[1]}" if whole else "correct it"
-        problems.add(
-            "fraction", label.where, f"label {text} is not written as an integer", f"{_RULE}: {remedy}"
-        )
+        problems.add("fraction", label.where, f"label {text} is not written as an integer", f"{_RULE}: {remedy}")
     elif (kind == "name") != named:
         most = "names" if named else "integers"
         what = f"label {text} is {'a name' if kind == 'name' else 'an integer'} where most labels are {most}"

@@ -120,9 +120,7 @@ def _recognise(listing: Listing) -> str | None:
         return CLASS_FOLDERS
     if not set(folders) & set(SPLITS) and any(_holds_images(folder / name) for name in folders):
         return CLASS_FOLDERS_ONLY
-    reason = (
-        f"found {', '.join(entries[:8])}{' ...' if len(entries) > 8 else ''}" if entries else "it is empty"
-    )
+    reason = f"found {', '.join(entries[:8])}{' ...' if len(entries) > 8 else ''}" if entries else "it is empty"
     remedy = "Add a train.csv with the columns image_id,label, or sort the images into train/<class>/"
     nested = [name for name in folders if (folder / name / "train.csv").exists()]
     if nested:
@@ -172,9 +170,7 @@ def _kaggle_rows(listing: Listing) -> dict[str, list[tuple[Row, ImageFile | None
     return rows
 
 
-def _find_images(
-    split: str, rows: list[tuple[Row, bool]], listing: Listing
-) -> list[tuple[Row, ImageFile | None]]:
+def _find_images(split: str, rows: list[tuple[Row, bool]], listing: Listing) -> list[tuple[Row, ImageFile | None]]:
     """Pair each row (given with whether its id is sound) with its file, or None after saying why."""
     folder, add = listing.folder / split, listing.problems.add
     if not folder.is_dir():
@@ -290,14 +286,10 @@ def _file(entry: os.DirEntry[str], id_: str, where: str, listing: Listing) -> Im
     try:
         status = entry.stat()
     except OSError as error:
-        listing.problems.add(
-            "file", where, f"cannot be read ({error.strerror})", "Put the image itself there"
-        )
+        listing.problems.add("file", where, f"cannot be read ({error.strerror})", "Put the image itself there")
         return None
     if not stat.S_ISREG(status.st_mode):
-        listing.problems.add(
-            "file", where, "is a folder or a device, not a file", "Put the image itself there"
-        )
+        listing.problems.add("file", where, "is a folder or a device, not a file", "Put the image itself there")
         return None
     if status.st_size == 0:
         listing.problems.add("empty file", where, "the file is empty (0 bytes)", "Copy or download it again")

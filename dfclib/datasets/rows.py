@@ -55,9 +55,7 @@ def read_rows(path: Path, columns: tuple[str, ...], problems: Problems) -> list[
         elif header is None:
             header = cells
             if sorted(header) != sorted(columns):
-                other = next(
-                    (f" (separated by {c!r}?)" for c in ";\t" if c in text.splitlines()[start - 1]), ""
-                )
+                other = next((f" (separated by {c!r}?)" for c in ";\t" if c in text.splitlines()[start - 1]), "")
                 add("columns", where, f"the columns are {shown(','.join(header))}{other}", wanted)
                 return []
         elif len(cells) != len(header):

@@ -197,8 +197,13 @@ class Recipe:
 
         `benchmarks/training_speed.py` measures images per second and writes them beside this file.
         """
-        speed = measured_speed().get(f"{self.name}-{self.scale}")
+        speed = measured("images_per_second").get(f"{self.name}-{self.scale}")
         return None if speed is None else self.epochs * self.images_per_epoch(images) / speed / 60
+
+    @property
+    def parameters(self) -> int | None:
+        """Trainable parameters for three channels and five classes, as measured; None where nobody did."""
+        return measured("parameters").get(f"{self.name}-{self.scale}")
 
     def to_dict(self) -> dict[str, Any]:
         """Everything in this recipe as JSON values."""
@@ -286,9 +291,10 @@ class EnsembleRecipe:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def measured_speed() -> dict[str, float]:
-    """Training images per second on two CPU cores by `<recipe>-<scale>`; empty where nobody measured."""
-    return read_json(SPEED_FILE)["images_per_second"] if SPEED_FILE.exists() else {}
+def measured(what: str) -> dict[str, float]:
+    """What benchmarks/training_speed.py measured: `images_per_second` on two CPU cores and the number of trainable
+    `parameters`, both by `<recipe>-<scale>`; empty where nobody measured."""
+    return read_json(SPEED_FILE)[what] if SPEED_FILE.exists() else {}
 
 
 def asdict_shallow(value: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ SOURCE = "https://github.com/CezarTulceanu/Deepfake-classification-project"
 
 # Quick sees crops of the embedded images; compact sees the competition's own pixels, never reduced: the generators
 # differ in the finest detail, and bfloat16 trains about twice as fast on CPUs that have it.
-QUICK = Scale(epochs=8, image_size=(48, 48), framing="crop")
+QUICK = Scale(epochs=32, image_size=(48, 48), framing="crop")
 COMPACT = Scale(epochs=3, image_size=(100, 100), framing="crop", precision="mixed_bfloat16")
 COMPACT_CROP = Scale(epochs=3, image_size=(48, 48), framing="crop", precision="mixed_bfloat16")
 

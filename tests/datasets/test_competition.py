@@ -71,12 +71,7 @@ def png_claiming(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b"\0"))
-        + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
 
 
 def same(one: Splits, other: Splits) -> bool:
@@ -355,9 +350,7 @@ def test_a_broken_folder_is_refused_with_place_and_remedy(folder: Path, way: str
 
 def test_all_problems_are_reported_together(folder: Path) -> None:
     for way in ("truncated", "gigantic", "zero bytes", "negative", "test image missing", "empty id"):
-        change = {"truncated": "train/t0.png", "gigantic": "train/t2.png", "zero bytes": "train/t4.png"}.get(
-            way
-        )
+        change = {"truncated": "train/t0.png", "gigantic": "train/t2.png", "zero bytes": "train/t4.png"}.get(way)
         if way == "truncated":
             truncate(folder, change)
         elif way == "gigantic":
@@ -540,9 +533,7 @@ def test_an_unused_image_is_only_noticed(folder: Path, caplog) -> None:
 # Kinds of images
 
 
-def one_image(
-    folder: Path, image: Image.Image, channels: int, extension: str = "png", **options
-) -> np.ndarray:
+def one_image(folder: Path, image: Image.Image, channels: int, extension: str = "png", **options) -> np.ndarray:
     path = folder / f"image.{extension}"
     image.save(path, **options)
     return decoding.decode_image(path, channels)
@@ -661,9 +652,7 @@ def test_a_changed_image_makes_the_cache_anew(folder: Path) -> None:
     assert {path.name for path in new & old} == {path.name for path in old if path.name.startswith("4x4")}
 
 
-@pytest.mark.parametrize(
-    "damage", ["truncate", "flip a byte", "remove", "no json", "broken json", "wrong json"]
-)
+@pytest.mark.parametrize("damage", ["truncate", "flip a byte", "remove", "no json", "broken json", "wrong json"])
 def test_a_damaged_cache_is_made_anew(folder: Path, damage: str) -> None:
     first = load(folder)
     array = next((folder / ".dfclib-cache").glob("*-train.npy"))

@@ -14,9 +14,7 @@ def scenes(count: int, seed: int = 0) -> np.ndarray:
     """Smooth random colour images uint8 (count, 64, 64, 3): unlike noise, they survive being re-encoded."""
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 256, (count, 6, 6, 3), np.uint8)
-    return np.stack(
-        [np.asarray(Image.fromarray(image).resize((64, 64), Image.Resampling.BICUBIC)) for image in small]
-    )
+    return np.stack([np.asarray(Image.fromarray(image).resize((64, 64), Image.Resampling.BICUBIC)) for image in small])
 
 
 def image_set(images: np.ndarray, prefix: str, labels=None) -> ImageSet:
@@ -42,9 +40,7 @@ def changed(pixels: np.ndarray, how: str) -> np.ndarray:
 @pytest.mark.parametrize("how", ["jpeg", "halved", "brighter", "grey"])
 def test_changed_copies_are_near(how: str) -> None:
     train = scenes(8)
-    found = find_duplicates(
-        {"train": image_set(train, "t"), "test": image_set(changed(train[3], how)[None], "x")}
-    )
+    found = find_duplicates({"train": image_set(train, "t"), "test": image_set(changed(train[3], how)[None], "x")})
     assert [(pair.first[:2], pair.second[:2]) for pair in found.pairs] == [(("train", "t3"), ("test", "x0"))]
     assert 0 <= found.pairs[0].distance <= NEAR and not found.pairs[0].exact
     assert found.counts["train", "test"] == (0, 1) and sum(map(sum, found.counts.values())) == 1

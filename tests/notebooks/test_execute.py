@@ -84,9 +84,7 @@ def test_figures_are_extracted_and_old_ones_removed(execute, tmp_path):
     (tmp_path / "figures" / "01_other-01.png").write_bytes(b"another's")
     pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
     with (tmp_path / "notebooks" / "00_small.py").open("a") as file:
-        file.write(
-            f'\n# %%\nfrom IPython.display import Image\nimport base64\nImage(base64.b64decode("{pixel}"))\n'
-        )
+        file.write(f'\n# %%\nfrom IPython.display import Image\nimport base64\nImage(base64.b64decode("{pixel}"))\n')
     assert run(execute, tmp_path) == 0
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == [
         "00_small-01.png",
@@ -204,9 +202,7 @@ def test_expected_time_counts_each_training_once(execute, monkeypatch):
     assert "attempt1" in unknown and "attempt6" not in unknown
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0:00"), (65, "1:05"), (3599.6, "1:00:00"), (7384, "2:03:04")]
-)
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (65, "1:05"), (3599.6, "1:00:00"), (7384, "2:03:04")])
 def test_durations(execute, seconds, text):
     assert execute.duration(seconds) == text
 
@@ -216,9 +212,7 @@ def test_interrupted_says_how_to_go_on(execute, tmp_path):
     folder = tmp_path / "copy" / "notebooks"
     folder.mkdir(parents=True)
     (folder / "execute.py").write_bytes(SCRIPT.read_bytes())
-    (folder / "00_slow.py").write_text(
-        TEXT + '\n# %%\nimport time\nprint("waiting", flush=True)\ntime.sleep(60)\n'
-    )
+    (folder / "00_slow.py").write_text(TEXT + '\n# %%\nimport time\nprint("waiting", flush=True)\ntime.sleep(60)\n')
     command = [sys.executable, "notebooks/execute.py"]
     process = subprocess.Popen(
         command,

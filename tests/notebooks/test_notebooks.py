@@ -25,9 +25,7 @@ SECTIONS = [
     "what next",
 ]
 # what a checked output must not hold: it would differ on the next machine, or on the next day
-MACHINE = re.compile(
-    r"/work/|/root/|/home/|/tmp/|/usr/|\b\d+(\.\d+)? ?(s|ms|seconds|min|minutes) (left|elapsed)\b"
-)
+MACHINE = re.compile(r"/work/|/root/|/home/|/tmp/|/usr/|\b\d+(\.\d+)? ?(s|ms|seconds|min|minutes) (left|elapsed)\b")
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -51,9 +49,7 @@ def without_header(text: str) -> str:
 
 def output_text(cell: nbformat.NotebookNode) -> str:
     parts = [output.get("text", "") for output in cell.outputs]
-    parts += [
-        text for output in cell.outputs for kind, text in output.get("data", {}).items() if "text" in kind
-    ]
+    parts += [text for output in cell.outputs for kind, text in output.get("data", {}).items() if "text" in kind]
     return "\n".join(parts)
 
 
@@ -87,9 +83,7 @@ def test_every_code_cell_was_executed_in_order(path):
 def test_no_output_is_an_error(path):
     errors = [output for cell in code_cells(path) for output in cell.outputs if output.output_type == "error"]
     assert errors == []
-    warnings = [
-        output.text for cell in code_cells(path) for output in cell.outputs if output.get("name") == "stderr"
-    ]
+    warnings = [output.text for cell in code_cells(path) for output in cell.outputs if output.get("name") == "stderr"]
     assert warnings == []
 
 
@@ -110,22 +104,15 @@ def test_sections_stand_in_order(path):
 def test_one_cell_holds_the_parameters(path):
     (cell,) = tagged(path, "parameters")
     statements = ast.parse(cell.source).body
-    names = [
-        target.id
-        for statement in statements
-        if isinstance(statement, ast.Assign)
-        for target in statement.targets
-    ]
-    assert names == ["data", "scale", "runs_dir"]
+    names = [target.id for statement in statements if isinstance(statement, ast.Assign) for target in statement.targets]
+    assert names == ["data", "scale", "runs_dir", "seed"]
     assert [statement for statement in statements if not isinstance(statement, ast.Assign)] == []
 
 
 @every_notebook
 def test_notebooks_define_nothing(path):
     for cell in code_cells(path):
-        code = "\n".join(
-            "pass" if line.lstrip().startswith(("%", "!")) else line for line in cell.source.splitlines()
-        )
+        code = "\n".join("pass" if line.lstrip().startswith(("%", "!")) else line for line in cell.source.splitlines())
         kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
         assert [ast.unparse(node) for node in ast.walk(ast.parse(code)) if isinstance(node, kinds)] == []
 
@@ -134,10 +121,7 @@ def test_notebooks_define_nothing(path):
 def test_badge_opens_this_notebook_in_colab(path):
     first = read(path).cells[0]
     assert first.cell_type == "markdown"
-    assert (
-        f"https://colab.research.google.com/github/{REPOSITORY}/blob/main/notebooks/{path.name}"
-        in first.source
-    )
+    assert f"https://colab.research.google.com/github/{REPOSITORY}/blob/main/notebooks/{path.name}" in first.source
 
 
 def test_the_setup_cell_comes_first_and_is_the_same_everywhere():
@@ -153,9 +137,7 @@ def test_the_setup_cell_comes_first_and_is_the_same_everywhere():
 def test_outputs_that_must_hold_are_checked(path):
     checked = tagged(path, "nbval-check-output")
     assert len(checked) >= 2
-    assert [cell.source for cell in checked if not output_text(cell).strip()] == [], (
-        "nothing printed to compare"
-    )
+    assert [cell.source for cell in checked if not output_text(cell).strip()] == [], "nothing printed to compare"
 
 
 @every_notebook

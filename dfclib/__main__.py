@@ -1,0 +1,8 @@
+"""`python -m dfclib`: the command line of cli.py."""
+
+import sys
+
+from dfclib.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""`python -m dfclib`: the command line alone; what the commands do is in commands.py.
+
+Exit status: 0; 1 with one message on standard error for what the user can mend (--debug adds the traceback);
+2 where the command line itself is wrong.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dfclib import __version__, commands
+from dfclib.commands import SCALES
+from dfclib.errors import UserError
+from dfclib.inputs import DATA, RECORDED, RUNS
+
+PROGRAM = "python -m dfclib"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command in `argv` (default: the process's arguments) and return the exit status.
+
+    argparse itself exits, with 2, where the command line is wrong.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.function(arguments)
+        sys.stdout.flush()
+        return 0
+    except BrokenPipeError:  # the reader (`| head`) has seen enough: nothing to say, and nobody to say it to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        message = _message(error, arguments)
+        if message is None:
+            raise  # a mistake of ours: its traceback is what we need to see
+        if arguments.debug:
+            traceback.print_exc()
+        sys.stdout.flush()
+        print(message, file=sys.stderr)
+        return 1
+
+
+def _message(error: BaseException, arguments: argparse.Namespace) -> str | None:
+    """What to tell the user, or None for an error that is not theirs."""
+    if isinstance(error, UserError):
+        return f"error: {error}"
+    if isinstance(error, KeyboardInterrupt):
+        if arguments.function is not commands.train:
+            return "stopped"
+        without = " without --fresh" if arguments.fresh else ""
+        return f"stopped; the same command{without} goes on from the last finished epoch"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"error: cannot read or write {error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return f"error: out of memory ({error}): close other programs, or take fewer or smaller images"
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("dfclib"):
+        return f"error: this command needs {error.name}, which is not installed: pip install -r requirements.txt"
+    return None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Train, vote and report image classifiers that attribute images to their generators.",
+        epilog=f"example:\n  {PROGRAM} train attempt1\n\nCOMMAND --help shows an example of each.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"dfclib {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    top = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_data_commands(top)
+    _add_training_commands(top)
+    _add_prediction_commands(top)
+    _add_report_commands(top)
+    return parser
+
+
+def _add_data_commands(top: Any) -> None:
+    data = top.add_parser(
+        "data",
+        help="check, download or make a folder of images",
+        epilog=f"example:\n  {PROGRAM} data check {DATA}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    group = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    summary = "report what is wrong with a folder of images, and what is in it"
+    p = _add(group, "check", commands.data_check, summary, f"{DATA}")
+    p.add_argument("folder", type=Path, metavar="FOLDER")
+
+    summary = "fetch the competition from Kaggle; given again, go on where it stopped"
+    p = _add(group, "download", commands.data_download, summary, f"--to {DATA}")
+    p.add_argument("--to", type=Path, default=DATA, metavar="FOLDER", help=f"default {DATA}")
+
+    summary = "write the embedded images as a competition's folder"
+    p = _add(group, "make", commands.data_make, summary, "small_folder --train 500 --seed 1")
+    p.add_argument("folder", type=Path, metavar="FOLDER", help="empty, or not there yet")
+    for name in ("train", "validation", "test"):
+        p.add_argument(f"--{name}", type=int, metavar="N", help=f"how many {name} images")
+    p.add_argument("--seed", type=int, metavar="S", help="another seed makes other images (default 0)")
+
+
+def _add_training_commands(top: Any) -> None:
+    summary = "list every recipe: the author's claim, image size, parameters, times"
+    p = _add(top, "recipes", commands.recipes, summary, "--json")
+    p.add_argument("--json", action="store_true", help="everything that is known, as JSON")
+
+    summary = "train a recipe; given again, go on where it stopped or return the finished run"
+    p = _add(top, "train", commands.train, summary, f"attempt1 --data {DATA} --scale compact")
+    p.add_argument("recipe", metavar="RECIPE", help=f"a name that `{PROGRAM} recipes` lists, or a recipe.json")
+    _add_data(p, f"a folder of images (default: {DATA} where it exists, else the embedded images)")
+    p.add_argument("--scale", choices=SCALES, help="default: quick on the embedded images, full on a folder")
+    p.add_argument("--protocol", choices=("published", "held_out"), help="what the checkpoint is chosen on")
+    p.add_argument("--seed", type=int, metavar="N", help="default: the recipe's, 0")
+    p.add_argument("--epochs", type=int, metavar="N", help="default: the recipe's")
+    p.add_argument("--fresh", action="store_true", help="remove what there is of this run, and train anew")
+    sizes = "height and width in pixels, for a folder with images of mixed sizes"
+    p.add_argument("--image-size", type=int, nargs=2, metavar=("H", "W"), help=sizes)
+    _add_runs(p)
+
+
+def _add_prediction_commands(top: Any) -> None:
+    summary = "let runs and files of predictions vote"
+    p = _add(top, "vote", commands.vote, summary, "RUN RUN predictions.csv --out votes.csv")
+    members = "a run, or a CSV file: image_id,label and perhaps a column of probabilities a class"
+    p.add_argument("members", nargs="+", metavar="RUN_OR_CSV", help=members)
+    p.add_argument("--soft", action="store_true", help="average probabilities instead of counting labels")
+    p.add_argument("--weights", type=float, nargs="+", metavar="W", help="one a member, for a soft vote")
+    splits = "which predictions of the runs (default: test where all have it, else validation)"
+    p.add_argument("--split", choices=("held_out", "validation", "test"), help=splits)
+    p.add_argument("--seed", type=int, default=0, metavar="N", help="draws the ties that nothing else decides")
+    p.add_argument("--out", type=Path, required=True, metavar="FILE", help="the CSV file to write")
+    _add_runs(p)
+
+    summary = "show accuracy with its interval and a table a class"
+    p = _add(top, "evaluate", commands.evaluate, summary, "RUN")
+    _add_run(p)
+    p.add_argument("--json", action="store_true", help="the same as JSON")
+
+    summary = "label images with a run: the class and a probability a class"
+    p = _add(top, "predict", commands.predict, summary, "RUN photo.png folder/ --out predictions.csv")
+    _add_run(p)
+    p.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="an image, or a folder of images")
+    p.add_argument("--out", type=Path, metavar="FILE", help="write a CSV file instead of a table")
+
+    summary = "write predictions as sample_submission.csv asks for them, and perhaps send them"
+    p = _add(top, "submit", commands.submit, summary, f'RUN --data {DATA} --out submission.csv --send "a vote"')
+    _add_run(p)
+    _add_data(p, f"the competition's folder (default {DATA})")
+    default = Path("submission.csv")
+    p.add_argument("--out", type=Path, default=default, metavar="FILE", help=f"default {default}")
+    p.add_argument("--send", metavar="MESSAGE", help="send the file to Kaggle with this message")
+
+
+def _add_report_commands(top: Any) -> None:
+    p = _add(top, "figures", commands.figures, "draw the figures of runs", "--out images")
+    p.add_argument("names", nargs="*", metavar="RUN", help=f"default: all in {RECORDED}")
+    p.add_argument("--out", type=Path, default=Path("images"), metavar="DIR", help="default images")
+    _add_runs(p)
+
+    summary = "copy finished runs to where they are kept, without weights above 12 MB"
+    p = _add(top, "record", commands.record, summary, "RUN")
+    p.add_argument("names", nargs="+", metavar="RUN")
+    p.add_argument("--to", type=Path, default=RECORDED, metavar="DIR", help=f"default {RECORDED}")
+    _add_runs(p)
+
+
+def _add(
+    group: Any, name: str, function: Callable[[argparse.Namespace], None], summary: str, example: str
+) -> argparse.ArgumentParser:
+    full_name = function.__name__.replace("_", " ")  # data_check: data check
+    parser = group.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=f"example:\n  {PROGRAM} {full_name} {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    # suppressed: a default would undo the --debug that stands before the command
+    debug = {"action": "store_true", "default": argparse.SUPPRESS, "help": "show the traceback of an error"}
+    parser.add_argument("--debug", **debug)
+    parser.set_defaults(function=function)
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help=f"a run's folder, or its name in --runs or {RECORDED}")
+    _add_runs(parser)
+
+
+def _add_runs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help=f"where runs lie (default {RUNS})")
+
+
+def _add_data(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help=text)

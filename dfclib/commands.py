@@ -1,0 +1,263 @@
+"""What each command of cli.py does: its arguments into a call of the library, the answer into a few lines.
+
+Imports stand inside the functions that need them: `data`, `recipes`, `vote`, `evaluate`, `figures` and
+`record` start without TensorFlow, and `--help` without numpy.
+"""
+
+import argparse
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dfclib import inputs
+from dfclib.errors import UserError
+from dfclib.inputs import DATA, RECORDED
+
+if TYPE_CHECKING:
+    from dfclib.datasets.images import Splits
+    from dfclib.recipes import EnsembleRecipe, Recipe
+    from dfclib.runs import Predictions
+
+SCALES = ("quick", "compact", "full")
+Arguments = argparse.Namespace
+
+
+def data_check(arguments: Arguments) -> None:
+    from dfclib.datasets.check import check_folder
+
+    report = check_folder(arguments.folder)
+    print(report.text())
+    if report.problems:
+        raise UserError(f"{arguments.folder} cannot be used as it is: the problems are listed above")
+
+
+def data_download(arguments: Arguments) -> None:
+    from dfclib.datasets.kaggle import download
+
+    print(download(arguments.to))
+
+
+def data_make(arguments: Arguments) -> None:
+    from dfclib.datasets.competition import write_folder
+    from dfclib.datasets.synthetic import make_splits
+
+    given = {name: getattr(arguments, name) for name in ("train", "validation", "test", "seed")}
+    splits = make_splits(**{name: value for name, value in given.items() if value is not None})
+    write_folder(splits, arguments.folder)
+    print("procedural images, not the competition's", file=sys.stderr)
+    print(arguments.folder)
+
+
+def recipes(arguments: Arguments) -> None:
+    from dfclib.recipes import all_recipes
+
+    entries = [_recipe_entry(recipe) for recipe in all_recipes()]
+    if arguments.json:
+        _print_json(entries)
+        return
+    rows = [["recipe", "system", "the author's claim", "image size", "parameters", *SCALES]]
+    for entry in entries:
+        claims = [f"{key.replace('_', ' ')} {value:.1%}" for key, value in entry["claims"].items()]
+        sizes = [f"{height}x{width}" for height, width in entry["image_sizes"]["full"]]
+        parameters, minutes = entry["trainable_parameters"], entry["expected_minutes"].values()
+        rows.append(
+            [entry["name"], entry["system"], ", ".join(claims) or "-", " ".join(sizes)]
+            + ["-" if parameters is None else f"{parameters:,}"]
+            + ["-" if m is None else _duration(m) for m in minutes]
+        )
+    print(_table(rows))
+    print("Times are for two CPU cores, quick on the embedded images. -: not stated, or not measured.")
+
+
+def train(arguments: Arguments) -> None:
+    folder = inputs.data_folder(arguments.data)
+    # a wrong recipe is refused before anything is read or made
+    recipe = inputs.find_recipe(arguments.recipe, arguments.scale, "quick" if folder is None else "full")
+    recipe = recipe.with_options(seed=arguments.seed, epochs=arguments.epochs, protocol=arguments.protocol)
+    splits = inputs.load_splits(folder, arguments.image_size)
+    _announce(recipe, splits)
+    _import_keras(arguments)
+    from dfclib.training import train as train_recipe
+
+    run = train_recipe(recipe, splits, arguments.runs, fresh=arguments.fresh)
+    print(run.path)
+
+
+def vote(arguments: Arguments) -> None:
+    from dfclib.ensembles import hard_vote, soft_vote, write_predictions
+
+    if arguments.weights and not arguments.soft:
+        raise UserError("--weights are for a soft vote: add --soft, or leave them out")
+    names = arguments.members
+    members, split = inputs.read_voters(names, arguments.runs, arguments.split)
+    if arguments.soft:
+        voted = soft_vote(members, arguments.weights, seed=arguments.seed, names=names)
+    else:
+        voted = hard_vote(members, seed=arguments.seed, names=names)
+    write_predictions(voted, arguments.out)
+    kind, where = "soft" if arguments.soft else "hard", f" of the {split} split" if split else ""
+    print(f"{kind} vote of {len(members)} over {len(voted):,} images{where}")
+    if voted.labels is not None:
+        print(_accuracy_line(voted))
+    print(arguments.out)
+
+
+def evaluate(arguments: Arguments) -> None:
+    from dfclib.evaluation import data_name, per_class, summary
+
+    run = inputs.find_run(arguments.run, arguments.runs)
+    known = {split: run.predictions(split) for split in run.splits}
+    known = {split: predictions for split, predictions in known.items() if predictions.labels is not None}
+    if arguments.json:
+        results = {split: summary(p) | {"classes": per_class(p).to_dict("records")} for split, p in known.items()}
+        about = {"run": run.name, "recipe": run.recipe.name, "scale": run.scale, "protocol": run.protocol}
+        about |= {"seed": run.seed, "data": run.data, "environment": run.environment, "members": run.members}
+        _print_json(about | {"splits": results})
+        return
+    print(run.name)
+    print(f"recipe {run.recipe.name}, scale {run.scale}, protocol {run.protocol}, seed {run.seed}")
+    print(f"data: {data_name(run.data)}")
+    print(", ".join(f"{key} {value}" for key, value in run.environment.items() if value is not None))
+    if run.members:
+        print(f"vote of {', '.join(run.members)}")
+    elif "chosen_by" in run.metrics:
+        print(f"checkpoint: epoch {run.metrics['chosen_epoch']}, chosen by {run.metrics['chosen_by']}")
+    for split, predictions in known.items():
+        print(f"\n{split}: {_accuracy_line(predictions)}")
+        table = per_class(predictions)
+        rows = [[name, str(n), *(f"{x:.3f}" for x in row)] for name, n, *row in table.itertuples(index=False)]
+        print(_table([list(table.columns), *rows]))
+
+
+def predict(arguments: Arguments) -> None:
+    from dfclib.ensembles import write_predictions
+
+    run = inputs.find_run(arguments.run, arguments.runs)
+    images = inputs.read_images(arguments.paths, run)
+    _import_keras(arguments)
+    from dfclib.prediction import predict_images
+
+    predictions = predict_images(run, images)
+    if arguments.out:
+        write_predictions(predictions, arguments.out)
+        print(arguments.out)
+        return
+    rows = [["image", "label", *predictions.class_names]]
+    for id_, label, row in zip(predictions.ids, predictions.predicted, predictions.probabilities, strict=True):
+        rows.append([id_, predictions.class_names[label], *(f"{p:.3f}" for p in row)])
+    print(_table(rows))
+
+
+def submit(arguments: Arguments) -> None:
+    from dfclib.ensembles import write_predictions
+
+    run = inputs.find_run(arguments.run, arguments.runs)
+    sample = (arguments.data or DATA) / "sample_submission.csv"
+    predictions, images = inputs.recorded_test(run, arguments.data)
+    if predictions is None:
+        print(f"{run.name} labels {len(images):,} test images", file=sys.stderr)
+        _import_keras(arguments)
+        from dfclib.prediction import predict_images
+
+        predictions = predict_images(run, images)
+    predictions = inputs.in_sample_order(predictions, sample)
+    write_predictions(replace(predictions, probabilities=None), arguments.out)
+    print(f"{len(predictions):,} predictions of {run.name}, in the order of {sample}")
+    print(arguments.out)
+    if arguments.send is not None:
+        from dfclib.datasets.kaggle import submit as send
+
+        print(send(arguments.out, arguments.send))
+
+
+def figures(arguments: Arguments) -> None:
+    from dfclib.runs import find_runs
+
+    runs = [inputs.find_run(name, arguments.runs) for name in arguments.names] or find_runs(RECORDED)
+    if not runs:
+        raise UserError(f"there is no finished run in {RECORDED}: name the runs to draw")
+    from dfclib.figures import make_all
+
+    for path in make_all(runs, arguments.out):
+        print(path)
+
+
+def record(arguments: Arguments) -> None:
+    from dfclib import runs
+
+    found = [inputs.find_run(name, arguments.runs) for name in arguments.names]  # all, before one is copied
+    for run in found:
+        print(runs.record(run, arguments.to).path)
+
+
+def _announce(recipe: "Recipe | EnsembleRecipe", splits: "Splits") -> None:
+    """Say what is about to happen, before it takes its time."""
+    height, width = splits.train.size
+    minutes = recipe.expected_minutes(len(splits.train))
+    test = "" if splits.test is None else f", {len(splits.test):,} test"
+    epochs = " + ".join(str(member.epochs) for member in _members(recipe))
+    print(f"recipe   {recipe.name} ({recipe.title}), seed {recipe.seed}, protocol {recipe.protocol}")
+    print(f"scale    {recipe.scale}")
+    print(f"data     {splits.name}" + (" (procedural images, not the competition's)" if splits.embedded else ""))
+    print(f"images   {len(splits.train):,} training, {len(splits.validation):,} validation{test}; ", end="")
+    print(f"{height}x{width}, {len(splits.class_names)} classes")
+    print(f"epochs   at most {epochs}")
+    print("time     " + ("not measured" if minutes is None else f"about {_duration(minutes)} on two CPU cores"))
+    sys.stdout.flush()
+
+
+def _import_keras(arguments: Arguments) -> None:
+    """Import Keras without what TensorFlow logs as it starts, unless everything is to be seen."""
+    if not arguments.debug:
+        from dfclib.quiet import import_keras
+
+        import_keras()
+
+
+def _recipe_entry(recipe: "Recipe | EnsembleRecipe") -> dict[str, Any]:
+    """All that is known of a recipe: sizes and times a scale, parameters of all members together."""
+    import inspect
+
+    from dfclib.datasets.synthetic import make_splits
+
+    counts = [member.parameters for member in _members(recipe)]
+    embedded = inspect.signature(make_splits).parameters["train"].default
+    scaled = {scale: recipe.at_scale(scale) for scale in SCALES}
+    images = {scale: _members(recipe)[0].source_images for scale in SCALES} | {"quick": embedded}
+    return recipe.to_dict() | {
+        "claims": {name: value for name, value in recipe.claims.items() if name != "parameters"},
+        "trainable_parameters": None if None in counts else sum(counts),
+        "image_sizes": {s: sorted({member.image_size for member in _members(r)}) for s, r in scaled.items()},
+        "expected_minutes": {s: r.expected_minutes(images[s]) for s, r in scaled.items()},
+    }
+
+
+def _members(recipe: "Recipe | EnsembleRecipe") -> "tuple[Recipe, ...]":
+    return getattr(recipe, "members", (recipe,))
+
+
+def _accuracy_line(predictions: "Predictions") -> str:
+    from dfclib.evaluation import summary
+
+    s = summary(predictions)
+    interval = f"95% interval {s['low']:.2%} to {s['high']:.2%}"
+    return f"accuracy {s['accuracy']:.2%} ({interval}; {s['correct']:,} of {s['n']:,} right)"
+
+
+def _duration(minutes: float) -> str:
+    if minutes < 1:
+        return f"{max(1, 60 * minutes):.0f} s"
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.0f} h"
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _table(rows: list[list[str]]) -> str:
+    """Columns as wide as their widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,657 @@
+"""The command line: what each command does, what it says, and how it ends."""
+
+import csv
+import json
+import os
+import shlex
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dfclib import cli, commands, inputs, runs
+from dfclib.datasets.competition import load_folder, write_folder
+from dfclib.datasets.images import ImageSet, Splits
+from dfclib.errors import UserError
+from dfclib.files import write_json
+from dfclib.recipes import find
+from dfclib.runs import Predictions
+
+CLASSES = ("0", "1", "2")
+COMMANDS = [
+    ["data", "check"], ["data", "download"], ["data", "make"], ["recipes"], ["train"], ["vote"], ["evaluate"],
+    ["predict"], ["submit"], ["figures"], ["record"],
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    """Every test starts in an empty folder: no deepfake_data, no runs, no report."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def no_keras(monkeypatch):
+    """Commands that would train or predict get here without Keras; the test replaces what they call."""
+    monkeypatch.setattr(commands, "_import_keras", lambda arguments: None)
+
+
+def splits(name="small", seed=0, test=4):
+    def part(split, count, labelled=True):
+        rng = np.random.default_rng([seed, count])
+        images = rng.integers(0, 256, (count, 20, 24, 3), dtype=np.uint8)
+        labels = np.arange(count) % len(CLASSES) if labelled else None
+        return ImageSet(images, labels, np.array([f"{split}-{i}" for i in range(count)]), CLASSES)
+
+    return Splits(name, part("train", 9), part("validation", 6), part("test", test, labelled=False))
+
+
+def predictions(split, predicted, labels=None, probability=0.6):
+    """Predictions that give `probability` to the predicted class and share the rest."""
+    rest = (1 - probability) / (len(CLASSES) - 1)
+    probabilities = np.full((len(predicted), len(CLASSES)), rest, np.float32)
+    probabilities[np.arange(len(predicted)), predicted] = probability
+    ids = np.array([f"{split}-{i}" for i in range(len(predicted))])
+    labels = None if labels is None else np.array(labels)
+    return Predictions(ids, np.array(predicted), CLASSES, probabilities, labels)
+
+
+def make_run(folder, seed=0, parts=None, data=None, **probability):
+    """A finished run without weights, as training leaves it."""
+    recipe = find("attempt1").at_scale("quick").with_options(seed=seed)
+    path = Path(folder) / runs.run_name(recipe, "small")
+    described = {"name": "small", "fingerprint": "0" * 16, "embedded": False, "class_names": list(CLASSES)}
+    described |= {"image_size": [20, 24], "channels": 3, "counts": {"train": 9, "validation": 6}} | (data or {})
+    environment = {"device": "CPU", "device_name": "a CPU", "precision": "float32", "tensorflow": "2.21.0"}
+    contents = {"name": path.name, "recipe": recipe.to_dict(), "recipe_fingerprint": recipe.fingerprint}
+    write_json(path / "recipe.json", contents | {"data": described, "environment": environment})
+    row = dict.fromkeys(runs.HISTORY_COLUMNS, 0.5)
+    runs.write_history(path, [row | {"epoch": 1}, row | {"epoch": 2}])
+    if parts is None:
+        parts = {
+            "validation": predictions("validation", [0, 1, 2, 0, 1, 0], labels=[0, 1, 2, 0, 1, 2], **probability),
+            "test": predictions("test", [0, 1, 2, 0], **probability),
+        }
+    runs.write_predictions_file(path, parts)
+    write_json(path / "metrics.json", {"chosen_epoch": 2, "chosen_by": "the last epoch", "seconds": 1.0})
+    return path
+
+
+def write_csv(path, *lines):
+    Path(path).write_text("\n".join(["image_id,label", *lines]) + "\n")
+
+
+def read_csv(path):
+    with open(path, newline="") as file:
+        return list(csv.reader(file))
+
+
+def call(*argv):
+    return cli.main([str(argument) for argument in argv])
+
+
+def fails(capsys, *argv):
+    """The message of a command that has to end with 1; standard output is dropped."""
+    assert call(*argv) == 1
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    assert "error: " in message
+    return message
+
+
+# ---- the command line itself ----
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_has_an_example_that_parses(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([*command, "--help"])
+    assert stopped.value.code == 0
+    example = capsys.readouterr().out.split("example:\n")[1].strip()
+    program, line = example[: len(cli.PROGRAM)], example[len(cli.PROGRAM) :]
+    assert program == cli.PROGRAM
+    arguments = cli._parser().parse_args(shlex.split(line))
+    assert arguments.function.__name__ == "_".join(command)
+
+
+def test_every_command_is_tested_for_its_help():
+    top = next(a for a in cli._parser()._actions if hasattr(a, "choices") and isinstance(a.choices, dict))
+    data = next(a for a in top.choices["data"]._actions if isinstance(a.choices, dict))
+    found = [[name] for name in top.choices if name != "data"] + [["data", name] for name in data.choices]
+    assert sorted(found) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [], ["data"], ["nothing"], ["train"], ["train", "attempt1", "--scale", "huge"], ["vote", "a.csv"],
+        ["train", "attempt1", "--seed", "one"], ["predict", "run"], ["evaluate", "run", "--nonsense"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_wrong_command_line_ends_with_2(argv, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(argv)
+    assert stopped.value.code == 2
+    assert "usage: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["--debug", "train", "nope"], ["train", "nope", "--debug"]])
+def test_debug_shows_the_traceback_wherever_it_stands(argv, capsys):
+    assert cli.main(argv) == 1
+    message = capsys.readouterr().err
+    assert "Traceback" in message
+    assert message.splitlines()[-1].startswith("error: no recipe is called 'nope'")
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(inputs, "find_run", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        call("evaluate", "run")
+
+
+def test_stopped_training_says_how_to_go_on(monkeypatch, capsys, no_keras):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dfclib.training.train", interrupted)
+    monkeypatch.setattr(inputs, "load_splits", lambda *_: splits())
+    assert call("train", "attempt1") == 1
+    assert capsys.readouterr().err == "stopped; the same command goes on from the last finished epoch\n"
+    assert call("train", "attempt1", "--fresh") == 1
+    assert "the same command without --fresh" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (PermissionError(13, "Permission denied", "somewhere"), "somewhere: Permission denied"),
+        (ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow"), "needs tensorflow"),
+        (MemoryError("9 GB"), "out of memory (9 GB)"),
+    ],
+)
+def test_the_systems_errors_are_one_sentence(error, expected, monkeypatch, capsys):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(inputs, "find_run", fail)
+    assert expected in fails(capsys, "evaluate", "run")
+
+
+# ---- processes of their own ----
+
+LIGHT = """
+import sys
+for name in ("tensorflow", "keras"):
+    sys.modules[name] = None  # importing it fails
+from dfclib import cli
+for line in sys.stdin.read().splitlines():
+    try:
+        status = cli.main(line.split())
+    except SystemExit as stopped:
+        status = stopped.code
+    print("STATUS", status, line)
+"""
+
+
+def test_light_commands_start_without_tensorflow():
+    run = make_run("runs")
+    lines = [
+        "--help",
+        "train --help",
+        "recipes",
+        "data make made --train 10 --validation 10 --test 0",
+        "data check made",
+        f"evaluate {run}",
+        f"vote {run} {run} --out vote.csv",
+        f"figures {run} --out drawn",
+        f"record {run} --to kept",
+    ]
+    text = "\n".join([*lines, "train attempt1"])
+    done = _python("-c", LIGHT, input=text)
+    statuses = [line for line in done.stdout.splitlines() if line.startswith("STATUS")]
+    assert statuses == [*(f"STATUS 0 {line}" for line in lines), "STATUS 1 train attempt1"], done.stderr
+    assert "error: this command needs keras, which is not installed" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(Path("drawn").glob("*.png"))
+
+
+def test_help_starts_without_numpy():
+    code = "import sys; sys.modules['numpy'] = None; from dfclib import cli; cli.main(['--help'])"
+    assert _python("-c", code).returncode == 0
+
+
+def test_exit_status_and_message_of_a_process():
+    done = _python("-m", "dfclib", "train", "atempt1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: no recipe is called 'atempt1': did you mean attempt1")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_reader_that_stops_reading_is_no_error():
+    command = [sys.executable, "-m", "dfclib", "recipes", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 1
+
+
+def _environment():
+    return os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])}
+
+
+def _python(*arguments, **options):
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=_environment(), timeout=120, **options)
+
+
+# ---- data, recipes ----
+
+
+def test_made_folder_is_sound_and_as_large_as_asked(capsys):
+    assert call("data", "make", "made", "--train", 15, "--validation", 10, "--test", 5, "--seed", 1) == 0
+    assert capsys.readouterr().out == "made\n"
+    assert call("data", "check", "made") == 0
+    assert "No problems found." in capsys.readouterr().out
+    loaded = load_folder("made", progress=False)
+    assert [len(loaded.train), len(loaded.validation), len(loaded.test)] == [15, 10, 5]
+
+
+def test_checking_a_broken_folder_reports_and_ends_with_1(capsys):
+    write_folder(splits(), Path("folder"))
+    Path("folder/train/train-0.png").unlink()
+    assert call("data", "check", "folder") == 1
+    captured = capsys.readouterr()
+    assert "train-0" in captured.out
+    assert captured.err.splitlines()[-1].startswith("error: folder cannot be used as it is")
+
+
+def test_download_goes_to_the_folder(monkeypatch, capsys):
+    monkeypatch.setattr("dfclib.datasets.kaggle.download", lambda to: to)
+    assert call("data", "download", "--to", "there") == 0
+    assert capsys.readouterr().out == "there\n"
+
+
+def test_recipes_lists_them_all(capsys):
+    assert call("recipes") == 0
+    table = capsys.readouterr().out
+    row = next(line for line in table.splitlines() if line.startswith("attempt1 "))
+    assert "public test 78.0%" in row and "128x128" in row and "6,517,317" in row
+    assert call("recipes", "--json") == 0
+    entries = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert entries["attempt4"]["trainable_parameters"] == 33_944_069
+    assert len(entries["attempt3"]["members"]) == 10
+    for entry in entries.values():
+        assert set(entry["expected_minutes"]) == set(entry["image_sizes"]) == {"quick", "compact", "full"}
+        assert entry["name"] in table
+
+
+# ---- train ----
+
+
+@pytest.fixture
+def trained(monkeypatch, no_keras):
+    """What train was called with; it returns a run whose folder is runs/the-run."""
+    calls = []
+
+    def fake(recipe, splits, runs_dir, fresh):
+        calls.append(types.SimpleNamespace(recipe=recipe, splits=splits, runs_dir=runs_dir, fresh=fresh))
+        return runs.Run(Path(runs_dir) / "the-run")
+
+    monkeypatch.setattr("dfclib.training.train", fake)
+    monkeypatch.setattr("dfclib.datasets.synthetic.make_splits", lambda: splits("embedded"))
+    return calls
+
+
+def test_train_announces_itself_and_prints_the_folder_last(trained, capsys):
+    write_folder(splits(), Path("folder"))
+    options = ["--scale", "compact", "--seed", 3, "--epochs", 2, "--protocol", "held_out"]
+    assert call("train", "attempt6", "--data", "folder", "--runs", "elsewhere", "--fresh", *options) == 0
+    out = capsys.readouterr().out
+    for expected in (
+        "attempt6",
+        "seed 3",
+        "compact",
+        "held_out",
+        "9 training, 6 validation, 4 test",
+        "20x24",
+        "2",
+    ):
+        assert expected in out
+    assert out.splitlines()[-1] == str(Path("elsewhere/the-run"))
+    received = trained[0]
+    recipe = received.recipe
+    assert (recipe.name, recipe.scale, recipe.seed, recipe.epochs) == ("attempt6", "compact", 3, 2)
+    assert (recipe.protocol, received.fresh, received.runs_dir) == ("held_out", True, Path("elsewhere"))
+    assert received.splits.name == "folder"
+
+
+def test_expected_time_is_said_before_the_start(trained, capsys, monkeypatch):
+    monkeypatch.setattr("dfclib.recipes.recipe.measured_speed", lambda: {"attempt1-quick": 0.01})
+    assert call("train", "attempt1") == 0
+    assert "about 2 h on two CPU cores" in capsys.readouterr().out  # 8 epochs x 9 images / 0.01 a second
+
+
+def test_defaults_of_data_and_scale(trained):
+    assert call("train", "attempt1") == 0
+    write_folder(splits(), Path("deepfake_data"))
+    assert call("train", "attempt1") == 0
+    assert call("train", "attempt1", "--scale", "quick") == 0
+    assert [c.splits.name for c in trained] == ["embedded", "deepfake-data", "deepfake-data"]
+    assert [c.recipe.scale for c in trained] == ["quick", "full", "quick"]
+
+
+def test_options_change_every_member_of_an_ensemble(trained):
+    assert call("train", "attempt6-vote", "--seed", 5, "--epochs", 2) == 0
+    recipe = trained[0].recipe
+    assert recipe.seed == 5
+    assert {member.epochs for member in recipe.members} == {2}
+    assert [member.seed for member in recipe.members] == [5, 5, 5, 6, 7]
+
+
+def test_recipe_file_of_a_run_or_alone(trained):
+    file = make_run("recorded", seed=7) / "recipe.json"
+    assert call("train", file) == 0
+    write_json(Path("alone.json"), json.loads(file.read_text())["recipe"])
+    write_folder(splits(), Path("folder"))
+    assert call("train", "alone.json", "--data", "folder", "--scale", "quick") == 0
+    for received in trained:
+        assert (received.recipe.name, received.recipe.seed, received.recipe.scale) == ("attempt1", 7, "quick")
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "expected"),
+    [
+        ({"epoch": 3}, [], "unknown field 'epoch'"),
+        ({"epochs": "three"}, [], "epochs: expected a whole number"),
+        ({}, ["--scale", "full"], "edited.json is at scale quick"),
+    ],
+)
+def test_edited_recipe_is_refused_before_data_is_read(change, options, expected, capsys, monkeypatch):
+    monkeypatch.setattr(inputs, "load_splits", lambda *_: pytest.fail("data was read"))
+    values = json.loads((make_run("recorded") / "recipe.json").read_text())
+    values["recipe"] |= change
+    write_json(Path("edited.json"), values)
+    assert expected in fails(capsys, "train", "edited.json", *options)
+
+
+def test_mixed_sizes_need_an_image_size(trained, capsys):
+    write_folder(splits(), Path("folder"))
+    Image.new("RGB", (50, 40)).save("folder/train/train-0.png")
+    assert "sizes" in fails(capsys, "train", "attempt1", "--data", "folder")
+    assert call("train", "attempt1", "--data", "folder", "--image-size", 16, 18) == 0
+    assert trained[0].splits.train.size == (16, 18)
+
+
+# ---- runs: evaluate, figures, record ----
+
+
+def test_evaluate_by_name_and_by_folder(capsys):
+    path = make_run("report/runs")
+    assert call("evaluate", path.name) == 0
+    by_name = capsys.readouterr().out
+    assert call("evaluate", path) == 0
+    assert capsys.readouterr().out == by_name
+    assert "accuracy 83.33%" in by_name and "5 of 6 right" in by_name
+    assert "protocol published, seed 0" in by_name and "device CPU" in by_name
+    assert "test" not in by_name.split("validation: ")[1]  # no labels, nothing to say
+    assert call("evaluate", path, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    result = found["splits"]["validation"]
+    assert (result["n"], result["correct"], found["environment"]["device"]) == (6, 5, "CPU")
+    assert result["low"] < 5 / 6 < result["high"]
+    assert [row["recall"] for row in result["classes"]] == [1.0, 1.0, 0.5]
+
+
+def test_runs_take_precedence_over_recorded_ones(capsys):
+    make_run("report/runs")
+    wrong = {"validation": predictions("validation", [1, 2, 0], labels=[0, 1, 2])}
+    assert call("evaluate", make_run("mine", parts=wrong).name, "--runs", "mine") == 0
+    assert "accuracy 0.00%" in capsys.readouterr().out
+
+
+def test_figures_of_the_recorded_runs(monkeypatch, capsys):
+    make_run("report/runs"), make_run("report/runs", seed=1)
+    drawn = []
+    monkeypatch.setattr("dfclib.figures.make_all", lambda runs, out: drawn.extend(runs) or [out / "a.png"])
+    assert call("figures", "--out", "there") == 0
+    assert [run.seed for run in drawn] == [0, 1]
+    assert capsys.readouterr().out == f"{Path('there/a.png')}\n"
+
+
+def test_record_copies_a_run(capsys):
+    path = make_run("runs")
+    assert call("record", path.name) == 0
+    assert capsys.readouterr().out.strip() == str(Path("report/runs") / path.name)
+    assert runs.load_run(Path("report/runs") / path.name).predictions("validation").accuracy == 5 / 6
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["evaluate", "nope"], "there is no run 'nope'"),
+        (["evaluate", "empty"], "empty is not a run: it has no recipe.json"),
+        (["evaluate", "unfinished"], "is not finished"),
+        (["evaluate", "broken"], "recipe.json is not JSON"),
+        (["figures"], "no finished run in"),
+        (["record", "nope"], "there is no run 'nope'"),
+        (["data", "make", "full"], "full is not empty"),
+        (["data", "make", "new", "--train", "1"], "train must be a whole number"),
+        (["data", "check", "nope"], "nope cannot be used as it is"),
+        (["train", "attempt1", "--data", "nope"], "this folder does not exist"),
+        (["train", "attempt1", "--image-size", "9", "9"], "--image-size is for a folder"),
+        (["train", "attempt1", "--epochs", "0"], "epochs must be at least 1"),
+        (["train", "attempt1", "--seed", "-1"], "seed must not be negative"),
+        (["train", "nope.json"], "nope.json does not exist"),
+        (["vote", "nope.csv", "--out", "vote.csv"], "nope.csv does not exist"),
+        (["vote", "a.csv", "b.csv", "--out", "vote.csv"], "only in a.csv: y"),
+        (["vote", "a.csv", "a.csv", "--weights", "1", "2", "--out", "vote.csv"], "add --soft"),
+        (["vote", "a.csv", "a.csv", "--soft", "--out", "vote.csv"], "has labels only"),
+        (["vote", "a.csv", "--out", "full"], "full"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_the_user_can_mend_is_said_in_words(argv, expected, capsys):
+    Path("empty").mkdir()
+    Path("full").mkdir()
+    Path("full/file").touch()
+    (make_run("unfinished-runs") / "metrics.json").unlink()
+    next(Path("unfinished-runs").iterdir()).rename("unfinished")
+    make_run("broken-runs").rename("broken")
+    Path("broken/recipe.json").write_text("{")
+    write_csv("a.csv", "x,0", "y,1")
+    write_csv("b.csv", "x,0", "z,1")
+    assert expected in fails(capsys, *argv)
+    assert not Path("vote.csv").exists()
+
+
+# ---- vote ----
+
+
+def test_vote_over_files(capsys):
+    write_csv("a.csv", "x,0", "y,1", "z,2")
+    write_csv("b.csv", "z,2", "y,1", "x,1")
+    write_csv("c.csv", "x,0", "z,1", "y,0")
+    assert call("vote", "a.csv", "b.csv", "c.csv", "--out", "vote.csv") == 0
+    assert [row[:2] for row in read_csv("vote.csv")[1:]] == [["x", "0"], ["y", "1"], ["z", "2"]]
+    assert "accuracy" not in capsys.readouterr().out
+
+
+def test_vote_over_runs_takes_test_where_all_have_it(capsys):
+    first, second = make_run("runs"), make_run("runs", seed=1)
+    assert call("vote", first.name, second.name, "--out", "vote.csv") == 0
+    assert "over 4 images of the test split" in capsys.readouterr().out
+    assert call("vote", first, second, "--split", "validation", "--out", "vote.csv") == 0
+    out = capsys.readouterr().out
+    assert "accuracy 83.33%" in out and "5 of 6" in out
+    only = {"validation": predictions("validation", [0, 1, 2, 0, 1, 2], labels=[0, 1, 2, 0, 1, 2])}
+    third = make_run("runs", seed=2, parts=only)
+    assert call("vote", first, third, "--out", "vote.csv") == 0
+    assert "over 6 images of the validation split" in capsys.readouterr().out
+
+
+def test_weights_decide_a_soft_vote():
+    def one(seed, label, probability):
+        return make_run("runs", seed, {"test": predictions("test", [label], probability=probability)})
+
+    first, second = one(0, 0, 0.7), one(1, 1, 0.8)
+    winners = []
+    for weights in ([1, 1], [3, 1]):
+        assert call("vote", first, second, "--soft", "--weights", *weights, "--out", "vote.csv") == 0
+        winners.append(read_csv("vote.csv")[1][1])
+    assert winners == ["1", "0"]
+
+
+def test_run_and_file_vote_together():
+    write_csv("mine.csv", *(f"test-{i},1" for i in range(4)))
+    both = [make_run("runs"), make_run("runs", seed=1, parts={"test": predictions("test", [1, 1, 1, 0])})]
+    assert call("vote", *both, "mine.csv", "--out", "vote.csv") == 0
+    assert [row[1] for row in read_csv("vote.csv")[1:]] == ["1", "1", "1", "0"]
+
+
+# ---- predict, submit ----
+
+
+@pytest.fixture
+def asked(monkeypatch, no_keras):
+    """The images that a model was asked about; it says class 2 of all."""
+    seen = []
+
+    def fake(run, images):
+        seen.append(images)
+        probabilities = np.tile(np.float32([0.1, 0.2, 0.7]), (len(images), 1))
+        return Predictions(images.ids, np.full(len(images), 2), CLASSES, probabilities)
+
+    monkeypatch.setattr("dfclib.prediction.predict_images", fake)
+    return seen
+
+
+def test_predict_reads_files_and_folders(asked, capsys):
+    run = make_run("runs")
+    Path("folder/deeper").mkdir(parents=True)
+    red = Image.new("RGB", (24, 20), (255, 0, 0))
+    red.save("folder/b.png"), red.save("folder/deeper/a.webp", lossless=True)
+    Image.new("L", (48, 40), 7).save("single.png")
+    Path("folder/notes.txt").touch()
+    assert call("predict", run, "single.png", "folder", "folder/b.png") == 0
+    captured = capsys.readouterr()
+    rows = [line.split() for line in captured.out.splitlines()]
+    names = ["single.png", str(Path("folder/b.png")), str(Path("folder/deeper/a.webp"))]
+    assert rows == [["image", "label", *CLASSES], *([name, "2", "0.100", "0.200", "0.700"] for name in names)]
+    assert "1 of 3 images were resized to 20x24" in captured.err
+    images = asked[0].images
+    assert images.shape == (3, 20, 24, 3)
+    assert (images[0] == 7).all() and (images[1:] == [255, 0, 0]).all()
+
+
+def test_grey_images_suit_a_network_for_colour(asked):
+    Image.new("L", (24, 20), 9).save("grey.png")
+    assert call("predict", make_run("runs"), "grey.png", "--out", "out.csv") == 0
+    assert asked[0].images.shape == (1, 20, 24, 3)
+    header, row = read_csv("out.csv")
+    assert header == ["image_id", "label", *CLASSES]
+    assert row[:2] == ["grey.png", "2"]
+    assert np.allclose([float(p) for p in row[2:]], [0.1, 0.2, 0.7])
+
+
+def test_predict_names_every_file_that_it_cannot_use(asked, capsys):
+    run = make_run("runs")
+    Path("one.png").write_text("no image")
+    Path("two.png").touch()
+    Path("empty").mkdir()
+    message = fails(capsys, "predict", run, "one.png", "two.png")
+    assert "one.png" in message and "two.png" in message
+    assert "nope.png does not exist" in fails(capsys, "predict", run, "nope.png")
+    assert "empty holds no image" in fails(capsys, "predict", run, "empty")
+    assert not asked
+
+
+def sample(folder, ids):
+    """Replace the order of a folder's sample submission."""
+    write_csv(Path(folder) / "sample_submission.csv", *(f"{id_},0" for id_ in ids))
+
+
+def test_submit_keeps_the_samples_order_and_the_labels(asked):
+    write_folder(splits(), Path("deepfake_data"))
+    sample("deepfake_data", ["test-2", "test-0", "test-3", "test-1"])
+    assert call("submit", make_run("runs")) == 0
+    expected = [["image_id", "label"], ["test-2", "2"], ["test-0", "0"], ["test-3", "0"], ["test-1", "1"]]
+    assert read_csv("submission.csv") == expected
+    assert not asked
+
+
+def test_submit_asks_the_model_about_another_folder_only(asked):
+    here, other = splits(), splits(seed=1)
+    write_folder(here, Path("here"))
+    write_folder(other, Path("other"))
+    run = make_run("runs", data={"fingerprint": here.fingerprint})
+    assert call("submit", run, "--data", "here") == 0
+    assert not asked
+    assert call("submit", run, "--data", "other", "--out", "other.csv") == 0
+    assert np.array_equal(asked[0].images, other.test.images)
+    assert [row[1] for row in read_csv("other.csv")[1:]] == ["2"] * 4
+
+
+def test_submit_asks_the_model_where_no_test_predictions_are_recorded(asked):
+    write_folder(splits(), Path("deepfake_data"))
+    run = make_run("runs", parts={"validation": predictions("validation", [0], labels=[0])})
+    assert call("submit", run) == 0
+    assert len(asked[0]) == 4
+
+
+def test_submit_refuses_other_ids_and_other_classes(asked, capsys):
+    run = make_run("runs")
+    assert "sample_submission.csv does not exist" in fails(capsys, "submit", run)
+    write_folder(splits(), Path("deepfake_data"))
+    sample("deepfake_data", ["test-0", "test-1", "test-2", "strange"])
+    message = fails(capsys, "submit", run)
+    assert "1 of its ids have no prediction (strange)" in message
+    assert "1 predictions are for other ids (test-3)" in message
+    run = make_run("runs", seed=1, data={"class_names": ["a", "b", "c"]})
+    assert "knows the classes a, b, c" in fails(capsys, "submit", run, "--data", "deepfake_data")
+    assert not Path("submission.csv").exists()
+
+
+def test_submit_sends_only_when_asked(monkeypatch, capsys):
+    write_folder(splits(), Path("deepfake_data"))
+    sent = []
+
+    def send(path, message):
+        sent.append((path, message))
+        if not message:
+            raise UserError("a submission needs a message")
+        return "received"
+
+    monkeypatch.setattr("dfclib.datasets.kaggle.submit", send)
+    run = make_run("runs")
+    assert call("submit", run, "--out", "mine.csv") == 0
+    assert not sent
+    assert call("submit", run, "--out", "mine.csv", "--send", "attempt 1") == 0
+    assert sent == [(Path("mine.csv"), "attempt 1")]
+    assert capsys.readouterr().out.splitlines()[-1] == "received"
+    assert "needs a message" in fails(capsys, "submit", run, "--send", "")
+
+
+# ---- all together, the only test here that imports TensorFlow ----
+
+
+def test_train_predict_and_submit_for_real(capfd):
+    assert call("data", "make", "made", "--train", 20, "--validation", 10, "--test", 5) == 0
+    command = ["train", "attempt1", "--data", "made", "--scale", "quick", "--epochs", 1]
+    assert call(*command) == 0
+    captured = capfd.readouterr()
+    folder = captured.out.splitlines()[-1]
+    assert folder == str(Path("runs/attempt1-quick-made-published-seed0"))
+    assert "oneDNN" not in captured.err  # TensorFlow's own lines
+    assert call(*command) == 0
+    assert "finished already" in capfd.readouterr().out
+    assert call("submit", folder, "--data", "made") == 0
+    assert call("predict", folder, "made/test", "--out", "labels.csv") == 0
+    submitted = {name: label for name, label in read_csv("submission.csv")[1:]}
+    predicted = {Path(row[0]).stem: row[1] for row in read_csv("labels.csv")[1:]}
+    assert predicted == submitted
+    assert len(predicted) == 5

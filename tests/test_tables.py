@@ -1,0 +1,157 @@
+"""Tables: what notebooks show holds what the runs and recipes hold, and nothing is lost in HTML."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dfclib.datasets.sources import default_scale, load
+from dfclib.errors import UserError
+from dfclib.files import write_json
+from dfclib.recipes import EnsembleRecipe, find
+from dfclib.runs import Predictions, Run, find_alike, find_recorded, run_name, write_history, write_predictions_file
+from dfclib.tables import (
+    Table,
+    changes_table,
+    predictions_table,
+    recipe_table,
+    recorded_table,
+    results_table,
+    stability_table,
+    vote_table,
+)
+
+LABELS = np.array([0, 1, 2, 3, 4, 4])
+
+
+def predictions(predicted: list[int], shares: np.ndarray | None = None) -> Predictions:
+    ids = np.array([f"image-{i}" for i in range(len(predicted))])
+    return Predictions(ids, np.array(predicted), tuple("01234"), shares, LABELS)
+
+
+def write_run(folder, recipe, said: Predictions, embedded=False, fingerprint="f", members=(), accuracies=(0.5,)) -> Run:
+    """A finished run without a training."""
+    path = folder / run_name(recipe, "animals")
+    data = {"name": "animals", "fingerprint": fingerprint, "embedded": embedded, "class_names": list("01234")}
+    data |= {"image_size": [100, 100], "channels": 3, "counts": {"train": 60, "validation": 6}}
+    values = {"name": path.name, "recipe": recipe.to_dict(), "recipe_fingerprint": recipe.fingerprint, "data": data}
+    values |= {"environment": {"device": "CPU", "precision": None}, "members": list(members)}
+    write_json(path / "recipe.json", values)
+    if not isinstance(recipe, EnsembleRecipe):
+        rows = [
+            dict.fromkeys(("loss", "accuracy", "val_loss", "learning_rate", "seconds"), 1.0)
+            | {"epoch": number, "val_accuracy": accuracy}
+            for number, accuracy in enumerate(accuracies, start=1)
+        ]
+        write_history(path, rows)
+    write_predictions_file(path, {"validation": said})
+    metrics = {"epochs": len(accuracies), "chosen_epoch": 1, "train_accuracy": 0.75, "validation": {"n": 6}}
+    write_json(path / "metrics.json", {"validation": {"n": 6}} if members else metrics)
+    return Run(path)
+
+
+def test_a_table_is_text_and_escaped_html():
+    table = Table([{"a": "1", "b": "x < y"}, {"a": "22", "b": ""}], "a & b")
+    assert repr(table).splitlines() == ["a   b", "", "1   x < y", "22", "", "a & b"]
+    page = table._repr_html_()
+    assert "x &lt; y" in page and "a &amp; b" in page
+    assert page.count("<tr>") == 3 and page.count("<td") == 4
+
+
+def test_changes_name_exactly_what_differs():
+    old = find("attempt1")
+    table = changes_table(old, replace(old, epochs=11, arguments={"units": 64}))
+    assert [tuple(row.values()) for row in table.rows] == [("epochs", "10", "11"), ("arguments.units", "256", "64")]
+    assert not changes_table(old, old).rows
+
+
+def test_changes_show_the_builders_defaults():
+    rows = {row["field"]: row for row in changes_table(find("attempt4"), find("attempt5")).rows}
+    assert rows["arguments.filters"]["attempt4"] == "[32, 64, 128]"
+    assert rows["arguments.filters"]["attempt5"] == "[48, 96, 192]"
+
+
+def test_a_scale_is_a_change_of_the_same_recipe():
+    rows = changes_table(find("attempt1"), find("attempt1").quick()).rows
+    assert list(rows[0]) == ["field", "attempt1, full", "attempt1, quick"]
+
+
+def test_a_recipe_is_shown_whole():
+    shown = {row["field"]: row["value"] for row in recipe_table(find("attempt4")).rows}
+    assert shown["augmentation.rotation"] == "12" and shown["class_repeats"] == "4: 3"
+    assert "title" not in shown and "claims" not in shown
+
+
+def test_results_and_recorded_runs(tmp_path):
+    run = write_run(tmp_path, find("attempt1"), predictions([0, 1, 2, 3, 0, 1]))
+    (row,) = results_table([run]).rows
+    assert row["validation accuracy"] == "66.7%" and row["training less validation"] == "8.3 points"
+    column = {r[""]: r["Attempt 1: the baseline"] for r in recorded_table([run]).rows}
+    assert column["author, public test"] == "78.0%"
+    assert column["ours, validation"] == "66.7%"
+    assert column["shortened"] == "nothing"
+
+
+def test_nothing_recorded_is_said(tmp_path):
+    assert find_recorded("attempt1", folder=tmp_path) == []
+    assert "is recorded" in repr(recorded_table([]))
+    assert "is recorded" in recorded_table([])._repr_html_()
+
+
+def test_recorded_runs_are_real_the_largest_scale_and_the_lowest_seed(tmp_path):
+    full, said = find("attempt1"), predictions([0] * 6)
+    for recipe in (full.compact(), full.with_options(seed=3), full.with_options(seed=2), full.quick()):
+        write_run(tmp_path, recipe, said)
+    write_run(tmp_path, full, said, embedded=True)
+    write_run(tmp_path, find("attempt2").compact(), said)
+    found = find_recorded("attempt2", "attempt4", "attempt1", folder=tmp_path)
+    assert [(run.recipe.name, run.scale, run.seed) for run in found] == [
+        ("attempt2", "compact", 0),
+        ("attempt1", "full", 2),
+    ]
+
+
+def test_alike_means_same_data_scale_and_seed(tmp_path):
+    said = predictions([0] * 6)
+    run = write_run(tmp_path, find("attempt2"), said)
+    write_run(tmp_path, find("attempt1"), said)
+    write_run(tmp_path, find("attempt4").quick(), said)
+    write_run(tmp_path, find("attempt5").with_options(seed=1), said)
+    write_run(tmp_path, find("attempt6"), said, fingerprint="other")
+    found = find_alike(run, "attempt6", "attempt5", "attempt4", "attempt2", "attempt1")
+    assert [other.recipe.name for other in found] == ["attempt2", "attempt1"]
+
+
+def test_stability(tmp_path):
+    said = predictions([0] * 6)
+    calm = write_run(tmp_path, find("attempt5"), said, accuracies=(0.5, 0.6, 0.7))
+    wild = write_run(tmp_path, find("attempt4"), said, accuracies=(0.5, 0.6, 0.5))
+    short = write_run(tmp_path, find("attempt6"), said, accuracies=(0.5, 0.6))
+    swings = [row["swing"] for row in stability_table([calm, wild, short]).rows]
+    assert swings == ["0.0 points", "10.0 points", "too few epochs to tell"]
+
+
+def test_votes_are_counted(tmp_path):
+    ensemble = find("attempt6-vote")
+    said = [[0, 1, 2, 3, 4, 4], [0, 1, 2, 3, 0, 1], [0, 1, 2, 0, 0, 1], [0, 1, 0, 0, 1, 1], [0, 0, 1, 1, 1, 1]]
+    members = [write_run(tmp_path, m, predictions(s)).name for m, s in zip(ensemble.members, said, strict=True)]
+    shares = np.array([np.bincount(votes, minlength=5) for votes in zip(*said, strict=True)], np.float32) / 5
+    run = write_run(tmp_path, ensemble, predictions([0, 1, 2, 3, 0, 1], shares), members=members)
+    table = vote_table(run)
+    assert [row["validation accuracy"] for row in table.rows] == ["100.0%", "66.7%", "50.0%", "33.3%", "16.7%", "66.7%"]
+    # image 3: votes 3 3 0 0 1, image 4: votes 4 0 0 1 1
+    assert table.note.startswith("Of 6 images, 6 had a vote for the truth, and 2 a tie")
+    with pytest.raises(UserError, match="not a hard vote"):
+        vote_table(write_run(tmp_path, find("attempt1"), predictions([0] * 6)))
+
+
+def test_predictions_side_by_side():
+    (first, *_) = predictions_table(anna=predictions([4, 1, 2, 3, 4, 4])).rows
+    assert first == {"image": "image-0", "anna": "4", "truth": "0"}
+
+
+def test_default_scale_and_a_folder_that_is_not_there(tmp_path, splits):
+    assert default_scale(replace(splits, embedded=True)) == "quick"
+    assert default_scale(splits) == "compact"
+    with pytest.raises(UserError):
+        load(tmp_path / "nowhere")
