@@ -1,11 +1,11 @@
-"""How many images a second each recipe trains on, at each scale, and its parameters: what the expected times are made of.
+"""How many images a second each recipe trains on at each scale: what the expected times are made of.
 
     python benchmarks/training_speed.py                 # all recipes: about ten minutes on two idle cores
     python benchmarks/training_speed.py attempt4        # those whose name begins so
 
-Trains on random pixels of 100x100 through the whole input pipeline, after a warm-up, for some seconds each, and writes
-dfclib/recipes/measured_speed.json, from which `python -m dfclib recipes`, `train` and `make story` tell expected
-times. Absolute speeds are this machine's: on another, run it again.
+Trains on random pixels of 100x100 through the whole input pipeline, after a warm-up, for some seconds each, counts
+parameters, and writes dfclib/recipes/measured_speed.json, from which `python -m dfclib recipes`, `train` and
+`make story` tell expected times. Absolute speeds are this machine's: on another, run it again.
 """
 
 import argparse
@@ -79,9 +79,9 @@ def measure(recipe: Recipe, seconds: float) -> tuple[float, int]:
     model.fit(pipelines.training_dataset(images, recipe, 0).take(WARM_UP), verbose=0, shuffle=False)
     done, started = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - started) < seconds:
-        part = pipelines.training_dataset(images, recipe, done + 1).take(20)
+        part = pipelines.training_dataset(images, recipe, done + 1).take(5)
         model.fit(part, verbose=0, shuffle=False)
-        done += 20 * recipe.batch_size
+        done += 5 * recipe.batch_size
     parameters = model.count_params()
     del model
     keras.backend.clear_session()

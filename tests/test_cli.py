@@ -331,9 +331,10 @@ def test_train_announces_itself_and_prints_the_folder_last(trained, capsys):
 
 
 def test_expected_time_is_said_before_the_start(trained, capsys, monkeypatch):
-    monkeypatch.setattr("dfclib.recipes.recipe.measured_speed", lambda: {"attempt1-quick": 0.01})
+    monkeypatch.setattr("dfclib.recipes.recipe.measured", lambda what: {"attempt1-quick": 0.01})
     assert call("train", "attempt1") == 0
-    assert "about 2 h on two CPU cores" in capsys.readouterr().out  # 8 epochs x 9 images / 0.01 a second
+    hours = find("attempt1").quick().epochs * 9 / 0.01 / 3600  # nine images, at 0.01 a second
+    assert f"about {hours:.0f} h on two CPU cores" in capsys.readouterr().out
 
 
 def test_defaults_of_data_and_scale(trained):

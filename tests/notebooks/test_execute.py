@@ -194,7 +194,7 @@ def test_expected_time_counts_each_training_once(execute, monkeypatch):
     from dfclib.recipes import find, recipe
 
     names = [f"{name}-compact" for name in ("attempt4", "attempt5", "attempt6")]
-    monkeypatch.setattr(recipe, "measured_speed", lambda: dict.fromkeys(names, 1.0))
+    monkeypatch.setattr(recipe, "measured", lambda what: dict.fromkeys(names, 1.0))
     minutes, unknown = execute.expected_minutes("compact", 600)
     four, five, six = (find(name).compact() for name in ("attempt4", "attempt5", "attempt6"))
     images = sum(r.epochs * r.images_per_epoch(600) for r in (four, five, six, six, six))
