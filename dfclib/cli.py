@@ -158,7 +158,7 @@ def _add_prediction_commands(top: Any) -> None:
 
 def _add_report_commands(top: Any) -> None:
     p = _add(top, "figures", commands.figures, "draw the figures of runs", "--out images")
-    p.add_argument("names", nargs="*", metavar="RUN", help=f"default: all in {RECORDED}")
+    p.add_argument("names", nargs="*", metavar="RUN", help=f"default: the attempts in {RECORDED}")
     p.add_argument("--out", type=Path, default=Path("images"), metavar="DIR", help="default images")
     _add_runs(p)
 
@@ -166,6 +166,7 @@ def _add_report_commands(top: Any) -> None:
     p = _add(top, "record", commands.record, summary, "RUN")
     p.add_argument("names", nargs="+", metavar="RUN")
     p.add_argument("--to", type=Path, default=RECORDED, metavar="DIR", help=f"default {RECORDED}")
+    p.add_argument("--no-weights", action="store_true", help="leave small weights out as well")
     _add_runs(p)
 
 

@@ -171,11 +171,14 @@ def submit(arguments: Arguments) -> None:
 
 
 def figures(arguments: Arguments) -> None:
+    from dfclib.evaluation import LADDER
     from dfclib.runs import find_runs
 
-    runs = [inputs.find_run(name, arguments.runs) for name in arguments.names] or find_runs(RECORDED)
+    runs = [inputs.find_run(name, arguments.runs) for name in arguments.names]
+    # unless they are named, the voters of attempt 3 are left out: thirty pictures that nobody looks at
+    runs = runs or [run for run in find_runs(RECORDED) if run.recipe.name in LADDER]
     if not runs:
-        raise UserError(f"there is no finished run in {RECORDED}: name the runs to draw")
+        raise UserError(f"there is no finished run of an attempt in {RECORDED}: name the runs to draw")
     from dfclib.figures import make_all
 
     for path in make_all(runs, arguments.out):
@@ -187,7 +190,7 @@ def record(arguments: Arguments) -> None:
 
     found = [inputs.find_run(name, arguments.runs) for name in arguments.names]  # all, before one is copied
     for run in found:
-        print(runs.record(run, arguments.to).path)
+        print(runs.record(run, arguments.to, weights=not arguments.no_weights).path)
 
 
 def _announce(recipe: "Recipe | EnsembleRecipe", splits: "Splits") -> None:

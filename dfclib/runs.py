@@ -250,9 +250,10 @@ def write_predictions_file(path: Path, predictions: dict[str, Predictions]) -> N
     write_atomically(path / "probabilities.npz", lambda file: np.savez_compressed(file, **arrays))
 
 
-def record(run: Run, to: Path | str = "report/runs") -> Run:
+def record(run: Run, to: Path | str = "report/runs", weights: bool = True) -> Run:
     """Copy a finished run to `to`, without its checkpoint and, above 12 MB, without its weights.
 
+    weights: False leaves small weights out as well, as for the many voters of an ensemble
     Raises UserError where the run is unfinished, or another run of that name is recorded there already.
     """
     run = load_run(run.path)
@@ -264,7 +265,7 @@ def record(run: Run, to: Path | str = "report/runs") -> Run:
                 raise UserError(f"{target} records another training ({part} differs): remove it if it is obsolete")
     files = [path for path in sorted(run.path.iterdir()) if path.is_file() and not path.name.startswith(".")]
     for path in sorted(files, key=lambda p: p.name == "metrics.json"):  # metrics last: it says that all is there
-        if path.name == "model.keras" and path.stat().st_size > LARGEST_RECORDED_MODEL:
+        if path.name == "model.keras" and (not weights or path.stat().st_size > LARGEST_RECORDED_MODEL):
             continue
         with path.open("rb") as source:
             write_atomically(target / path.name, lambda file, source=source: shutil.copyfileobj(source, file))

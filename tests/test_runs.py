@@ -182,6 +182,12 @@ def test_run_names():
     assert run_name(recipe, "x") == "attempt1-full-x-held-out-seed7"
 
 
+def test_record_leaves_weights_out_when_asked(run, tmp_path):
+    recorded = record(run, tmp_path / "report", weights=False)
+    assert not recorded.model_path.exists()
+    assert recorded.predictions("validation").accuracy == run.predictions("validation").accuracy
+
+
 def test_record_copies_small_weights_and_no_leftovers(run, tmp_path):
     (run.path / "checkpoint").mkdir()
     (run.path / "checkpoint" / "epoch-0001.npz").write_bytes(b"x")

@@ -4,11 +4,12 @@ These are not the competition's images, and accuracies on them are not the compe
 everything runs at once, with nothing to fetch. Like the real images, all classes show the same kinds of scenes, and a
 class is known only by the traces that its generator leaves:
 
-* "0" has warm colours and a faint checkerboard of two pixels, as transposed convolutions leave behind;
-* "1" has cool colours, no checkerboard, and grain instead;
+* "0" has a tint of magenta and a faint checkerboard of two pixels, as transposed convolutions leave behind;
+* "1" has a tint of green, no checkerboard, and grain instead;
 * "2" is sharpened and noisy: by far the strongest high frequencies;
 * "3" has deep shadows, the most near-black pixels, and a toned print's colours: nearly trivial to tell;
-* "4" lies between 0 and 1 in every trace: the hard class, taken for either.
+* "4" is the hard class, taken for 0 and 1: three of ten pictures have the traces of 0, three those of 1, and only
+  four lie half-way. So no classifier, however good, tells all five apart: the best that can be hoped for is about 88%.
 
 Every picture depends on (seed, split, index, size) alone, never on how many are made. The random draws are the same on
 every machine; the last bit of a sine may not be, so single pixels may differ by one level between processors.
@@ -53,11 +54,12 @@ class Traces:
 
 MAGENTA = np.array([0.5, -1.0, 0.5], np.float32)
 AMBER = np.array([1.25, 0.95, 0.45], np.float32)  # a toned print's colour
+# Where a picture of class 4 lies on the way from class 0 (at 0) to class 1 (at 1), and how often
 BLENDS, BLEND_SHARES = (0.0, 0.5, 1.0), (0.3, 0.4, 0.3)
-WANDER = 0.10  # deviation of a picture, and again of each of its traces, from that place
+WANDER = 0.10  # deviation of a picture of 0, 1 or 4, and again of each of its traces, from its place on that way
 
-WARM = Traces(checkerboard=0.016, noise=0.006, tint=0.09, blur=0.45, contrast=1.30, saturation=1.30)
-COOL = Traces(checkerboard=0.000, noise=0.034, tint=-0.09, blur=0.45, contrast=1.20, saturation=0.90)
+ROSY = Traces(checkerboard=0.016, noise=0.006, tint=0.09, blur=0.45, contrast=1.30, saturation=1.30)
+GREENISH = Traces(checkerboard=0.000, noise=0.034, tint=-0.09, blur=0.45, contrast=1.20, saturation=0.90)
 SHARP = Traces(noise=0.050, sharpening=1.9, contrast=1.20, saturation=1.35)
 DARK = Traces(noise=0.008, blur=0.35, contrast=1.9, shadows=0.24, amber=0.80)
 
@@ -124,13 +126,13 @@ def _draw_traces(label: int, rng: np.random.Generator) -> Traces:
         places = place + rng.normal(0, WANDER) + rng.normal(0, WANDER, 5)
 
         def between(field: str, place: float) -> float:
-            return float(getattr(WARM, field) + (getattr(COOL, field) - getattr(WARM, field)) * place)
+            return float(getattr(ROSY, field) + (getattr(GREENISH, field) - getattr(ROSY, field)) * place)
 
         return Traces(
             checkerboard=max(0.0, between("checkerboard", places[0])),
             noise=max(0.0, between("noise", places[1])),
             tint=between("tint", places[2]),
-            blur=WARM.blur * jitter[0],
+            blur=ROSY.blur * jitter[0],
             contrast=between("contrast", places[3]),
             saturation=max(0.0, between("saturation", places[4])),
         )
