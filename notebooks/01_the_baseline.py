@@ -42,8 +42,8 @@ if root is None:  # this notebook alone, as in Colab: fetch the rest, and leave 
     root = Path.cwd() / "dfclib"
     if not root.exists():
         subprocess.run(["git", "clone", "--quiet", "https://github.com/dfclib/dfclib", str(root)], check=True)
-    pip_install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-    subprocess.run([*pip_install, str(root), "ImageHash"], check=True)
+    installer = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    subprocess.run([*installer, str(root), "ImageHash"], check=True)
 os.chdir(root)  # paths below are relative to the repository
 sys.path.insert(0, str(root))
 

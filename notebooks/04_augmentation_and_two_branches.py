@@ -2,6 +2,11 @@
 # jupyter:
 #   jupytext:
 #     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -42,8 +47,8 @@ if root is None:  # this notebook alone, as in Colab: fetch the rest, and leave 
     root = Path.cwd() / "dfclib"
     if not root.exists():
         subprocess.run(["git", "clone", "--quiet", "https://github.com/dfclib/dfclib", str(root)], check=True)
-    pip_install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-    subprocess.run([*pip_install, str(root), "ImageHash"], check=True)
+    installer = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    subprocess.run([*installer, str(root), "ImageHash"], check=True)
 os.chdir(root)  # paths below are relative to the repository
 sys.path.insert(0, str(root))
 
@@ -186,8 +191,9 @@ results_table(recorded)
 stability_table(recorded)
 
 # %% [markdown]
-# Look at the row on what was shortened before judging: a training of few epochs has seen little of the growing learning rate, and its curve is
-# short for a verdict on swings. Then compare class 4 with the recorded second attempt.
+# Read the rows on scale and on what was shortened first. At compact scale the network sees small crops for a few epochs: such a run cannot
+# be set beside a full one of an earlier attempt, and its curve is short for a verdict on swings. What can be compared are this attempt and the
+# next two at one and the same scale, and the coming notebooks do so.
 
 # %%
 for run in recorded:

@@ -2,6 +2,11 @@
 # jupyter:
 #   jupytext:
 #     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -37,8 +42,8 @@ if root is None:  # this notebook alone, as in Colab: fetch the rest, and leave 
     root = Path.cwd() / "dfclib"
     if not root.exists():
         subprocess.run(["git", "clone", "--quiet", "https://github.com/dfclib/dfclib", str(root)], check=True)
-    pip_install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-    subprocess.run([*pip_install, str(root), "ImageHash"], check=True)
+    installer = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    subprocess.run([*installer, str(root), "ImageHash"], check=True)
 os.chdir(root)  # paths below are relative to the repository
 sys.path.insert(0, str(root))
 
@@ -95,8 +100,8 @@ full = find("attempt6")
 changes_table(find("attempt5"), full)
 
 # %% [markdown]
-# A factor below one at last. The rate starts higher than before and falls. All classes are shown equally again: whatever class 4
-# gained by being shown more often was not worth what the others paid. Augmentation grows once more, and the network becomes a
+# A factor below one at last. The rate starts higher than before and falls. All classes are shown equally again: the author
+# takes the preference for class 4 back. Augmentation grows once more, and the network becomes a
 # little narrower, with a larger kernel in the middle.
 
 # %% tags=["nbval-check-output"]
@@ -206,8 +211,9 @@ vote_recorded = find_recorded("attempt6-vote")
 vote_table(vote_recorded[0]) if vote_recorded else recorded_table(vote_recorded)
 
 # %% [markdown]
-# And the whole ladder, author's figure and ours. Runs at different scales stand in one table because each row names its scale; they are not
-# steps of one staircase. Look at the intervals before reading a step as a gain.
+# And the whole ladder, author's figure and ours. Runs at different scales stand in one table, each row naming its scale; they are not
+# steps of one staircase, and a later attempt in compact scale may well stand below an earlier one in full. Only rows of the same scale can be compared, and
+# among these look at the intervals before reading a step as a gain.
 
 # %% tags=["nbval-check-output"]
 ladder_runs = find_recorded(*LADDER)

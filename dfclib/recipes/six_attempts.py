@@ -102,7 +102,7 @@ attempt4 = replace(
     augmentation=Augmentation(rotation=12, shift=0.1, zoom=0.05, horizontal_flip=True),
     repeats=2,
     class_repeats={"4": 3},
-    quick_scale=replace(QUICK, epochs=6),
+    quick_scale=replace(QUICK, epochs=4),
     compact_scale=COMPACT_CROP,
     claims={"public_test": 0.857, "parameters": 33_944_069},
 )
