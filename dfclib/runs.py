@@ -140,7 +140,7 @@ class Run:
         path = self.path / "history.csv"
         if not path.exists():
             return pd.DataFrame({name: [] for name in HISTORY_COLUMNS})
-        return pd.read_csv(path)
+        return pd.read_csv(path, float_precision="round_trip")  # pandas 2 drops last digits otherwise
 
     @cached_property
     def metrics(self) -> dict[str, Any]:

@@ -30,7 +30,11 @@ def build(
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        return function(image_size=image_size, channels=channels, classes=classes, **arguments)
+        model = function(image_size=image_size, channels=channels, classes=classes, **arguments)
+        empty = [layer.name for layer in model.layers if 0 in layer.output.shape]
+        if empty:  # newer Kerases refuse by themselves
+            raise ValueError(f"nothing is left of the image after layer {empty[0]}: it is too small")
+        return model
     except (TypeError, ValueError) as error:
         raise UserError(
             f"{builder} cannot build a model for images of {image_size[0]}x{image_size[1]} with {channels} channel(s), "
