@@ -13,8 +13,8 @@ import numpy as np
 def jit_compile() -> bool | str:
     """Whether Keras compiles with XLA here, the one place that decides.
 
-    On a CPU under TensorFlow XLA halves the speed of these networks (benchmarks/jit_compile.py measures it); anywhere
-    else Keras's own choice stands.
+    On a CPU under TensorFlow XLA does not pay for convolutional networks: from nothing gained to half the speed lost
+    (benchmarks/jit_compile.py measures it, benchmarks/results holds the last figures). Anywhere else Keras chooses.
     """
     import keras
 
