@@ -84,18 +84,16 @@ def train(arguments: Arguments) -> None:
 
 
 def vote(arguments: Arguments) -> None:
-    from dfclib.ensembles import hard_vote, soft_vote, write_predictions
+    from dfclib import ensembles
 
     if arguments.weights and not arguments.soft:
         raise UserError("--weights are for a soft vote: add --soft, or leave them out")
     names = arguments.members
     members, split = inputs.read_voters(names, arguments.runs, arguments.split)
-    if arguments.soft:
-        voted = soft_vote(members, arguments.weights, seed=arguments.seed, names=names)
-    else:
-        voted = hard_vote(members, seed=arguments.seed, names=names)
-    write_predictions(voted, arguments.out)
-    kind, where = "soft" if arguments.soft else "hard", f" of the {split} split" if split else ""
+    kind = "soft" if arguments.soft else "hard"
+    voted = ensembles.vote(kind, members, arguments.weights, arguments.seed, names)
+    ensembles.write_predictions(voted, arguments.out)
+    where = f" of the {split} split" if split else ""
     print(f"{kind} vote of {len(members)} over {len(voted):,} images{where}")
     if voted.labels is not None:
         print(_accuracy_line(voted))

@@ -96,6 +96,17 @@ def soft_vote(
     return replace(members[0], predicted=_decide(candidates, members[0], seed), probabilities=mean.astype(np.float32))
 
 
+def vote(
+    kind: str,
+    members: Sequence[Predictions],
+    weights: Sequence[float] | None = None,
+    seed: int = 0,
+    names: Sequence[str] | None = None,
+) -> Predictions:
+    """`hard_vote` or `soft_vote`, as an EnsembleRecipe's `vote` says; weights count in a soft one alone."""
+    return hard_vote(members, seed, names) if kind == "hard" else soft_vote(members, weights, seed, names)
+
+
 def read_predictions(path: Path | str) -> Predictions:
     """Predictions from a CSV file: `image_id,label` and perhaps one probability column a class.
 

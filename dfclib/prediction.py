@@ -2,10 +2,8 @@
 
 from dataclasses import replace
 
-import numpy as np
-
 from dfclib.datasets.images import ImageSet
-from dfclib.ensembles import hard_vote, soft_vote
+from dfclib.ensembles import vote
 from dfclib.errors import UserError
 from dfclib.files import sha256
 from dfclib.recipes.recipe import EnsembleRecipe
@@ -31,9 +29,7 @@ def predict_images(run: Run, images: ImageSet) -> Predictions:
         images = replace(images, class_names=names, labels=None)
     if isinstance(run.recipe, EnsembleRecipe):
         members = [predict_images(load_run(run.path.parent / name), images) for name in run.members]
-        if run.recipe.vote == "hard":
-            return hard_vote(members, run.recipe.seed, run.members)
-        return soft_vote(members, run.recipe.weights, run.recipe.seed, run.members)
+        return vote(run.recipe.vote, members, run.recipe.weights, run.recipe.seed, run.members)
     return predict(_load_model(run), images, run.recipe)
 
 
@@ -49,8 +45,3 @@ def _load_model(run: Run):
     import keras
 
     return keras.saving.load_model(run.model_path, compile=False, safe_mode=True)
-
-
-def as_images(images: np.ndarray, ids: list[str], class_names: tuple[str, ...]) -> ImageSet:
-    """Unlabelled images: uint8 (n, height, width, channels) with their ids."""
-    return ImageSet(images=images, labels=None, ids=np.asarray(ids), class_names=class_names)

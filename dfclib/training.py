@@ -23,7 +23,7 @@ from dfclib.callbacks import EarlyStopping, class_weights, learning_rate_schedul
 from dfclib.checkpoints import Checkpoint
 from dfclib.datasets.images import ImageSet, Splits, held_out_split
 from dfclib.devices import environment, jit_compile
-from dfclib.ensembles import hard_vote, soft_vote
+from dfclib.ensembles import vote
 from dfclib.errors import UserError
 from dfclib.files import sha256, write_json
 from dfclib.recipes.recipe import EnsembleRecipe, Recipe
@@ -218,10 +218,7 @@ def _train_ensemble(recipe: EnsembleRecipe, splits: Splits, path: Path, fresh: b
     for split in SPLIT_NAMES:
         if all(split in run.splits for run in runs):
             voters = [run.predictions(split) for run in runs]
-            if recipe.vote == "hard":
-                predictions[split] = hard_vote(voters, recipe.seed, names)
-            else:
-                predictions[split] = soft_vote(voters, recipe.weights, recipe.seed, names)
+            predictions[split] = vote(recipe.vote, voters, recipe.weights, recipe.seed, names)
     seconds = sum(run.metrics["seconds"] for run in runs)
     _finish(path, predictions, {"seconds": round(seconds, 1)}, say)
 

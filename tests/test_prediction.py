@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dfclib.datasets.images import ImageSet
 from dfclib.ensembles import hard_vote, soft_vote
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json
-from dfclib.prediction import as_images, predict_images
+from dfclib.prediction import predict_images
 from dfclib.recipes.recipe import EnsembleRecipe
 from dfclib.runs import Run
 
@@ -31,7 +32,7 @@ def test_says_what_the_training_said(finished, splits):
 
 
 def test_images_alone_get_the_run_s_classes(finished, splits):
-    images = as_images(splits.validation.images[:3], ["a", "b", "c"], ("unknown",))
+    images = ImageSet(splits.validation.images[:3], None, np.array(["a", "b", "c"]), ("unknown",))
     predictions = predict_images(finished, images)
     assert predictions.class_names == splits.class_names
     assert predictions.labels is None
@@ -52,7 +53,7 @@ def test_labels_of_other_classes_are_not_taken_for_the_run_s(finished, splits):
     [((2, 16, 20, 3), "16x20 with 3"), ((2, 8, 8, 3), "8x8 with 3"), ((2, 16, 16, 1), "16x16 with 1")],
 )
 def test_images_of_another_size_are_refused(finished, shape, words):
-    images = as_images(np.zeros(shape, np.uint8), ["a", "b"], ("0",))
+    images = ImageSet(np.zeros(shape, np.uint8), None, np.array(["a", "b"]), ("0",))
     with pytest.raises(UserError, match=rf"trained on images of 16x16 with 3 channel\(s\), received {words}"):
         predict_images(finished, images)
 
