@@ -1,0 +1,114 @@
+"""Figures from runs, predictions and images: each function returns a matplotlib Figure, without pyplot.
+
+How they look is told in `style`. `save` writes one, `make_all` those of the runs that it is given.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from dfclib import evaluation
+from dfclib.errors import UserError
+from dfclib.figures.comparisons import confidence, disagreement, fixed_and_made, reliability
+from dfclib.figures.images import (
+    SPECTRUM_IMAGES,
+    augmentation_preview,
+    class_balance,
+    mean_log_spectrum,
+    radial_profile,
+    samples,
+    spectra,
+)
+from dfclib.figures.pictures import answers, put_right, right_and_wrong
+from dfclib.figures.predictions import confusion, per_class_bars
+from dfclib.figures.runs import caption, curves, heading, ladder, learning_rates, validation_curves
+from dfclib.figures.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    LABEL,
+    MOST_NAMED,
+    MOST_NUMBERED,
+    ORANGE,
+    PURPLE,
+    SKY,
+    SMALL,
+    STYLES,
+    TITLE,
+    VERMILION,
+    WIDTH,
+    DisplayedFigure,
+)
+from dfclib.files import write_atomically
+from dfclib.runs import Run
+
+__all__ = [
+    "BLACK",
+    "BLUE",
+    "GREEN",
+    "LABEL",
+    "MOST_NAMED",
+    "MOST_NUMBERED",
+    "ORANGE",
+    "PURPLE",
+    "SKY",
+    "SMALL",
+    "SPECTRUM_IMAGES",
+    "STYLES",
+    "TITLE",
+    "VERMILION",
+    "WIDTH",
+    "DisplayedFigure",
+    "answers",
+    "augmentation_preview",
+    "caption",
+    "class_balance",
+    "confidence",
+    "confusion",
+    "curves",
+    "disagreement",
+    "fixed_and_made",
+    "heading",
+    "ladder",
+    "learning_rates",
+    "make_all",
+    "mean_log_spectrum",
+    "per_class_bars",
+    "put_right",
+    "radial_profile",
+    "reliability",
+    "right_and_wrong",
+    "samples",
+    "save",
+    "spectra",
+    "validation_curves",
+]
+
+
+def save(figure: Figure, path: Path | str) -> Path:
+    """Write a figure as .png (200 dots an inch), .pdf or .svg, atomically; no date inside."""
+    path = Path(path)
+    metadata = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+    kind = path.suffix.lower()
+    if kind not in metadata:
+        raise UserError(f"cannot write a figure as {path.name}: choose a name that ends in .png, .pdf or .svg")
+    options = {"format": kind[1:], "dpi": 200, "bbox_inches": "tight", "metadata": metadata[kind]}
+    return write_atomically(path, lambda file: figure.savefig(file, **options))
+
+
+def make_all(runs: Sequence[Run], out: Path | str) -> list[Path]:
+    """Curves, confusion matrix and per-class bars of every run, and the ladder where a run is an attempt.
+
+    Returns the PNG files written into the folder `out`.
+    """
+    paths, out = [], Path(out)
+    for run in runs:
+        validation = run.predictions("validation")
+        if not run.members:
+            paths.append(save(curves(run), out / f"{run.name}-curves.png"))
+        paths.append(save(confusion(validation, heading(run)), out / f"{run.name}-confusion.png"))
+        paths.append(save(per_class_bars(validation, heading(run)), out / f"{run.name}-per-class.png"))
+    if any(run.recipe.name in evaluation.LADDER for run in runs):
+        paths.append(save(ladder(runs), out / "ladder.png"))
+    return paths

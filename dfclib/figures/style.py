@@ -1,0 +1,99 @@
+"""What all figures share: colours, sizes, labels and legends.
+
+Colours are Okabe and Ito's, which the colour-blind tell apart; markers, lines and hatches differ too, for
+print in grey. Figures are five inches wide with type of nine points or more, legible at a column's width.
+"""
+
+import io
+import math
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+BLACK, BLUE, VERMILION, GREEN, ORANGE = "#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00"
+PURPLE, SKY = "#CC79A7", "#56B4E9"
+STYLES = (  # colour, marker, line
+    (BLUE, "o", "-"),
+    (VERMILION, "s", "--"),
+    (GREEN, "^", "-."),
+    (BLACK, "D", ":"),
+    (PURPLE, "v", (0, (5, 1))),
+    (ORANGE, "P", (0, (3, 1, 1, 1))),
+    (SKY, "X", (0, (1, 1))),
+)
+WIDTH = 5.0  # inches
+TITLE, LABEL, SMALL = 11, 10, 9  # points
+MOST_NUMBERED = 12  # classes; with more, numbers in cells and on bars would overlap
+MOST_NAMED = 25  # classes; with more, only some are named on an axis
+
+
+class DisplayedFigure(Figure):
+    """A figure that a notebook shows as a cell's value, without pyplot and its global state."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png", bbox_inches="tight")
+        return file.getvalue()
+
+
+def new_figure(width: float, height: float, title: str) -> Figure:
+    figure = DisplayedFigure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")
+    letters = int(width * 72 / (0.52 * TITLE))
+    # "n = 1,250" stays on one line: textwrap does not break at no-break spaces
+    lines = [textwrap.fill(line.replace(" = ", "\u00a0=\u00a0"), letters) for line in title.splitlines()]
+    figure.suptitle("\n".join(lines), fontsize=TITLE)
+    return figure
+
+
+def label_axes(axes: Axes, x: str, y: str, grid: bool = True) -> None:
+    axes.set_xlabel(x, fontsize=LABEL)
+    axes.set_ylabel(y, fontsize=LABEL)
+    axes.tick_params(labelsize=LABEL)
+    axes.spines[["top", "right"]].set_visible(False)
+    if grid:
+        axes.grid(color="0.88", linewidth=0.6)
+        axes.set_axisbelow(True)
+
+
+def legend_below(figure: Figure, axes: Axes, columns: int, title: str | None = None) -> None:
+    """Below the panels, where it covers no data."""
+    options = {"loc": "outside lower center", "fontsize": LABEL, "title_fontsize": LABEL, "frameon": False}
+    figure.legend(*axes.get_legend_handles_labels(), ncols=columns, title=title, handlelength=3, **options)
+
+
+def draw_line(axes: Axes, x: Sequence, y: Sequence, style: int, label: str, every: int | None = None) -> None:
+    colour, marker, line = STYLES[style % len(STYLES)]
+    every = every or max(1, len(x) // 15)  # markers that touch hide the line
+    look = {"color": colour, "marker": marker, "linestyle": line, "linewidth": 1.5, "markersize": 5}
+    axes.plot(x, y, markevery=(style % every, every), label=label, **look)
+
+
+def name_classes(axes: Axes, names: Sequence[str], which: str) -> None:
+    """Class names on the axes in `which`, every so manyth where there are many."""
+    places = range(0, len(names), math.ceil(len(names) / MOST_NAMED))
+    labels = [short(names[i]) for i in places]
+    if "x" in which:
+        long = max(map(len, labels)) > 6
+        axes.set_xticks(places, labels, rotation=45 if long else 0, ha="right" if long else "center")
+    if "y" in which:
+        axes.set_yticks(places, labels)
+
+
+def short(name: str, letters: int = 16) -> str:
+    return name if len(name) <= letters else name[: letters - 1] + "…"
+
+
+def bare(axes: Axes) -> None:
+    """Without ticks and frame, as a panel for a picture."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+
+
+def show(axes: Axes, image: np.ndarray, interpolation: str) -> None:
+    """Draw one picture: uint8 (height, width, 1 or 3)."""
+    look = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[2] == 1 else {}
+    axes.imshow(image, interpolation=interpolation, **look)
