@@ -1,26 +1,23 @@
-"""Votes over any number of predictions, and the CSV files that predictions are exchanged in.
+"""Votes over any number of predictions: hard, soft and geometric, and a search for a vote's weights.
 
 Nothing here depends on the order of rows or of members: rows are matched by id, sums are taken over sorted
 terms, and a tie that has to be drawn is drawn from the seed and the image's id.
 """
 
-import csv
 import hashlib
-import io
 import math
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from dfclib.errors import UserError
-from dfclib.files import write_text
+from dfclib.prediction_files import label_key, sorted_labels
 from dfclib.runs import Predictions
 
 SHOWN = 3  # differing ids that a message names
-INTEGER = re.compile(r"0|[1-9][0-9]*")
+MOST_WEIGHTS = 20_000  # weight vectors that a search tries: some seconds for five members and 1,250 images
+SMALLEST = float(np.finfo(np.float32).tiny)  # the smallest float32 that no device flushes to zero
 
 
 def align(members: Sequence[Predictions], names: Sequence[str] | None = None) -> list[Predictions]:
@@ -81,19 +78,23 @@ def soft_vote(
     Returned: probabilities float32 (n, k), the weighted means.
     Raises UserError as `align` does, for wrong weights, and where a member has no probabilities.
     """
-    members = align(members, names)
-    names = _names(members, names)
-    for member, name in zip(members, names, strict=True):
-        if member.probabilities is None:
-            raise UserError(f"{name} has labels only, and a soft vote needs probabilities: vote hard")
-    weights = np.ones(len(members)) if weights is None else np.asarray(weights, np.float64)
-    if weights.shape != (len(members),):
-        raise UserError(f"{len(members)} members but {weights.size} weights: give one weight a member")
-    if not np.isfinite(weights).all() or weights.min() < 0 or weights.max() == 0:
-        raise UserError(f"weights must be numbers from 0 up and not all 0, received {weights.tolist()}")
-    mean = _mean(np.stack([member.probabilities for member in members]), weights)
-    candidates = mean == mean.max(axis=1, keepdims=True)
-    return replace(members[0], predicted=_decide(candidates, members[0], seed), probabilities=mean.astype(np.float32))
+    return _weighted_vote("soft", members, weights, seed, names)
+
+
+def geometric_vote(
+    members: Sequence[Predictions],
+    weights: Sequence[float] | None = None,
+    seed: int = 0,
+    names: Sequence[str] | None = None,
+) -> Predictions:
+    """The highest weighted geometric mean of each image's probabilities; ties, weights and errors as in `soft_vote`.
+
+    It is the mean of the members' logits, but for a constant an image: a member that gives a class next to nothing
+    counts for more than in a soft vote. A probability of 0 would forbid its class whatever the others say, so that
+    it is taken for the smallest normal float32, 1.2e-38.
+    Returned: probabilities float32 (n, k), the means divided by their sum over classes.
+    """
+    return _weighted_vote("geometric", members, weights, seed, names)
 
 
 def vote(
@@ -103,79 +104,119 @@ def vote(
     seed: int = 0,
     names: Sequence[str] | None = None,
 ) -> Predictions:
-    """`hard_vote` or `soft_vote`, as an EnsembleRecipe's `vote` says; weights count in a soft one alone."""
-    return hard_vote(members, seed, names) if kind == "hard" else soft_vote(members, weights, seed, names)
+    """The vote that an EnsembleRecipe's `vote` names: hard, soft or geometric; weights do not count in a hard one."""
+    if kind == "hard":
+        return hard_vote(members, seed, names)
+    return _weighted_vote(kind, members, weights, seed, names)
 
 
-def read_predictions(path: Path | str) -> Predictions:
-    """Predictions from a CSV file: `image_id,label` and perhaps one probability column a class.
+def search_weights(
+    members: Sequence[Predictions], step: float = 0.05, kind: str = "soft", names: Sequence[str] | None = None
+) -> tuple[float, ...]:
+    """The weights, multiples of `step` that add up to 1, with which a vote gets most images right: one a member.
 
-    With probability columns the classes are their headings, in their order. Without, they are the labels that
-    occur in the file, sorted (whole numbers by value); `align` brings files with different ones together.
-    Truth is not in such a file: `labels` is None. Raises UserError naming the file and the row.
+    members: predictions with labels and probabilities for images that were held out of training. Never for
+    validation: a vote looks better than it is on the images that its weights were chosen on.
+    All weights of the grid are tried. Where several get as many images right, the lowest log loss decides (to nine
+    decimals), then the nearest to equal weights, then the first member's larger weight.
+    Raises UserError as `soft_vote` does, where labels are not known, where `step` does not divide 1, and where the
+    grid has more than 20,000 points (naming a step that will do).
     """
-    path = Path(path)
-    rows = _read_rows(path)
-    header_row, header = rows[0]
-    if header[:2] != ["image_id", "label"]:
-        raise UserError(f"{path}, row {header_row}: expected a header image_id,label,...; received {','.join(header)}")
-    classes = header[2:]
-    for i, name in enumerate(classes):
-        if not name or name in classes[:i]:
-            raise UserError(f"{path}, row {header_row}: column {i + 3} is named {name!r}: no name, or one used twice")
-    if len(rows) == 1:
-        raise UserError(f"{path} has a header but no rows: no predictions to read")
-    seen: dict[str, int] = {}
-    probabilities = np.empty((len(rows) - 1, len(classes)), np.float32)
-    for i, (number, row) in enumerate(rows[1:]):
-        where = f"{path}, row {number}"
-        if len(row) != len(header):
-            raise UserError(f"{where}: expected {len(header)} columns as in the header, received {len(row)}")
-        for column, value in zip(("image_id", "label"), row, strict=False):
-            if not value:
-                raise UserError(f"{where}: {column} is empty")
-        if row[0] in seen:
-            raise UserError(f"{where}: image_id {row[0]!r} stands in row {seen[row[0]]} already; keep one of them")
-        seen[row[0]] = number
-        if classes:
-            if row[1] not in classes:
-                raise UserError(f"{where}: label {row[1]!r} is none of the columns {', '.join(classes)}")
-            probabilities[i] = _read_probabilities(row[2:], classes, where)
-    labels = [row[1] for _, row in rows[1:]]
-    class_names = tuple(classes) if classes else _sorted_labels(labels, str(path))
-    index = {name: i for i, name in enumerate(class_names)}
-    return Predictions(
-        ids=np.array(list(seen)),
-        predicted=np.array([index[label] for label in labels], np.int64),
-        class_names=class_names,
-        probabilities=probabilities if classes else None,
-    )
+    members, terms = _terms(kind, members, names)
+    labels = members[0].labels
+    if labels is None or not len(labels):
+        raise UserError("weights are searched where the truth is known: give held-out predictions with labels")
+    m, parts = len(members), _parts(step, len(members))
+
+    def worth(counts: tuple[int, ...]) -> tuple:
+        mean = _mean(terms, np.array(counts, np.float64))
+        right = np.count_nonzero(_winners(mean, members[0], seed=0) == labels)
+        true = _as_probabilities(kind, mean)[np.arange(len(labels)), labels]
+        loss = round(float(-np.log(np.maximum(true, SMALLEST)).mean()), 9)
+        return -right, loss, sum((m * count - parts) ** 2 for count in counts), [-count for count in counts]
+
+    return tuple(count / parts for count in min(_compositions(parts, m), key=worth))
 
 
-def write_predictions(predictions: Predictions, path: Path | str) -> Path:
-    """Write `image_id,label` and, where there are any, one probability column a class, atomically.
+def _weighted_vote(
+    kind: str, members: Sequence[Predictions], weights: Sequence[float] | None, seed: int, names: Sequence[str] | None
+) -> Predictions:
+    """`soft_vote` or `geometric_vote`."""
+    members, terms = _terms(kind, members, names)
+    weights = np.ones(len(members)) if weights is None else np.asarray(weights, np.float64)
+    if weights.shape != (len(members),):
+        raise UserError(f"{len(members)} members but {weights.size} weights: give one weight a member")
+    if not np.isfinite(weights).all() or weights.min() < 0 or weights.max() == 0:
+        raise UserError(f"weights must be numbers from 0 up and not all 0, received {weights.tolist()}")
+    mean = _mean(terms, weights)
+    probabilities = _as_probabilities(kind, mean).astype(np.float32)
+    return replace(members[0], predicted=_winners(mean, members[0], seed), probabilities=probabilities)
 
-    Labels are the original class names. Probabilities have nine digits, enough to read the same float32 back.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    with_probabilities = predictions.probabilities is not None
-    writer.writerow(["image_id", "label", *(predictions.class_names if with_probabilities else ())])
-    for i, (id_, label) in enumerate(zip(predictions.ids, predictions.predicted, strict=True)):
-        values = predictions.probabilities[i] if with_probabilities else ()
-        writer.writerow([id_, predictions.class_names[label], *(f"{value:.9g}" for value in values)])
-    return write_text(path, text.getvalue())
+
+def _terms(
+    kind: str, members: Sequence[Predictions], names: Sequence[str] | None
+) -> tuple[list[Predictions], np.ndarray]:
+    """The members aligned, and what a vote of that kind takes means of: float64 (m, n, k)."""
+    if kind not in ("soft", "geometric"):
+        raise UserError(f"there is no weighted vote {kind!r}: name soft or geometric, or hard for one without weights")
+    members = align(members, names)
+    for member, name in zip(members, _names(members, names), strict=True):
+        if member.probabilities is None:
+            raise UserError(f"{name} has labels only, and a {kind} vote needs probabilities: vote hard")
+    probabilities = np.stack([member.probabilities for member in members]).astype(np.float64)
+    return members, probabilities if kind == "soft" else np.log(np.maximum(probabilities, SMALLEST))
+
+
+def _as_probabilities(kind: str, mean: np.ndarray) -> np.ndarray:
+    """Means of probabilities as they are; means of logarithms as probabilities that add up to 1. float64 (n, k)."""
+    if kind == "soft":
+        return mean
+    raised = np.exp(mean - mean.max(axis=1, keepdims=True))
+    return raised / np.sort(raised, axis=1).sum(axis=1, keepdims=True)
+
+
+def _parts(step: float, members: int) -> int:
+    """1 / step. Raises UserError where that is no whole number, or the grid too large for so many members."""
+    parts = round(1 / step) if 1e-9 < step <= 1 else 0
+    if not parts or abs(parts * step - 1) > 1e-9:
+        raise UserError(f"a step must divide 1, as 0.05 or 0.1 do; received {step!r}")
+
+    def points(parts: int) -> int:
+        return math.comb(parts + members - 1, members - 1)
+
+    if points(parts) > MOST_WEIGHTS:
+        enough = next((n for n in range(min(parts, MOST_WEIGHTS), 1, -1) if points(n) <= MOST_WEIGHTS), 1)
+        raise UserError(
+            f"{members} members and a step of {step:g} make {points(parts):,} weights to try, more than "
+            f"{MOST_WEIGHTS:,}: take a larger step, 1/{enough} or more"
+        )
+    return parts
+
+
+def _compositions(total: int, length: int) -> Iterator[tuple[int, ...]]:
+    """Every tuple of `length` whole numbers from 0 up that add up to `total`."""
+    if length == 1:
+        yield (total,)
+        return
+    for first in range(total + 1):
+        for rest in _compositions(total - first, length - 1):
+            yield first, *rest
 
 
 def _names(members: Sequence[Predictions], names: Sequence[str] | None) -> list[str]:
     return list(names) if names is not None else [f"member {i}" for i in range(1, len(members) + 1)]
 
 
-def _mean(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _mean(terms: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weighted mean of (m, n, k) over m: float64 (n, k), the same bits whatever the order of members."""
-    terms = probabilities.astype(np.float64) * weights[:, None, None]
+    terms = terms.astype(np.float64, copy=False) * weights[:, None, None]
     # A sum of floats depends on its order, and a vote must not: sort first.
     return np.sort(terms, axis=0).sum(axis=0) / math.fsum(weights)
+
+
+def _winners(mean: np.ndarray, member: Predictions, seed: int) -> np.ndarray:
+    """The class with the highest mean of each image, exact ties drawn: int64 (n,)."""
+    return _decide(mean == mean.max(axis=1, keepdims=True), member, seed)
 
 
 def _decide(candidates: np.ndarray, member: Predictions, seed: int) -> np.ndarray:
@@ -183,7 +224,7 @@ def _decide(candidates: np.ndarray, member: Predictions, seed: int) -> np.ndarra
     winners = candidates.argmax(axis=1).astype(np.int64)
     for row in np.flatnonzero(candidates.sum(axis=1) > 1):
         # by name and not by index: which index a class has may depend on the order of members
-        tied = sorted(np.flatnonzero(candidates[row]), key=lambda label: _label_key(member.class_names[label]))
+        tied = sorted(np.flatnonzero(candidates[row]), key=lambda label: label_key(member.class_names[label]))
         digest = hashlib.sha256(f"{seed}\0{member.ids[row]}".encode()).digest()
         winners[row] = tied[int.from_bytes(digest[:8]) % len(tied)]
     return winners
@@ -210,7 +251,7 @@ def _order(first: Predictions, first_name: str, other: Predictions, name: str) -
 def _common_classes(members: Sequence[Predictions], names: Sequence[str]) -> tuple[str, ...]:
     complete = [i for i, member in enumerate(members) if member.probabilities is not None]
     if not complete:
-        return _sorted_labels((label for member in members for label in member.class_names), " and ".join(names))
+        return sorted_labels((label for member in members for label in member.class_names), " and ".join(names))
     first = complete[0]
     classes = members[first].class_names
     for i, member in enumerate(members):
@@ -246,59 +287,8 @@ def _with_classes(member: Predictions, class_names: tuple[str, ...]) -> Predicti
         probabilities = np.empty_like(probabilities)
         probabilities[:, new] = member.probabilities
     labels = None if member.labels is None else new[member.labels]
-    return replace(
-        member,
-        predicted=new[member.predicted],
-        class_names=class_names,
-        probabilities=probabilities,
-        labels=labels,
-    )
-
-
-def _sorted_labels(labels: Iterable[str], where: str) -> tuple[str, ...]:
-    """The different labels, whole numbers by value. Raises UserError where numbers and names are mixed."""
-    found = sorted(set(labels), key=_label_key)
-    numbers = [label for label in found if INTEGER.fullmatch(label)]
-    if numbers and len(numbers) < len(found):
-        other = next(label for label in found if label not in numbers)
-        raise UserError(f"{where}: labels are both whole numbers ({numbers[0]!r}) and names ({other!r})")
-    return tuple(found)
-
-
-def _label_key(label: str) -> tuple[int, str]:
-    return (int(label), label) if INTEGER.fullmatch(label) else (0, label)
-
-
-def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
-    """(row in the file, stripped cells) for each row that is not blank, the header first."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist: give a run's folder or a CSV file of predictions") from error
-    except IsADirectoryError as error:
-        raise UserError(f"{path} is a folder, not a CSV file of predictions") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is not a CSV file in UTF-8: {error}") from error
-    if not rows:
-        raise UserError(f"{path} is empty: expected the header image_id,label and one row an image")
-    return rows
-
-
-def _read_probabilities(cells: Sequence[str], classes: Sequence[str], where: str) -> list[float]:
-    values = []
-    for name, cell in zip(classes, cells, strict=True):
-        try:
-            value = float(cell)
-        except ValueError:
-            value = math.nan
-        if not 0 <= value <= 1:
-            raise UserError(f"{where}: the probability of {name!r} must be a number from 0 to 1, received {cell!r}")
-        values.append(value)
-    if abs(math.fsum(values) - 1) > 0.01:
-        raise UserError(f"{where}: the probabilities must add up to 1, received {math.fsum(values):.4g}")
-    return values
+    predicted = new[member.predicted]
+    return replace(member, predicted=predicted, class_names=class_names, probabilities=probabilities, labels=labels)
 
 
 def _some(items: Iterable) -> str:

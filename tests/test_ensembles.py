@@ -1,4 +1,4 @@
-"""Votes against cases worked out by hand, their independence of order, and the CSV files."""
+"""Votes against cases worked out by hand, their independence of order, and the search for weights."""
 
 from dataclasses import replace
 from itertools import permutations
@@ -6,7 +6,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from dfclib.ensembles import align, hard_vote, read_predictions, soft_vote, write_predictions
+from dfclib.ensembles import align, geometric_vote, hard_vote, search_weights, soft_vote, vote
 from dfclib.errors import UserError
 from dfclib.runs import Predictions
 
@@ -74,9 +74,9 @@ def test_a_tie_is_drawn_where_one_member_has_no_probabilities():
 def test_exactly_tied_means_are_drawn_and_never_go_to_a_third_class():
     n = 4000
     members = [with_probabilities(np.tile(row, (n, 1))) for row in ([0.75, 0.25, 0], [0.25, 0.75, 0])]
-    for vote in (hard_vote(members), soft_vote(members)):
-        assert abs(np.mean(vote.predicted == 0) - 0.5) < 0.05
-        assert not np.any(vote.predicted == 2)
+    for voted in (hard_vote(members), soft_vote(members), geometric_vote(members)):
+        assert abs(np.mean(voted.predicted == 0) - 0.5) < 0.05
+        assert not np.any(voted.predicted == 2)
 
 
 def test_the_draw_depends_on_seed_and_id_alone():
@@ -88,7 +88,7 @@ def test_the_draw_depends_on_seed_and_id_alone():
     assert by_id(hard_vote([a, b, c], seed=1)) != everything
 
 
-@pytest.mark.parametrize("vote", [hard_vote, soft_vote])
+@pytest.mark.parametrize("vote", [hard_vote, soft_vote, geometric_vote])
 def test_neither_row_order_nor_member_order_matters(vote):
     members = random_members(4)
     expected = vote(members)
@@ -110,12 +110,13 @@ def test_member_order_does_not_matter_without_probabilities_or_with_classes_in_a
     assert all(by_id(hard_vote([members[i] for i in order])) == expected for order in permutations(range(4)))
 
 
-def test_weights_go_with_their_members():
+@pytest.mark.parametrize("vote", [soft_vote, geometric_vote])
+def test_weights_go_with_their_members(vote):
     members = random_members(3, seed=3)
     weights = [0.1, 0.2, 0.7]
-    expected = soft_vote(members, weights)
+    expected = vote(members, weights)
     for order in permutations(range(3)):
-        result = soft_vote([members[i] for i in order], [weights[i] for i in order])
+        result = vote([members[i] for i in order], [weights[i] for i in order])
         np.testing.assert_array_equal(result.probabilities, expected.probabilities)
 
 
@@ -128,14 +129,16 @@ def test_soft_vote_is_the_weighted_mean():
 
 
 @pytest.mark.parametrize("weights", [[1], [1, 2, 3], [0, 0], [-1, 2], [float("nan"), 1], [float("inf"), 1]])
-def test_soft_vote_refuses_wrong_weights(weights):
+@pytest.mark.parametrize("vote", [soft_vote, geometric_vote])
+def test_wrong_weights_are_refused(vote, weights):
     with pytest.raises(UserError, match="weight"):
-        soft_vote(random_members(2), weights)
+        vote(random_members(2), weights)
 
 
-def test_soft_vote_names_the_member_without_probabilities():
+@pytest.mark.parametrize("vote", [soft_vote, geometric_vote])
+def test_the_member_without_probabilities_is_named(vote):
     with pytest.raises(UserError, match=r"mine\.csv has labels only"):
-        soft_vote([random_members(1, n=1)[0], labels_only([0])], names=["run", "mine.csv"])
+        vote([random_members(1, n=1)[0], labels_only([0])], names=["run", "mine.csv"])
 
 
 def test_align_takes_the_first_members_order_and_everybodys_labels():
@@ -191,78 +194,95 @@ def test_nothing_and_not_a_number_are_refused():
         hard_vote([random_members(1, n=1)[0], with_probabilities([[np.nan, 0.5, 0.5]])])
 
 
-def test_predictions_come_back_from_a_file_bit_for_bit(tmp_path):
-    rng = np.random.default_rng(0)
-    probabilities = rng.dirichlet(np.ones(3), size=500).astype(np.float32)
-    p = with_probabilities(probabilities, class_names=("a cat", 'a "dog", small', "é"))
-    p = replace(p, predicted=np.roll(p.predicted, 1))  # a vote's winner need not have the highest probability
-    read = read_predictions(write_predictions(p, tmp_path / "p.csv"))
-    assert read.class_names == p.class_names
-    assert read.labels is None
-    np.testing.assert_array_equal(read.ids, p.ids)
-    np.testing.assert_array_equal(read.predicted, p.predicted)
-    np.testing.assert_array_equal(read.probabilities, p.probabilities)
-    assert read.probabilities.dtype == np.float32
+def test_geometric_vote_is_the_weighted_geometric_mean():
+    members = [with_probabilities([[0.8, 0.2, 0.0]]), with_probabilities([[0.1, 0.4, 0.5]])]
+    roots = np.sqrt([0.08, 0.08, 0.0])
+    np.testing.assert_allclose(geometric_vote(members).probabilities, [roots / roots.sum()], atol=1e-6)
+    powers = np.array([0.8 * 0.1**3, 0.2 * 0.4**3, 0.0]) ** 0.25
+    result = geometric_vote(members, [1, 3])
+    assert result.probabilities.dtype == np.float32
+    np.testing.assert_allclose(result.probabilities, [powers / powers.sum()], atol=1e-6)
+    assert result.predicted.tolist() == [1]
+    assert soft_vote(members, [1, 3]).predicted.tolist() == [2]  # which the first member rules out
 
 
-def test_bare_files_with_different_labels_in_them_can_vote(tmp_path):
-    for name, labels in (("one", (10, 2, 2)), ("two", (10, 3, 2)), ("three", (3, 3, 10))):
-        lines = [f"{id_},{label}" for id_, label in zip(("007", "x", "1e5"), labels, strict=True)]
-        (tmp_path / f"{name}.csv").write_text("image_id,label\n" + "\n".join(lines) + "\n")
-    members = [read_predictions(tmp_path / f"{name}.csv") for name in ("one", "two", "three")]
-    assert [member.class_names for member in members] == [("2", "10"), ("2", "3", "10"), ("3", "10")]
-    vote = hard_vote(members)
-    assert vote.class_names == ("2", "3", "10")  # by value: as text, 10 would come first
-    assert by_id(vote) == {"007": "10", "x": "3", "1e5": "2"}
-    text = write_predictions(replace(vote, probabilities=None), tmp_path / "v.csv").read_text()
-    assert text == "image_id,label\n007,10\nx,3\n1e5,2\n"
+def test_a_probability_of_zero_counts_as_the_smallest_float():
+    members = [with_probabilities([[1.0, 0.0, 0.0]]), with_probabilities([[0.0, 1.0, 0.0]])]
+    result = geometric_vote(members, [2, 1])
+    assert result.predicted.tolist() == [0]
+    np.testing.assert_allclose(result.probabilities, [[1, 1.1754944e-38 ** (1 / 3), 0]], rtol=1e-5, atol=1e-20)
+    np.testing.assert_array_equal(geometric_vote(members).probabilities[0, :2], [0.5, 0.5])
 
 
-def test_a_bare_file_votes_with_a_run(tmp_path):
-    (tmp_path / "p.csv").write_text("image_id,label\ni0,c\ni1,c\n")
-    run = with_probabilities([[0.1, 0.2, 0.7], [0.3, 0.1, 0.6]])
-    vote = hard_vote([read_predictions(tmp_path / "p.csv"), run])
-    assert vote.class_names == ABC
-    assert vote.predicted.tolist() == [2, 2]
+def test_vote_goes_to_the_vote_that_is_named():
+    members = [with_probabilities([[0.9, 0.05, 0.05]])] + [with_probabilities([[0.3, 0.4, 0.3]])] * 2
+    assert vote("hard", members).predicted.tolist() == [1]
+    assert vote("soft", members).predicted.tolist() == [0]
+    close = [with_probabilities([[0.98, 0.01, 0.01]]), with_probabilities([[0.001, 0.5, 0.499]])]
+    assert vote("soft", close).predicted.tolist() == [0]
+    assert vote("geometric", close).predicted.tolist() == [1]
+    assert vote("soft", close, [0, 1]).predicted.tolist() == [1]
+    with pytest.raises(UserError, match="'median'"):
+        vote("median", members)
 
 
-def test_spaces_windows_lines_and_a_byte_order_mark_are_no_matter(tmp_path):
-    (tmp_path / "p.csv").write_bytes(b"\xef\xbb\xbfimage_id, label\r\n a , 1\r\n\r\nb,0\r\n")
-    p = read_predictions(tmp_path / "p.csv")
-    assert (p.ids.tolist(), p.predicted.tolist(), p.class_names) == (["a", "b"], [1, 0], ("0", "1"))
+def test_searched_weights_get_most_images_right():
+    labels = np.array([0, 0, 1, 1])
+    good = with_probabilities([[0.6, 0.4], [0.6, 0.4], [0.4, 0.6], [0.55, 0.45]], class_names=("a", "b"), labels=labels)
+    # needed for image 3 with a weight above 1/10, harmful to image 0 with one above 1/6
+    bad = with_probabilities([[0.0, 1.0], [0.5, 0.5], [0.5, 0.5], [0.05, 0.95]], class_names=("a", "b"), labels=labels)
+    weights = search_weights([good, bad], step=1 / 60)
+    assert 0.1 < weights[1] < 1 / 6
+    assert weights[1] * 60 == pytest.approx(round(weights[1] * 60))
+    assert soft_vote([good, bad], weights).accuracy == 1.0
+    assert sum(weights) == pytest.approx(1)
+    assert search_weights([bad, good], step=1 / 60) == weights[::-1]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", "is empty"),
-        ("image_id,label\n", "no rows"),
-        ("id,label\na,1\n", "row 1: expected a header image_id,label"),
-        ("image_id,label,x,x\na,x,.5,.5\n", "row 1: column 4"),
-        ("image_id,label\na,1\nb\n", "row 3: expected 2 columns as in the header, received 1"),
-        ("image_id,label\na,1\nb,2,3\n", "row 3: expected 2 columns as in the header, received 3"),
-        ("image_id,label\n,1\n", "row 2: image_id is empty"),
-        ("image_id,label\na,\n", "row 2: label is empty"),
-        ("image_id,label\na,1\nb,1\n\na,0\n", "row 5: image_id 'a' stands in row 2 already"),
-        ("image_id,label\na,1\nb,cat\n", "whole numbers .* and names"),
-        ("image_id,label,x,y\na,z,.5,.5\n", "row 2: label 'z' is none of the columns x, y"),
-        ("image_id,label,x,y\na,x,.5,much\n", "row 2: the probability of 'y' .* received 'much'"),
-        ("image_id,label,x,y\na,x,nan,1\n", "row 2: the probability of 'x'"),
-        ("image_id,label,x,y\na,x,1.5,-.5\n", "row 2: the probability of 'x'"),
-        ("image_id,label,x,y\na,x,.5,.2\n", "row 2: the probabilities must add up to 1, received 0.7"),
-    ],
-)
-def test_a_broken_file_is_named_with_its_row(tmp_path, text, expected):
-    path = tmp_path / "broken.csv"
-    path.write_text(text)
-    with pytest.raises(UserError, match=expected) as error:
-        read_predictions(path)
-    assert str(path) in str(error.value)
+@pytest.mark.parametrize("kind", ["soft", "geometric"])
+def test_the_search_finds_what_trying_everything_finds(kind):
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 3, 200)
+    members = []
+    for strength in (0.5, 1.0, 1.5):
+        logits = rng.normal(size=(200, 3)) + strength * np.eye(3)[labels]
+        rows = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        members.append(with_probabilities(rows, labels=labels))
+    tried = {}
+    for a in range(11):
+        for b in range(11 - a):
+            weights = (a / 10, b / 10, (10 - a - b) / 10)
+            result = vote(kind, members, weights)
+            loss = -np.log(result.probabilities[np.arange(200), labels]).mean()
+            tried[weights] = (-result.accuracy, loss)
+    best = min(tried, key=tried.get)
+    assert search_weights(members, 0.1, kind) == pytest.approx(best)
+    shuffled = [member.take(rng.permutation(200)) for member in members]
+    assert search_weights(shuffled, 0.1, kind) == search_weights(members, 0.1, kind)
 
 
-def test_what_is_no_csv_file_is_named(tmp_path):
-    (tmp_path / "image.csv").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
-    for path in (tmp_path / "image.csv", tmp_path / "missing.csv", tmp_path):
-        with pytest.raises(UserError) as error:
-            read_predictions(path)
-        assert str(path) in str(error.value)
+def test_ties_of_the_search_go_to_the_lowest_loss_and_then_to_equal_weights():
+    labels = np.array([0, 1])
+    weak = with_probabilities([[0.6, 0.4], [0.4, 0.6]], class_names=("a", "b"), labels=labels)
+    strong = with_probabilities([[0.9, 0.1], [0.1, 0.9]], class_names=("a", "b"), labels=labels)
+    assert search_weights([weak, strong]) == (0.0, 1.0)  # all weights get both right
+    assert search_weights([weak, weak]) == (0.5, 0.5)
+    assert search_weights([weak, weak, weak], step=0.25) == (0.5, 0.25, 0.25)
+    assert search_weights([weak]) == (1.0,)
+
+
+def test_a_search_needs_labels_probabilities_and_a_grid_of_a_size():
+    labels = np.array([0])
+    member = with_probabilities([[0.6, 0.4]], class_names=("a", "b"), labels=labels)
+    with pytest.raises(UserError, match="held-out predictions with labels"):
+        search_weights([replace(member, labels=None)] * 2)
+    with pytest.raises(UserError, match="member 2 has labels only"):
+        search_weights([member, replace(member, probabilities=None)])
+    with pytest.raises(UserError, match="name soft or geometric"):
+        search_weights([member] * 2, kind="hard")
+    for step in (0.3, 0, -0.5, 1.5, float("nan"), 1e-320):
+        with pytest.raises(UserError, match="must divide 1"):
+            search_weights([member] * 2, step=step)
+    # 6 members: 53,130 weights of a step of 1/20, 20,349 of 1/16 and 15,504 of 1/15
+    with pytest.raises(UserError, match="53,130 weights .* 1/15 or more"):
+        search_weights([member] * 6)
