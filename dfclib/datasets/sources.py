@@ -1,8 +1,10 @@
-"""Where a notebook's images come from: a folder that somebody names, or else the embedded set."""
+"""Where a notebook's images come from: a folder that somebody names, or else images made on the spot."""
 
 from pathlib import Path
 
 from dfclib.datasets.images import Splits
+
+FASHION_MNIST = "fashion-mnist"
 
 
 def load(folder: Path | str | None = None, image_size: tuple[int, int] | None = None) -> Splits:
@@ -18,6 +20,24 @@ def load(folder: Path | str | None = None, image_size: tuple[int, int] | None = 
     from dfclib.datasets.competition import load_folder
 
     return load_folder(Path(folder).expanduser(), image_size=image_size)
+
+
+def load_fashion(data: Path | str | None = None) -> Splits:
+    """Fashion-MNIST or its stand-in, uint8 (n, 28, 28, 1), ten classes.
+
+    data: None: generated garments, made on the spot (`embedded`, and named "garments"); "fashion-mnist": the real
+        images, from Debian's package, Keras's cache or Keras's download; else: a folder with the four files (one that
+        is itself called fashion-mnist and lies here is taken as a folder, too)
+    Raises UserError that names each file that is missing or wrong, and where the download fails.
+    """
+    if data is None:
+        from dfclib.datasets.garments import make_splits
+
+        return make_splits()
+    from dfclib.datasets import fashion_mnist
+
+    anywhere = str(data) == FASHION_MNIST and not Path(data).is_dir()
+    return fashion_mnist.load(None if anywhere else data)
 
 
 def default_scale(splits: Splits) -> str:

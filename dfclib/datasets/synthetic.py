@@ -73,14 +73,14 @@ def make_splits(
     seed: any integer from 0; size: height and width in pixels, each 16 to 1024
     In any run of rows from the first, classes differ by one image at most. Raises UserError for other arguments.
     """
-    _check_number("train", train, 10, MOST_IMAGES)
-    _check_number("validation", validation, 10, MOST_IMAGES)
-    _check_number("test", test, 0, MOST_IMAGES)
-    _check_number("seed", seed, 0, None)
+    check_number("train", train, 10, MOST_IMAGES)
+    check_number("validation", validation, 10, MOST_IMAGES)
+    check_number("test", test, 0, MOST_IMAGES)
+    check_number("seed", seed, 0, None)
     if not isinstance(size, tuple | list) or len(size) != 2:
         raise UserError(f"size must be two whole numbers, height and width in pixels; received {size!r}.")
     for name, side in zip(("height", "width"), size, strict=True):
-        _check_number(name, side, SMALLEST_SIDE, LARGEST_SIDE)
+        check_number(name, side, SMALLEST_SIDE, LARGEST_SIDE)
     return Splits(
         name="embedded",
         train=_make_set("train", train, seed, tuple(size)),
@@ -90,7 +90,8 @@ def make_splits(
     )
 
 
-def _check_number(name: str, value: object, least: int, most: int | None) -> None:
+def check_number(name: str, value: object, least: int, most: int | None) -> None:
+    """Raise UserError unless `value` is a whole number from `least` to `most` (None: no limit)."""
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or value < least or (most is not None and value > most):
         limits = f"from {least} to {most}" if most is not None else f"of {least} or more"
