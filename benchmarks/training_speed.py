@@ -82,7 +82,7 @@ def measure(recipe: Recipe, seconds: float) -> tuple[float, int]:
         part = pipelines.training_dataset(images, recipe, done + 1).take(5)
         model.fit(part, verbose=0, shuffle=False)
         done += 5 * recipe.batch_size
-    parameters = model.count_params()
+    parameters = trainable_parameters(model)
     del model
     keras.backend.clear_session()
     gc.collect()

@@ -1,4 +1,4 @@
-"""What happens between epochs: stopping, learning rates, class weights, and how stable a training was.
+"""What happens between epochs: stopping, rates that fall on a plateau, class weights, how stable a training was.
 
 An epoch is one call of Keras's `fit` (training.py says why), so these are plain objects with a state that goes into a
 checkpoint, and not keras.callbacks.Callback, whose counters `fit` resets.
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dfclib.recipes.recipe import ConstantRate, Schedule, Stopping
+from dfclib.recipes.recipe import PlateauRate, Stopping
 
 if TYPE_CHECKING:
-    import keras
     import pandas as pd
 
 
@@ -48,17 +47,32 @@ class EarlyStopping:
         self.best_value, self.best_epoch = state["best_value"], state["best_epoch"]
 
 
-def learning_rate_schedule(
-    schedule: Schedule, total_steps: int
-) -> "float | keras.optimizers.schedules.LearningRateSchedule":
-    """Keras's learning rate for `schedule` in a run of `total_steps` optimizer steps."""
-    import keras
+class PlateauDecay:
+    """Which factor the learning rate has come down to, by PyTorch's ReduceLROnPlateau (recipe.PlateauRate says how)."""
 
-    if isinstance(schedule, ConstantRate):
-        return schedule.learning_rate
-    return keras.optimizers.schedules.ExponentialDecay(
-        schedule.learning_rate, decay_steps=schedule.steps or total_steps, decay_rate=schedule.factor
-    )
+    def __init__(self, schedule: PlateauRate) -> None:
+        self.schedule = schedule
+        self.best_value: float | None = None
+        self.epochs_without_gain = 0
+
+    def next_rate(self, learning_rate: float, values: dict[str, float]) -> float:
+        """Take note of an epoch's values (val_loss, val_accuracy): the learning rate for the next epoch."""
+        schedule, value = self.schedule, values[self.schedule.monitor]
+        sign = 1 if schedule.monitor == "val_accuracy" else -1
+        if self.best_value is None or sign * value > sign * self.best_value * (1 + sign * schedule.threshold):
+            self.best_value, self.epochs_without_gain = value, 0
+        else:
+            self.epochs_without_gain += 1
+        if self.epochs_without_gain <= schedule.patience:
+            return learning_rate
+        self.epochs_without_gain = 0
+        return learning_rate * schedule.factor
+
+    def state(self) -> dict[str, Any]:
+        return {"best_value": self.best_value, "epochs_without_gain": self.epochs_without_gain}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.best_value, self.epochs_without_gain = state["best_value"], state["epochs_without_gain"]
 
 
 def class_weights(labels: np.ndarray, classes: int) -> dict[int, float]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dfclib.callbacks import EarlyStopping
+from dfclib.callbacks import EarlyStopping, PlateauDecay
 from dfclib.files import read_json, write_atomically, write_json
 
 if TYPE_CHECKING:
@@ -19,8 +19,10 @@ class Checkpoint:
     So whenever the process dies, state.json names files that are whole.
     """
 
-    def __init__(self, folder: Path, model: "keras.Model", stopping: EarlyStopping) -> None:
-        self.folder, self.model, self.stopping = folder, model, stopping
+    def __init__(
+        self, folder: Path, model: "keras.Model", stopping: EarlyStopping, plateau: PlateauDecay | None = None
+    ) -> None:
+        self.folder, self.model, self.stopping, self.plateau = folder, model, stopping, plateau
         self.best_file: str | None = None
 
     def save(self, history: list[dict[str, float]], is_best: bool) -> None:
@@ -35,6 +37,8 @@ class Checkpoint:
             self.best_file = f"best-{epoch:04d}.npz"
             self._write(self.best_file, weights=self.model.get_weights())
         state = {"last": last_file, "best": self.best_file, "history": history, "stopping": self.stopping.state()}
+        if self.plateau is not None:
+            state["plateau"] = self.plateau.state()
         write_json(self.folder / "state.json", state)
         for path in self.folder.glob("*.npz"):
             if path.name not in (last_file, self.best_file):
@@ -50,6 +54,8 @@ class Checkpoint:
         for variable, value in zip(self.model.optimizer.variables, arrays["optimizer"], strict=True):
             variable.assign(value)
         self.stopping.restore(state["stopping"])
+        if self.plateau is not None:
+            self.plateau.restore(state["plateau"])
         self.best_file = state["best"]
         return state["history"]
 

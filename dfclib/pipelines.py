@@ -14,13 +14,14 @@ import numpy as np
 
 from dfclib.datasets.images import ImageSet
 from dfclib.errors import UserError
-from dfclib.recipes.recipe import Recipe
+from dfclib.recipes.recipe import Augmentation, Recipe
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 # One stream of random numbers a parameter: adding one at the end leaves the others as they were.
-DRAWS = ("rotation", "shift_x", "shift_y", "zoom_x", "zoom_y", "flip", "crop_x", "crop_y")
+CORNERS = tuple(f"corner_{corner}_{axis}" for corner in ("nw", "ne", "sw", "se") for axis in "xy")
+DRAWS = ("rotation", "shift_x", "shift_y", "zoom_x", "zoom_y", "flip", "crop_x", "crop_y", "perspective", *CORNERS)
 
 
 def training_dataset(images: ImageSet, recipe: Recipe, epoch: int) -> "tf.data.Dataset":
@@ -111,11 +112,15 @@ def training_transforms(
         matrices[:, 1, 2] = np.floor(draw["crop_y"] * (room_y + 1)) - room_y // 2
     matrices = matrices @ framing
 
-    # From here on about the image's centre, in the order of Keras's ImageDataGenerator, which the author used:
-    # output is mirrored, then zoomed, then shifted, then rotated on its way to the place where it is read.
+    # From here on in the image's own pixels. Output is seen in perspective, then, about the image's centre and in the
+    # order of Keras's ImageDataGenerator, mirrored, zoomed, shifted and rotated on its way to the place where it is
+    # read; so torchvision's order, rotation first and perspective last, is kept as well.
+    if augmentation.perspective:
+        matrices = _perspectives(draw, size, augmentation) @ matrices
     centre = np.array([[1, 0, (width - 1) / 2], [0, 1, (height - 1) / 2], [0, 0, 1]])
     zoom = _affine(len(ids))
-    mirrored = (draw["flip"] < 0.5) & augmentation.horizontal_flip
+    drawn = (draw["flip"] < 0.5) & augmentation.horizontal_flip
+    mirrored = repeats % 2 == 1 if augmentation.every_mirror else drawn
     zoom[:, 0, 0] = (1 + augmentation.zoom * signed["zoom_x"]) * np.where(mirrored, -1, 1)
     zoom[:, 1, 1] = 1 + augmentation.zoom * signed["zoom_y"]
     shift = _affine(len(ids))
@@ -126,6 +131,33 @@ def training_transforms(
     rotation[:, 0, 0] = rotation[:, 1, 1] = np.cos(angle)
     rotation[:, 0, 1], rotation[:, 1, 0] = -np.sin(angle), np.sin(angle)
     return centre @ rotation @ shift @ zoom @ np.linalg.inv(centre) @ matrices
+
+
+def _perspectives(draw: dict[str, np.ndarray], size: tuple[int, int], augmentation: Augmentation) -> np.ndarray:
+    """Homographies float64 (m, 3, 3) from a pixel of the distorted image to its place in the undistorted one.
+
+    As torchvision's RandomPerspective draws them: each corner moves inwards by a whole number of pixels, 0 to
+    perspective * (side // 2), and the image's corners come to lie on the four places.
+    """
+    height, width = size
+    most = {axis: int(augmentation.perspective * (side // 2)) for axis, side in (("x", width), ("y", height))}
+    inwards = {name: np.floor(draw[name] * (most[name[-1]] + 1)) for name in CORNERS}
+    corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], float)  # nw, ne, sw, se
+    moved = np.tile(corners[None], (len(draw["flip"]), 1, 1))
+    for place, corner in enumerate(("nw", "ne", "sw", "se")):
+        moved[:, place, 0] += inwards[f"corner_{corner}_x"] * (1 if corner[1] == "w" else -1)
+        moved[:, place, 1] += inwards[f"corner_{corner}_y"] * (1 if corner[0] == "n" else -1)
+    # x = (a u + b v + c) / (g u + h v + 1), y = (d u + e v + f) / (...), each moved (u, v) to its corner (x, y)
+    u, v = moved[..., 0], moved[..., 1]
+    x, y = (np.broadcast_to(corners[:, axis], u.shape) for axis in (0, 1))
+    zero, one = np.zeros_like(u), np.ones_like(u)
+    rows = [np.stack([u, v, one, zero, zero, zero, -u * x, -v * x], axis=-1)]
+    rows += [np.stack([zero, zero, zero, u, v, one, -u * y, -v * y], axis=-1)]
+    solution = np.linalg.solve(np.concatenate(rows, axis=1), np.concatenate([x, y], axis=1)[..., None])[..., 0]
+    homographies = np.concatenate([solution, one[:, :1]], axis=1).reshape(-1, 3, 3)
+    untouched = draw["perspective"] >= augmentation.perspective_probability
+    homographies[untouched] = np.eye(3)
+    return homographies
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

@@ -102,7 +102,7 @@ def changes_table(old: Recipe, new: Recipe) -> Table:
 
 def variants_table(ensemble: EnsembleRecipe) -> Table:
     """One row a voter: the builder, what differs from the builder's defaults, trainable parameters at its scale."""
-    from dfclib.training import build_model
+    from dfclib.training import build_model, trainable_parameters
 
     rows = []
     for member in ensemble.members:
@@ -113,7 +113,7 @@ def variants_table(ensemble: EnsembleRecipe) -> Table:
                 "network": member.builder.rpartition(".")[2],
                 "varied": what or "nothing but the seed",
                 "seed": str(member.seed),
-                "parameters": f"{build_model(member, channels=3, classes=5).count_params():,}",
+                "parameters": f"{trainable_parameters(build_model(member, channels=3, classes=5)):,}",
             }
         )
     return Table(rows)

@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dfclib import pipelines
-from dfclib.callbacks import EarlyStopping, class_weights, learning_rate_schedule, stability
+from dfclib import ensembles, pipelines
+from dfclib.callbacks import EarlyStopping, PlateauDecay, class_weights, stability
 from dfclib.checkpoints import Checkpoint
 from dfclib.datasets.images import ImageSet, Splits, held_out_split
 from dfclib.devices import environment, jit_compile
-from dfclib.ensembles import vote
 from dfclib.errors import UserError
 from dfclib.files import sha256, write_json
-from dfclib.recipes.recipe import EnsembleRecipe, Recipe
+from dfclib.recipes.recipe import EnsembleRecipe, PlateauRate, Recipe
 from dfclib.runs import (
     SPLIT_NAMES,
     Predictions,
@@ -39,6 +38,9 @@ from dfclib.runs import (
 
 if TYPE_CHECKING:
     import keras
+
+# Mean and deviation of red, green and blue on 0..1, as torchvision's documentation gives them
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def train(
@@ -76,8 +78,12 @@ def train(
     return Run(path)
 
 
-def build_model(recipe: Recipe, channels: int, classes: int) -> "keras.Model":
-    """The recipe's network with freshly drawn weights, which depend on the recipe's seed alone."""
+def build_model(recipe: Recipe, channels: int, classes: int, training_images: ImageSet | None = None) -> "keras.Model":
+    """The recipe's network with freshly drawn weights, which depend on the recipe's seed alone.
+
+    training_images: those whose mean and deviation a recipe with normalisation `training` takes; without them the
+    network is what it will be, but for these numbers. Raises UserError for ImageNet's statistics of grey images.
+    """
     import keras
 
     from dfclib.models import build
@@ -89,8 +95,42 @@ def build_model(recipe: Recipe, channels: int, classes: int) -> "keras.Model":
         image_size=recipe.image_size,
         channels=channels,
         classes=classes,
+        normalisation=_normalisation(recipe, channels, training_images),
         precision=recipe.precision,
     )
+
+
+def trainable_parameters(model: "keras.Model") -> int:
+    """How many numbers training changes by gradient: a batch normalisation's statistics are left out."""
+    return sum(math.prod(variable.shape) for variable in model.trainable_variables)
+
+
+def _normalisation(
+    recipe: Recipe, channels: int, images: ImageSet | None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each channel on 0..255; one of each stands for all channels."""
+    if recipe.normalisation == "imagenet":
+        if channels != 3:
+            raise UserError(
+                f"recipe {recipe.name} normalises by ImageNet's red, green and blue, and the images have {channels} "
+                "channel(s): set normalisation to 'training' in a copy of recipe.json"
+            )
+        return tuple(tuple(255 * x for x in values) for values in IMAGENET)
+    if recipe.normalisation == "training" and images is not None:
+        return pixel_statistics(images.images)
+    return {"half": ((127.5,), (127.5,))}.get(recipe.normalisation, ((0.0,), (255.0,)))
+
+
+def pixel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel of uint8 (n, height, width, channels), on 0..255, exactly."""
+    levels = np.arange(256)
+    means, deviations = [], []
+    for channel in range(images.shape[3]):
+        counts = np.bincount(images[..., channel].ravel(), minlength=256)  # no float copy of all pixels
+        mean = float(counts @ levels / counts.sum())
+        means.append(mean)
+        deviations.append(math.sqrt(float(counts @ (levels - mean) ** 2 / counts.sum())) or 1.0)
+    return tuple(means), tuple(deviations)
 
 
 def predict(model: "keras.Model", images: ImageSet, recipe: Recipe) -> Predictions:
@@ -104,6 +144,9 @@ def predict(model: "keras.Model", images: ImageSet, recipe: Recipe) -> Predictio
 def _train_model(recipe: Recipe, splits: Splits, path: Path, say) -> None:
     import keras
 
+    from dfclib import optimisation
+    from dfclib.models.layers import as_plain_keras
+
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -114,12 +157,12 @@ def _train_model(recipe: Recipe, splits: Splits, path: Path, say) -> None:
     watched = splits.validation if held_out is None else held_out
     steps = pipelines.batches_per_epoch(fit_images, recipe)
 
-    model = build_model(recipe, splits.train.channels, len(splits.class_names))
+    model = build_model(recipe, splits.train.channels, len(splits.class_names), fit_images)
     _check_disk(path, model)
     write_json(path / "recipe.json", _recipe_file(recipe, splits, path.name, environment(recipe.precision)))
     model.compile(
-        optimizer=keras.optimizers.Adam(learning_rate_schedule(recipe.schedule, recipe.epochs * steps)),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        optimizer=optimisation.optimizer(recipe, steps),
+        loss=optimisation.loss(recipe),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         jit_compile=jit_compile(),
     )
@@ -128,11 +171,12 @@ def _train_model(recipe: Recipe, splits: Splits, path: Path, say) -> None:
     weights = class_weights(shown, len(splits.class_names)) if recipe.class_weights else None
 
     stopping = EarlyStopping(recipe.stopping)
-    checkpoint = Checkpoint(path / "checkpoint", model, stopping)
+    plateau = PlateauDecay(recipe.schedule) if isinstance(recipe.schedule, PlateauRate) else None
+    checkpoint = Checkpoint(path / "checkpoint", model, stopping, plateau)
     history = checkpoint.restore()
     size = f"{recipe.image_size[0]}x{recipe.image_size[1]}"
     say(
-        f"{path.name}: {model.count_params():,} parameters, {len(shown):,} images an epoch at {size}, "
+        f"{path.name}: {trainable_parameters(model):,} parameters, {len(shown):,} images an epoch at {size}, "
         f"{recipe.epochs} epochs" + (f", going on after epoch {len(history)}" if history else "")
     )
     for epoch in range(len(history) + 1, recipe.epochs + 1):
@@ -162,6 +206,8 @@ def _train_model(recipe: Recipe, splits: Splits, path: Path, say) -> None:
             )
         row |= {"learning_rate": _learning_rate(model), "seconds": round(time.monotonic() - started, 2)}
         history.append(row)
+        if plateau is not None:
+            model.optimizer.learning_rate = plateau.next_rate(row["learning_rate"], row)
         checkpoint.save(history, is_best=stopping.is_best(epoch, row))
         write_history(path, history)
         say(_progress_line(row, recipe, history))
@@ -173,14 +219,14 @@ def _train_model(recipe: Recipe, splits: Splits, path: Path, say) -> None:
         predictions["held_out"] = predict(model, held_out, recipe)
     if splits.test is not None:
         predictions["test"] = predict(model, splits.test, recipe)
-    _save_model(model, path / "model.keras")
+    _save_model(as_plain_keras(model), path / "model.keras")
     seconds = sum(row["seconds"] for row in history)
     swing = stability({"val_accuracy": [row["val_accuracy"] for row in history]})
     _finish(
         path,
         predictions,
         {
-            "parameters": model.count_params(),
+            "parameters": trainable_parameters(model),
             "epochs": len(history),
             "chosen_epoch": best,
             "chosen_by": f"{recipe.stopping.monitor} on {'validation' if held_out is None else 'held_out'}"
@@ -214,13 +260,17 @@ def _train_ensemble(recipe: EnsembleRecipe, splits: Splits, path: Path, fresh: b
         shared = {key: value if run.environment.get(key) == value else None for key, value in shared.items()}
     contents = _recipe_file(recipe, splits, path.name, shared)
     write_json(path / "recipe.json", contents | {"members": names})
+    weights = recipe.weights
+    if recipe.search_weights:
+        weights = ensembles.search_weights([run.predictions("held_out") for run in runs], kind=recipe.vote, names=names)
     predictions = {}
     for split in SPLIT_NAMES:
         if all(split in run.splits for run in runs):
             voters = [run.predictions(split) for run in runs]
-            predictions[split] = vote(recipe.vote, voters, recipe.weights, recipe.seed, names)
+            predictions[split] = ensembles.vote(recipe.vote, voters, weights, recipe.seed, names)
     seconds = sum(run.metrics["seconds"] for run in runs)
-    _finish(path, predictions, {"seconds": round(seconds, 1)}, say)
+    metrics = {"seconds": round(seconds, 1)} | ({} if weights is None else {"weights": list(weights)})
+    _finish(path, predictions, metrics, say)
 
 
 def _finish(path: Path, predictions: dict[str, Predictions], metrics: dict[str, Any], say) -> None:

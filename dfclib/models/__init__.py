@@ -6,6 +6,7 @@ from collections.abc import Callable
 import keras
 
 from dfclib.errors import UserError
+from dfclib.models.layers import UNIT, Normalisation
 
 
 def build(
@@ -15,10 +16,12 @@ def build(
     image_size: tuple[int, int],
     channels: int,
     classes: int,
+    normalisation: Normalisation = UNIT,
     precision: str = "float32",
 ) -> keras.Model:
     """Call the function with the dotted name `builder` under the dtype policy `precision`.
 
+    normalisation: mean and deviation of each channel on 0..255, or one of each for all channels
     The global policy is put back afterwards: a recipe's precision must not leak into the next model.
     Raises UserError where the function does not exist, does not take `arguments`, or the image is too small for it.
     """
@@ -30,7 +33,9 @@ def build(
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        model = function(image_size=image_size, channels=channels, classes=classes, **arguments)
+        model = function(
+            image_size=image_size, channels=channels, classes=classes, normalisation=normalisation, **arguments
+        )
         empty = [layer.name for layer in model.layers if 0 in layer.output.shape]
         if empty:  # newer Kerases refuse by themselves
             raise ValueError(f"nothing is left of the image after layer {empty[0]}: it is too small")

@@ -5,16 +5,18 @@ from pathlib import Path
 
 from dfclib.errors import UserError
 from dfclib.files import read_json
-from dfclib.recipes import six_attempts
+from dfclib.recipes import cnn_and_mlp, fashion_mnist, seed_ensemble, six_attempts, soft_voting_pair
 from dfclib.recipes.reading import from_dict
 from dfclib.recipes.recipe import EnsembleRecipe, Recipe, differences
+
+SYSTEMS = (six_attempts, soft_voting_pair, cnn_and_mlp, seed_ensemble, fashion_mnist)
 
 __all__ = ["EnsembleRecipe", "Recipe", "all_recipes", "differences", "find", "from_dict", "load"]
 
 
 def all_recipes() -> tuple[Recipe | EnsembleRecipe, ...]:
-    """Every recipe at full scale, in the order in which the story tells them."""
-    return six_attempts.RECIPES
+    """Every recipe at full scale: the six attempts in the story's order, then the other systems."""
+    return tuple(recipe for system in SYSTEMS for recipe in system.RECIPES)
 
 
 def find(name: str) -> Recipe | EnsembleRecipe:

@@ -18,7 +18,12 @@ from dfclib.files import read_json
 ScaleName = Literal["quick", "compact", "full"]
 Protocol = Literal["published", "held_out"]
 # What says where a recipe comes from, and not what is trained: left out of the fingerprint.
-DESCRIPTION = ("title", "system", "claims", "source", "quick_scale", "compact_scale", "scale")
+DESCRIPTION = (
+    *("title", "system", "claims", "source", "quick_scale", "compact_scale", "scale"),
+    *("source_channels", "source_classes"),
+)
+# A field of a recipe's part that came after runs had been recorded: it counts where it differs from its default.
+ADDED = {"added": True}
 SPEED_FILE = Path(__file__).with_name("measured_speed.json")
 
 
@@ -29,7 +34,7 @@ class ConstantRate:
     learning_rate: float
     kind: Literal["constant"] = "constant"
 
-    def over_a_run(self, steps: int) -> "ConstantRate":
+    def over_a_run(self, run: "Length", shorter: int) -> "ConstantRate":
         return self
 
 
@@ -45,14 +50,74 @@ class ExponentialRate:
     steps: int | None
     kind: Literal["exponential"] = "exponential"
 
-    def over_a_run(self, steps: int) -> "ExponentialRate":
-        """The schedule that ends any run in the ratio to its start that this one reaches after `steps` steps."""
+    def over_a_run(self, run: "Length", shorter: int) -> "ExponentialRate":
         if self.steps is None:
             return self
-        return replace(self, factor=self.factor ** (steps / self.steps), steps=None)
+        return replace(self, factor=self.factor ** (run.steps / self.steps), steps=None)
 
 
-Schedule = ConstantRate | ExponentialRate
+@dataclass(frozen=True)
+class CosineRate:
+    """From learning_rate to `floor` along half a cosine over the whole run, however long it is.
+
+    Moves at every step, where PyTorch's moves once an epoch: over the 160 epochs of S3 the two differ by less than
+    a hundredth of the first rate, and a run of few epochs still ends at the floor.
+    """
+
+    learning_rate: float
+    floor: float
+    kind: Literal["cosine"] = "cosine"
+
+    def over_a_run(self, run: "Length", shorter: int) -> "CosineRate":
+        return self
+
+
+@dataclass(frozen=True)
+class StepRate:
+    """learning_rate * factor ** (how often `every` epochs have gone by); every=None: `drops` times, evenly spread."""
+
+    learning_rate: float
+    factor: float
+    every: int | None
+    drops: int | None = None
+    kind: Literal["step"] = "step"
+
+    def over_a_run(self, run: "Length", shorter: int) -> "StepRate":
+        if self.every is None:
+            return self
+        return replace(self, every=None, drops=(run.epochs - 1) // self.every)
+
+
+@dataclass(frozen=True)
+class PlateauRate:
+    """learning_rate, times `factor` after more than `patience` epochs without gain: PyTorch's ReduceLROnPlateau.
+
+    A gain is a value of `monitor` better than the best by the share `threshold` of it. Keras's callback acts one
+    epoch earlier, and its threshold is absolute.
+    """
+
+    learning_rate: float
+    factor: float
+    patience: int
+    monitor: Literal["val_loss", "val_accuracy"] = "val_accuracy"
+    threshold: float = 1e-4
+    kind: Literal["plateau"] = "plateau"
+
+    def over_a_run(self, run: "Length", shorter: int) -> "PlateauRate":
+        # what comes of it depends on the training: patience as the share of the run that it was is all one can keep
+        return replace(self, patience=max(1, round(self.patience * shorter / run.epochs)))
+
+
+Schedule = ConstantRate | ExponentialRate | CosineRate | StepRate | PlateauRate
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a full training is. A schedule's over_a_run(length, shorter) is the schedule that ends a run of
+    `shorter` epochs in the ratio to its start that this one reaches after `length`."""
+
+    epochs: int
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -71,7 +136,10 @@ class Augmentation:
     shift: fraction of the side, both axes independently
     zoom: height and width are scaled independently by 1 - zoom to 1 + zoom
     horizontal_flip: mirror one image in two
-    fill: what lies outside the image (nearest: the edge is repeated)
+    every_mirror: every second showing of an image (a recipe repeats it) is its mirror, in place of a draw
+    perspective: each corner moves inwards by up to this share of half a side, as torchvision's RandomPerspective does,
+        which comes after rotation and mirror; perspective_probability: the share of images that it happens to
+    fill: what lies outside the image (nearest: the edge is repeated; constant: black)
     """
 
     rotation: float = 0.0
@@ -79,6 +147,9 @@ class Augmentation:
     zoom: float = 0.0
     horizontal_flip: bool = False
     fill: Literal["nearest", "constant", "reflect", "wrap"] = "nearest"
+    every_mirror: bool = field(default=False, metadata=ADDED)
+    perspective: float = field(default=0.0, metadata=ADDED)
+    perspective_probability: float = field(default=0.0, metadata=ADDED)
 
 
 @dataclass(frozen=True)
@@ -96,13 +167,19 @@ class Recipe:
     """One training.
 
     builder: dotted name of a function in dfclib.models, called with image_size, channels, classes, normalisation and
-        `arguments`; parameters are counted on it at full scale for three channels and five classes
+        `arguments`; parameters are counted on it at full scale for the author's channels and classes
     image_size: height and width in pixels that the network sees
     framing: `resize` resamples the whole image to image_size; `crop` cuts image_size native pixels (the centre in
         evaluation; a random place in training where there is augmentation)
     repeats: how often an epoch shows every image; class_repeats overrides it by class name
     class_weights: `balanced` weights the loss by the inverse frequency of each class in an epoch
-    source_images: training images in the author's data, of which a schedule's steps count
+    normalisation: `unit` 0..1; `half` mean and deviation .5 of that; `imagenet` ImageNet's means and deviations (three
+        channels); `training` those of the images trained on
+    label_smoothing: the share of each target that is spread evenly over all classes
+    optimizer: `adam` with a weight_decay adds, as PyTorch's does, weight_decay * p to the gradient of every trainable
+        tensor p (an L2 term weight_decay / 2 * sum(p^2)); `adamw` takes it off the tensor itself; `sgd` has a momentum
+    source_images: training images in the author's data, of which a schedule's steps count; source_channels and
+        source_classes: theirs, on which `parameters` are counted
     claims: what the author states: public_test, validation, ... as fractions, parameters as a count
     """
 
@@ -118,10 +195,13 @@ class Recipe:
     image_size: tuple[int, int] = (128, 128)
     framing: Literal["resize", "crop"] = "resize"
     interpolation: Literal["bilinear", "nearest"] = "bilinear"
-    normalisation: Literal["unit"] = "unit"
+    normalisation: Literal["unit", "half", "imagenet", "training"] = "unit"
     augmentation: Augmentation | None = None
     loss: Literal["crossentropy"] = "crossentropy"
-    optimizer: Literal["adam"] = "adam"
+    label_smoothing: float = 0.0
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    weight_decay: float = 0.0
+    momentum: float = 0.0
     batch_size: int = 32
     stopping: Stopping | None = None
     repeats: int = 1
@@ -132,6 +212,8 @@ class Recipe:
     seed: int = 0
     scale: ScaleName = "full"
     source_images: int = 12_500
+    source_channels: int = 3
+    source_classes: int = 5
     claims: dict[str, float] = field(default_factory=dict)
     source: str = ""
 
@@ -142,8 +224,15 @@ class Recipe:
         for name, value in positive.items():
             if value < 1:
                 raise UserError(f"recipe {self.name}: {name} must be at least 1, received {value}")
-        if self.seed < 0:
-            raise UserError(f"recipe {self.name}: seed must not be negative, received {self.seed}")
+        for name in ("seed", "weight_decay", "momentum", "label_smoothing"):
+            if getattr(self, name) < 0:
+                raise UserError(f"recipe {self.name}: {name} must not be negative, received {getattr(self, name)}")
+        if self.label_smoothing >= 1:
+            raise UserError(f"recipe {self.name}: label_smoothing must be below 1, received {self.label_smoothing}")
+        unused = {"weight_decay": self.optimizer == "sgd", "momentum": self.optimizer != "sgd"}
+        for name, ignored in unused.items():
+            if ignored and getattr(self, name):
+                raise UserError(f"recipe {self.name}: {self.optimizer} has no {name}; leave it out")
         if not self.builder.startswith("dfclib.models."):
             raise UserError(
                 f"recipe {self.name}: builder must name a function in dfclib.models, received {self.builder!r}"
@@ -171,16 +260,19 @@ class Recipe:
 
     def _scaled(self, name: ScaleName, scale: Scale) -> "Recipe":
         changes = {key: value for key, value in asdict_shallow(scale).items() if value is not None}
-        changes["schedule"] = self.schedule.over_a_run(self.steps(self.source_images))
-        return replace(self, scale=name, **changes)
+        return replace(self, scale=name, schedule=self._schedule_over(scale.epochs), **changes)
+
+    def _schedule_over(self, epochs: int) -> Schedule:
+        """The schedule for a run of `epochs`: first and last learning rate stand in this recipe's ratio."""
+        if epochs == self.epochs:
+            return self.schedule
+        return self.schedule.over_a_run(Length(self.epochs, self.steps(self.source_images)), epochs)
 
     def with_options(self, seed: int | None = None, epochs: int | None = None, protocol: str | None = None) -> "Recipe":
         """This recipe with another seed, number of epochs or protocol (None keeps what it has)."""
         changes = {"seed": seed, "epochs": epochs, "protocol": protocol}
         changes = {key: value for key, value in changes.items() if value is not None}
-        if changes.get("epochs", self.epochs) != self.epochs:
-            changes["schedule"] = self.schedule.over_a_run(self.steps(self.source_images))
-        return replace(self, **changes)
+        return replace(self, schedule=self._schedule_over(changes.get("epochs", self.epochs)), **changes)
 
     def images_per_epoch(self, images: int) -> int:
         """How many images an epoch shows of a balanced set of `images`, repeats included."""
@@ -202,7 +294,7 @@ class Recipe:
 
     @property
     def parameters(self) -> int | None:
-        """Trainable parameters for three channels and five classes, as counted on the model; None where nobody did."""
+        """Trainable parameters for the author's channels and classes, as counted on the model; None: nobody did."""
         stated = self.claims.get("parameters") if self.scale == "full" else None  # a test counts these, too
         return measured("parameters").get(f"{self.name}-{self.scale}", stated)
 
@@ -222,19 +314,24 @@ class Recipe:
             for f in fields(self)
             if f.name not in DESCRIPTION and getattr(self, f.name) != _default(f)
         }
-        return hashlib.sha256(json.dumps(values, sort_keys=True, default=asdict).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(values, sort_keys=True, default=_counted).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class EnsembleRecipe:
-    """Several trainings and a vote over them. It trains to a run that names its members."""
+    """Several trainings and a vote over them. It trains to a run that names its members.
+
+    weights: one a member, for a soft or geometric vote; None weights all alike
+    search_weights: the weights are searched on held-out probabilities when it trains; its members must hold images out
+    """
 
     name: str
     title: str
     system: str
     members: tuple[Recipe, ...]
-    vote: Literal["hard", "soft"] = "hard"
+    vote: Literal["hard", "soft", "geometric"] = "hard"
     weights: tuple[float, ...] | None = None
+    search_weights: bool = False
     seed: int = 0
     claims: dict[str, float] = field(default_factory=dict)
     source: str = ""
@@ -250,6 +347,11 @@ class EnsembleRecipe:
             values = {getattr(member, aspect) for member in self.members}
             if len(values) > 1:
                 raise UserError(f"ensemble {self.name}: members differ in {aspect}: {', '.join(sorted(values))}")
+        if self.search_weights and (self.protocol != "held_out" or self.vote == "hard" or self.weights is not None):
+            raise UserError(
+                f"ensemble {self.name}: weights are searched for a soft or geometric vote, without weights of its own, "
+                f"on held-out images alone; received vote {self.vote}, weights {self.weights}, protocol {self.protocol}"
+            )
 
     @property
     def scale(self) -> str:
@@ -289,6 +391,7 @@ class EnsembleRecipe:
     @property
     def fingerprint(self) -> str:
         parts = [self.vote, self.weights, self.seed, [member.fingerprint for member in self.members]]
+        parts += ["search_weights"] if self.search_weights else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -315,6 +418,15 @@ def differences(old: Recipe, new: Recipe) -> list[tuple[str, Any, Any]]:
         elif before != after:
             changed.append((name, before, after))
     return changed
+
+
+def _counted(part: Any) -> dict[str, Any]:
+    """What of an augmentation, a schedule or a stopping counts in a fingerprint."""
+    return {
+        f.name: getattr(part, f.name)
+        for f in fields(part)
+        if not (f.metadata.get("added") and getattr(part, f.name) == _default(f))
+    }
 
 
 def _default(f: Any) -> Any:

@@ -1,0 +1,101 @@
+"""What more than one system's networks are made of: normalised input, blocks, PyTorch's way to start.
+
+A finished model holds nothing but Keras's own layers (`as_plain_keras`): model.keras loads without this package.
+"""
+
+from collections.abc import Sequence
+
+import keras
+from keras import layers
+
+TORCH_MOMENTUM, TORCH_EPSILON = 0.9, 1e-5  # PyTorch's momentum of .1 is what Keras calls .9
+Normalisation = tuple[Sequence[float], Sequence[float]]  # mean and deviation of each channel, on 0..255
+UNIT: Normalisation = ((0.0,), (255.0,))
+
+
+class FusedBatchNormalization(layers.BatchNormalization):
+    """Keras's BatchNormalization, whose training step is TensorFlow's one fused kernel instead of several passes.
+
+    The same numbers within rounding; a network of such blocks trains two to three times as fast on a CPU
+    (benchmarks/batch_normalization.py). On another backend, and in inference, it is Keras's own layer.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        fusible = keras.backend.backend() == "tensorflow" and len(inputs.shape) == 4 and mask is None
+        # the kernel knows channels last, with factor and offset alone
+        fusible = fusible and self.axis in (-1, 3) and self.scale and self.center
+        if not (training and self.trainable and fusible):
+            return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf
+
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=tf.cast(inputs, self.compute_dtype),
+            scale=self.gamma.value,
+            offset=self.beta.value,
+            mean=tf.zeros((0,)),
+            variance=tf.zeros((0,)),
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
+        variance *= (count - 1) / count  # the kernel's is unbiased, Keras keeps the biased one
+        for kept, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            kept.assign(kept * self.momentum + new * (1 - self.momentum))
+        return outputs
+
+
+def as_plain_keras(model: keras.Model) -> keras.Model:
+    """The same network and weights, made of Keras's own layers alone; `model` itself where it is so already."""
+    if not any(isinstance(layer, FusedBatchNormalization) for layer in model.layers):
+        return model
+
+    def plain(layer: layers.Layer) -> layers.Layer:
+        kind = layers.BatchNormalization if isinstance(layer, FusedBatchNormalization) else type(layer)
+        return kind.from_config(layer.get_config())
+
+    # a model without the optimizer and loss that `model` was compiled with, which a clone would try to make again
+    uncompiled = keras.Model(model.inputs, model.outputs, name=model.name)
+    copy = keras.models.clone_model(uncompiled, clone_function=plain)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def pixels_and_normalised(
+    image_size: tuple[int, int], channels: int, normalisation: Normalisation
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """The input, pixels 0..255, and (pixels - mean) / deviation a channel, in float32 whatever the precision:
+    bfloat16 would round a normalised bright pixel to its neighbour before the first convolution sees it."""
+    means, deviations = normalisation
+    scale, offset = [1 / d for d in deviations], [-m / d for m, d in zip(means, deviations, strict=True)]
+    if len(scale) == 1:
+        scale, offset = scale[0], offset[0]
+    pixels = keras.Input((*image_size, channels), name="pixels")
+    return pixels, layers.Rescaling(scale, offset, dtype="float32", name="normalisation")(pixels)
+
+
+def logits(x: keras.KerasTensor, classes: int, **options) -> keras.KerasTensor:
+    """The last dense layer, in float32 whatever the precision: a loss on bfloat16 logits loses digits."""
+    return layers.Dense(classes, dtype="float32", name="logits", **options)(x)
+
+
+def torch_start(fan_in: int) -> dict[str, keras.initializers.Initializer]:
+    """Initialisers of kernel and bias as PyTorch's Linear and Conv2d have them: uniform within 1/sqrt(fan_in).
+
+    fan_in: inputs of one unit: features, or kernel height x kernel width x channels
+    """
+    limit = fan_in**-0.5
+    return {f"{name}_initializer": keras.initializers.RandomUniform(-limit, limit) for name in ("kernel", "bias")}
+
+
+def torch_dense(x: keras.KerasTensor, units: int, name: str, activation: str | None = None) -> keras.KerasTensor:
+    """PyTorch's Linear, and an activation."""
+    return layers.Dense(units, activation=activation, name=name, **torch_start(x.shape[-1]))(x)
+
+
+def torch_block(x: keras.KerasTensor, filters: int, stage: int, pool: bool = True) -> keras.KerasTensor:
+    """Convolution 3x3 with padding 1, BatchNorm, ReLU and, if `pool`, MaxPool 2, all as PyTorch has them."""
+    start = torch_start(9 * x.shape[-1])
+    x = layers.Conv2D(filters, 3, padding="same", name=f"conv{stage}", **start)(x)
+    x = FusedBatchNormalization(momentum=TORCH_MOMENTUM, epsilon=TORCH_EPSILON, name=f"norm{stage}")(x)
+    x = layers.ReLU(name=f"relu{stage}")(x)
+    return layers.MaxPooling2D(2, name=f"pool{stage}")(x) if pool else x

@@ -1,0 +1,53 @@
+"""S1: two complementary networks whose probabilities are averaged.
+
+Both take float32 pixels (n, height, width, channels) in 0..255, normalise inside, and end in float32 logits
+(n, classes). Layers, their order and how they start are the PyTorch original's.
+
+Source: https://github.com/ghrghbogdan/CNN-Deepfake-Classification
+"""
+
+from collections.abc import Sequence
+
+import keras
+from keras import layers
+
+from dfclib.models.layers import (
+    UNIT,
+    Normalisation,
+    logits,
+    pixels_and_normalised,
+    torch_block,
+    torch_dense,
+    torch_start,
+)
+
+
+def convolutional(
+    *,
+    image_size: tuple[int, int],
+    channels: int,
+    classes: int,
+    normalisation: Normalisation = UNIT,
+    filters: Sequence[int] = (64, 96, 128),
+    channel_dropout: float = 0.2,
+    pooled: int = 2,
+    units: int = 256,
+    dropout: float = 0.4,
+) -> keras.Model:
+    """Blocks of convolution, batch normalisation and pooling; whole channels dropped; an adaptive average pool.
+
+    The defaults are CNN v1's, 301,093 parameters; v2 has 1,685,509. pooled: side of the map that the adaptive pool
+    leaves; 1 is a global average. Any image size that leaves a pixel after the last block will do.
+    """
+    pixels, x = pixels_and_normalised(image_size, channels, normalisation)
+    for stage, width in enumerate(filters, start=1):
+        x = torch_block(x, width, stage)
+    x = layers.SpatialDropout2D(channel_dropout, name="channel_dropout")(x)
+    if pooled == 1:
+        x = layers.GlobalAveragePooling2D(name="global_pool")(x)
+    else:
+        x = layers.AdaptiveAveragePooling2D(pooled, name="adaptive_pool")(x)
+        x = layers.Flatten(name="flatten")(x)
+    x = torch_dense(x, units, "dense1", activation="relu")
+    x = layers.Dropout(dropout, name="dropout")(x)
+    return keras.Model(pixels, logits(x, classes, **torch_start(units)), name="pair_cnn")

@@ -1,0 +1,89 @@
+"""What a training minimises and how: loss, optimizer and learning rates of a recipe, PyTorch's ways among them."""
+
+import keras
+from keras import ops
+
+from dfclib.recipes.recipe import ConstantRate, CosineRate, PlateauRate, Recipe, StepRate
+
+
+class SmoothedCrossentropy(keras.losses.Loss):
+    """Cross-entropy of logits (n, k) with integer labels (n,), a share of each target spread over all k classes.
+
+    (1 - smoothing) * CE(label) + smoothing * mean over classes of -log p: what Keras's CategoricalCrossentropy does
+    to one-hot labels (Szegedy et al. 2016, arXiv 1512.00567), without making them one-hot.
+    """
+
+    def __init__(self, label_smoothing: float, **options) -> None:
+        super().__init__(name="smoothed_crossentropy", **options)
+        self.label_smoothing = label_smoothing
+
+    def call(self, y_true, y_pred):
+        log_probabilities = ops.log_softmax(ops.cast(y_pred, "float32"), axis=-1)
+        labels = ops.cast(ops.reshape(y_true, (-1, 1)), "int32")
+        right = ops.squeeze(ops.take_along_axis(log_probabilities, labels, axis=-1), axis=-1)
+        everywhere = ops.mean(log_probabilities, axis=-1)
+        return -(1 - self.label_smoothing) * right - self.label_smoothing * everywhere
+
+
+class AdamWithL2(keras.optimizers.Adam):
+    """Adam on the loss plus l2 / 2 * sum(p^2) over every trainable tensor p: PyTorch's Adam(weight_decay=l2).
+
+    The term's gradient, l2 * p, is added here, so that the reported loss stays the data's. Keras's own weight_decay
+    is another thing (AdamW's): it does not pass through Adam's moments.
+    """
+
+    def __init__(self, learning_rate, l2: float, **options) -> None:
+        super().__init__(learning_rate, **options)
+        self.l2 = l2
+
+    def update_step(self, gradient, variable, learning_rate):
+        gradient = ops.cast(gradient, variable.dtype) + self.l2 * ops.convert_to_tensor(variable)
+        super().update_step(gradient, variable, learning_rate)
+
+
+def loss(recipe: Recipe) -> keras.losses.Loss:
+    """The recipe's loss of logits (n, k) and integer labels (n,)."""
+    if recipe.label_smoothing:
+        return SmoothedCrossentropy(recipe.label_smoothing)
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """The recipe's optimizer, its learning rate set up for a run of the recipe's epochs."""
+    rate = learning_rate_schedule(recipe, steps_per_epoch)
+    if recipe.optimizer == "sgd":
+        return keras.optimizers.SGD(rate, momentum=recipe.momentum)
+    if recipe.optimizer == "adamw":
+        return keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
+    return AdamWithL2(rate, recipe.weight_decay) if recipe.weight_decay else keras.optimizers.Adam(rate)
+
+
+def learning_rate_schedule(
+    recipe: Recipe, steps_per_epoch: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """Keras's learning rate for the recipe's schedule over its epochs; a plateau's is a number to start from."""
+    schedule, total = recipe.schedule, recipe.epochs * steps_per_epoch
+    if isinstance(schedule, ConstantRate | PlateauRate):
+        return schedule.learning_rate
+    if isinstance(schedule, CosineRate):
+        return keras.optimizers.schedules.CosineDecay(
+            schedule.learning_rate, decay_steps=total, alpha=schedule.floor / schedule.learning_rate
+        )
+    if isinstance(schedule, StepRate):
+        boundaries, rates = _steps(schedule, recipe.epochs)
+        # Keras keeps the rate for the step at the boundary itself, PyTorch changes it with the epoch
+        boundaries = [epoch * steps_per_epoch - 1 for epoch in boundaries]
+        return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates) if boundaries else rates[0]
+    return keras.optimizers.schedules.ExponentialDecay(
+        schedule.learning_rate, decay_steps=schedule.steps or total, decay_rate=schedule.factor
+    )
+
+
+def _steps(schedule: StepRate, epochs: int) -> tuple[list[int], list[float]]:
+    """Epochs (from 0) with which the rate changes, and the rates between them, one more."""
+    if schedule.every is not None:
+        drops = [epoch // schedule.every for epoch in range(epochs)]
+    else:  # evenly spread, none in the first epoch and all by the last
+        drops = [round(epoch * schedule.drops / max(1, epochs - 1)) for epoch in range(epochs)]
+    boundaries = [epoch for epoch in range(1, epochs) if drops[epoch] != drops[epoch - 1]]
+    return boundaries, [schedule.learning_rate * schedule.factor ** drops[epoch] for epoch in (0, *boundaries)]
