@@ -2,7 +2,7 @@
 # All paths are relative and quoted, so that a folder with a space in its name does no harm.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv story test test-colab notebooks figures readme lint format lock clean
+.PHONY: help venv story systems fashion test test-colab notebooks figures readme lint format lock clean
 
 # Variables that the commands take: make story DATA=path/to/competition SCALE=full SEED=1, make venv PYTHON=python3.12
 PYTHON ?=
@@ -74,7 +74,13 @@ venv: .venv/.installed ## create .venv and install what the project needs, from 
 	$(call install,.venv-colab,-r requirements.txt -c requirements/colab.txt)
 
 story: .venv/.installed ## train and tell the six attempts [DATA=folder] [SCALE=quick|compact|full] [SEED=n]
-	.venv/bin/python notebooks/execute.py $(if $(DATA),--data "$(DATA)") $(if $(SCALE),--scale "$(SCALE)") $(if $(SEED),--seed "$(SEED)")
+	.venv/bin/python notebooks/execute.py story $(if $(DATA),--data "$(DATA)") $(if $(SCALE),--scale "$(SCALE)") $(if $(SEED),--seed "$(SEED)")
+
+systems: .venv/.installed ## train and compare the other four systems [DATA=folder] [SCALE=quick|compact|full] [SEED=n]
+	.venv/bin/python notebooks/execute.py systems $(if $(DATA),--data "$(DATA)") $(if $(SCALE),--scale "$(SCALE)") $(if $(SEED),--seed "$(SEED)")
+
+fashion: .venv/.installed ## S4 on Fashion-MNIST: fetch, train, evaluate, draw into build/fashion [DATA=folder] [SCALE=..]
+	.venv/bin/python -m dfclib fashion $(if $(DATA),--data "$(DATA)") $(if $(SCALE),--scale "$(SCALE)")
 
 test: .venv/.installed ## every check: style, unit tests, README, pairs, the notebooks under nbval
 	.venv/bin/python -m ruff check .

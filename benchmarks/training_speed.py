@@ -3,9 +3,9 @@
     python benchmarks/training_speed.py                 # all recipes: about ten minutes on two idle cores
     python benchmarks/training_speed.py attempt4        # those whose name begins so
 
-Trains on random pixels of 100x100 through the whole input pipeline, after a warm-up, for some seconds each, counts
-parameters, and writes dfclib/recipes/measured_speed.json, from which `python -m dfclib recipes`, `train` and
-`make story` tell expected times. Absolute speeds are this machine's: on another, run it again.
+Trains on random pixels of 100x100 (S4: grey, 28x28) through the whole input pipeline, after a warm-up, for some seconds
+each, counts parameters, and writes dfclib/recipes/measured_speed.json, from which `python -m dfclib recipes`, `train`
+and `make story` tell expected times. Absolute speeds are this machine's: on another, run it again.
 """
 
 import argparse
@@ -19,14 +19,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from dfclib import pipelines
-from dfclib.callbacks import learning_rate_schedule
+from dfclib import optimisation, pipelines
 from dfclib.datasets.images import ImageSet
 from dfclib.devices import environment, jit_compile
 from dfclib.files import write_json
-from dfclib.recipes import EnsembleRecipe, Recipe, all_recipes
+from dfclib.recipes import EnsembleRecipe, Recipe, all_recipes, find
 from dfclib.recipes.recipe import SPEED_FILE, measured
-from dfclib.training import build_model
+from dfclib.training import build_model, trainable_parameters
 
 WARM_UP = 3  # batches
 
@@ -62,20 +61,17 @@ def trainings() -> list[Recipe]:
 def measure(recipe: Recipe, seconds: float) -> tuple[float, int]:
     """(training images per second of `recipe`, its input pipeline included; trainable parameters)."""
     generator = np.random.default_rng(0)
-    number = 40 * recipe.batch_size
+    number, classes = 40 * recipe.batch_size, recipe.source_classes
+    size = find(recipe.name).image_size if recipe.system == "S4" else (100, 100)
     images = ImageSet(
-        images=generator.integers(0, 256, (number, 100, 100, 3), dtype=np.uint8),
-        labels=np.arange(number) % 5,
+        images=generator.integers(0, 256, (number, *size, recipe.source_channels), dtype=np.uint8),
+        labels=np.arange(number) % classes,
         ids=np.arange(number).astype(str),
-        class_names=tuple("01234"),
+        class_names=tuple(str(label) for label in range(classes)),
     )
     recipe = dataclasses.replace(recipe, repeats=1, class_repeats={})
-    model = build_model(recipe, channels=3, classes=5)
-    model.compile(
-        keras.optimizers.Adam(learning_rate_schedule(recipe.schedule, 10_000)),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=jit_compile(),
-    )
+    model = build_model(recipe, recipe.source_channels, classes, images)
+    model.compile(optimisation.optimizer(recipe, 1_000), optimisation.loss(recipe), jit_compile=jit_compile())
     model.fit(pipelines.training_dataset(images, recipe, 0).take(WARM_UP), verbose=0, shuffle=False)
     done, started = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - started) < seconds:

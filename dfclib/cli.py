@@ -49,7 +49,7 @@ def _message(error: BaseException, arguments: argparse.Namespace) -> str | None:
     if isinstance(error, UserError):
         return f"error: {error}"
     if isinstance(error, KeyboardInterrupt):
-        if arguments.function is not commands.train:
+        if arguments.function not in (commands.train, commands.fashion):
             return "stopped"
         without = " without --fresh" if arguments.fresh else ""
         return f"stopped; the same command{without} goes on from the last finished epoch"
@@ -112,14 +112,26 @@ def _add_training_commands(top: Any) -> None:
     summary = "train a recipe; given again, go on where it stopped or return the finished run"
     p = _add(top, "train", commands.train, summary, f"attempt1 --data {DATA} --scale compact")
     p.add_argument("recipe", metavar="RECIPE", help=f"a name that `{PROGRAM} recipes` lists, or a recipe.json")
-    _add_data(p, f"a folder of images (default: {DATA} where it exists, else the embedded images)")
-    p.add_argument("--scale", choices=SCALES, help="default: quick on the embedded images, full on a folder")
+    text = f"a folder of images (default: {DATA} where it exists, else images made on the spot); for S4's recipes "
+    _add_data(p, text + "fashion-mnist, to find or fetch it, or a folder with its four files")
+    p.add_argument("--scale", choices=SCALES, help="default: quick on images made on the spot, full on a folder")
     p.add_argument("--protocol", choices=("published", "held_out"), help="what the checkpoint is chosen on")
     p.add_argument("--seed", type=int, metavar="N", help="default: the recipe's, 0")
     p.add_argument("--epochs", type=int, metavar="N", help="default: the recipe's")
     p.add_argument("--fresh", action="store_true", help="remove what there is of this run, and train anew")
     sizes = "height and width in pixels, for a folder with images of mixed sizes"
     p.add_argument("--image-size", type=int, nargs=2, metavar=("H", "W"), help=sizes)
+    _add_runs(p)
+
+    summary = "all of S4: find or fetch Fashion-MNIST, train both networks, write every figure"
+    p = _add(top, "fashion", commands.fashion, summary, "--generated")
+    data = p.add_mutually_exclusive_group()
+    _add_data(data, "holds Fashion-MNIST's four files (default: found on this machine, or fetched)")
+    data.add_argument("--generated", action="store_true", help="train on generated images instead: nothing to fetch")
+    p.add_argument("--scale", choices=SCALES, help="default: compact; quick on generated images")
+    p.add_argument("--fresh", action="store_true", help="remove what there is of these runs, and train anew")
+    default = Path("build/fashion")
+    p.add_argument("--out", type=Path, default=default, metavar="DIR", help=f"default {default}")
     _add_runs(p)
 
 
@@ -197,5 +209,5 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help=f"where runs lie (default {RUNS})")
 
 
-def _add_data(parser: argparse.ArgumentParser, text: str) -> None:
+def _add_data(parser: Any, text: str) -> None:
     parser.add_argument("--data", type=Path, metavar="FOLDER", help=text)

@@ -57,7 +57,7 @@ def recipes(arguments: Arguments) -> None:
         return
     rows = [["recipe", "system", "the author's claim", "image size", "parameters", *SCALES]]
     for entry in entries:
-        claims = [f"{key.replace('_', ' ')} {value:.1%}" for key, value in entry["claims"].items()]
+        claims = [_claim(name, value) for name, value in entry["claims"].items()]
         sizes = [f"{height}x{width}" for height, width in entry["image_sizes"]["full"]]
         parameters, minutes = entry["trainable_parameters"], entry["expected_minutes"].values()
         rows.append(
@@ -66,15 +66,14 @@ def recipes(arguments: Arguments) -> None:
             + ["-" if m is None else _duration(m) for m in minutes]
         )
     print(_table(rows))
-    print("Times are for two CPU cores, quick on the embedded images. -: not stated, or not measured.")
+    print("Times are for two CPU cores, quick on images made on the spot. -: not stated, or not measured.")
 
 
 def train(arguments: Arguments) -> None:
-    folder = inputs.data_folder(arguments.data)
     # a wrong recipe is refused before anything is read or made
-    recipe = inputs.find_recipe(arguments.recipe, arguments.scale, "quick" if folder is None else "full")
+    recipe = inputs.find_recipe(arguments.recipe, arguments.scale, arguments.data)
     recipe = recipe.with_options(seed=arguments.seed, epochs=arguments.epochs, protocol=arguments.protocol)
-    splits = inputs.load_splits(folder, arguments.image_size)
+    splits = inputs.load_splits(inputs.data_folder(arguments.data, recipe), arguments.image_size, recipe)
     _announce(recipe, splits)
     _import_keras(arguments)
     from dfclib.training import train as train_recipe
@@ -83,8 +82,34 @@ def train(arguments: Arguments) -> None:
     print(run.path)
 
 
+def fashion(arguments: Arguments) -> None:
+    from dfclib import fashion
+
+    splits, source = fashion.load(arguments.data, arguments.generated)
+    recipes = fashion.recipes(arguments.scale or ("quick" if arguments.generated else "compact"))
+    arguments.out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is refused now
+    print(f"data     {source}")
+    _announce_images(splits)
+    for recipe in recipes:
+        print(f"recipe   {recipe.name} ({recipe.title}), {recipe.scale} scale, {recipe.precision}")
+        _announce_length(recipe, splits)
+    _import_keras(arguments)
+    from dfclib.training import train as train_recipe
+
+    runs = []
+    for recipe in recipes:
+        run = train_recipe(recipe, splits, arguments.runs, fresh=arguments.fresh)
+        for path in fashion.write_figures(run, splits.test, arguments.out):  # at once: the next row takes its time
+            print(path)
+        runs.append(run)
+    results = [fashion.result(run) for run in runs]
+    print(fashion.write_results(results, arguments.out))
+    print(f"\n{fashion.table(results)}")
+
+
 def vote(arguments: Arguments) -> None:
     from dfclib import ensembles
+    from dfclib.prediction_files import write_predictions
 
     if arguments.weights and not arguments.soft:
         raise UserError("--weights are for a soft vote: add --soft, or leave them out")
@@ -92,7 +117,7 @@ def vote(arguments: Arguments) -> None:
     members, split = inputs.read_voters(names, arguments.runs, arguments.split)
     kind = "soft" if arguments.soft else "hard"
     voted = ensembles.vote(kind, members, arguments.weights, arguments.seed, names)
-    ensembles.write_predictions(voted, arguments.out)
+    write_predictions(voted, arguments.out)
     where = f" of the {split} split" if split else ""
     print(f"{kind} vote of {len(members)} over {len(voted):,} images{where}")
     if voted.labels is not None:
@@ -128,7 +153,7 @@ def evaluate(arguments: Arguments) -> None:
 
 
 def predict(arguments: Arguments) -> None:
-    from dfclib.ensembles import write_predictions
+    from dfclib.prediction_files import write_predictions
 
     run = inputs.find_run(arguments.run, arguments.runs)
     images = inputs.read_images(arguments.paths, run)
@@ -147,7 +172,7 @@ def predict(arguments: Arguments) -> None:
 
 
 def submit(arguments: Arguments) -> None:
-    from dfclib.ensembles import write_predictions
+    from dfclib.prediction_files import write_predictions
 
     run = inputs.find_run(arguments.run, arguments.runs)
     sample = (arguments.data or DATA) / "sample_submission.csv"
@@ -193,16 +218,25 @@ def record(arguments: Arguments) -> None:
 
 def _announce(recipe: "Recipe | EnsembleRecipe", splits: "Splits") -> None:
     """Say what is about to happen, before it takes its time."""
-    height, width = splits.train.size
-    minutes = recipe.expected_minutes(len(splits.train))
-    test = "" if splits.test is None else f", {len(splits.test):,} test"
-    epochs = " + ".join(str(member.epochs) for member in _members(recipe))
+    from dfclib.evaluation import data_name
+
     print(f"recipe   {recipe.name} ({recipe.title}), seed {recipe.seed}, protocol {recipe.protocol}")
     print(f"scale    {recipe.scale}")
-    print(f"data     {splits.name}" + (" (procedural images, not the competition's)" if splits.embedded else ""))
+    print(f"data     {data_name({'embedded': splits.embedded, 'name': splits.name})}")
+    _announce_images(splits)
+    _announce_length(recipe, splits)
+
+
+def _announce_images(splits: "Splits") -> None:
+    height, width = splits.train.size
+    test = "" if splits.test is None else f", {len(splits.test):,} test"
     print(f"images   {len(splits.train):,} training, {len(splits.validation):,} validation{test}; ", end="")
     print(f"{height}x{width}, {len(splits.class_names)} classes")
-    print(f"epochs   at most {epochs}")
+
+
+def _announce_length(recipe: "Recipe | EnsembleRecipe", splits: "Splits") -> None:
+    minutes = recipe.expected_minutes(len(splits.train))
+    print(f"epochs   at most {' + '.join(str(member.epochs) for member in _members(recipe))}")
     print("time     " + ("not measured" if minutes is None else f"about {_duration(minutes)} on two CPU cores"))
     sys.stdout.flush()
 
@@ -219,9 +253,10 @@ def _recipe_entry(recipe: "Recipe | EnsembleRecipe") -> dict[str, Any]:
     """All that is known of a recipe: sizes and times a scale, parameters of all members together."""
     import inspect
 
-    from dfclib.datasets.synthetic import make_splits
+    from dfclib.datasets import garments, synthetic
 
     counts = [member.parameters for member in _members(recipe)]
+    make_splits = (garments if inputs.is_fashion(recipe) else synthetic).make_splits
     embedded = inspect.signature(make_splits).parameters["train"].default
     scaled = {scale: recipe.at_scale(scale) for scale in SCALES}
     images = {scale: _members(recipe)[0].source_images for scale in SCALES} | {"quick": embedded}
@@ -231,6 +266,11 @@ def _recipe_entry(recipe: "Recipe | EnsembleRecipe") -> dict[str, Any]:
         "image_sizes": {s: sorted({member.image_size for member in _members(r)}) for s, r in scaled.items()},
         "expected_minutes": {s: r.expected_minutes(images[s]) for s, r in scaled.items()},
     }
+
+
+def _claim(name: str, value: float) -> str:
+    number = f"{value:g}" if name.endswith("loss") else f"{value:.1%}"
+    return f"{name.replace('_', ' ').replace('kaggle', 'Kaggle')} {number}"
 
 
 def _members(recipe: "Recipe | EnsembleRecipe") -> "tuple[Recipe, ...]":

@@ -17,6 +17,8 @@ OURS = {
     "published": "ours, validation (checkpoint chosen on it)",
     "held_out": "ours, validation (looked at once)",
 }
+# What an author may have measured accuracy on, as a recipe's claims name it and as a reader does
+CLAIMS = {"public_test": "public test", "validation": "validation", "test": "test", "kaggle": "Kaggle"}
 LADDER = {
     "attempt1": "1",
     "attempt2": "2",
@@ -114,9 +116,23 @@ def ladder(runs: Sequence[Run]) -> "pd.DataFrame":
     return pd.DataFrame(rows, columns=columns).astype({"epochs": "Int64"})
 
 
+def author_figures(claims: dict[str, float]) -> str:
+    """What the author states: `validation 88.9%, Kaggle 90.0%`; empty where nothing is stated."""
+    return ", ".join(f"{name} {100 * claims[key]:.2f}%" for key, name in CLAIMS.items() if key in claims)
+
+
+def measured_split(run: Run) -> str:
+    """The split that a run's accuracy is reported on: test for S4, whose test labels are known, else validation."""
+    return "test" if run.recipe.system == "S4" else "validation"
+
+
 def data_name(data: dict) -> str:
     """What a table or figure calls a run's data (`run.data`)."""
-    return "embedded data, not the competition's images" if data["embedded"] else data["name"]
+    if not data["embedded"]:
+        return data["name"]
+    if data["name"] == "garments":
+        return "generated garments, not Fashion-MNIST"
+    return "embedded data, not the competition's images"
 
 
 def _group(run: Run) -> tuple:

@@ -17,29 +17,49 @@ RUNS = Path("runs")
 RECORDED = Path("report/runs")
 
 
-def data_folder(given: Path | None) -> Path | None:
-    """The given folder of images, else deepfake_data where it exists, else None: the embedded images."""
-    return given or (DATA if DATA.is_dir() else None)
+def is_fashion(recipe: "Recipe | EnsembleRecipe") -> bool:
+    """Whether `recipe` is for Fashion-MNIST's grey images, and not for a competition's folder."""
+    return recipe.system == "S4"
 
 
-def load_splits(folder: Path | None, image_size: Sequence[int] | None = None) -> "Splits":
-    """The images of `folder`, or for None the embedded ones.
+def data_folder(given: Path | None, recipe: "Recipe | EnsembleRecipe") -> Path | None:
+    """The given folder of images, else deepfake_data where it exists, else None: images made on the spot.
+
+    S4's recipes have nothing to learn from deepfake_data: for them None, unless a folder is given.
+    """
+    return given or (DATA if DATA.is_dir() and not is_fashion(recipe) else None)
+
+
+def load_splits(
+    folder: Path | None, image_size: Sequence[int] | None = None, recipe: "Recipe | EnsembleRecipe | None" = None
+) -> "Splits":
+    """The images of `folder`, or for None the embedded ones; for S4's recipes Fashion-MNIST or generated garments.
 
     image_size: height and width in pixels, for a folder with images of mixed sizes
     """
-    from dfclib.datasets.sources import load
+    from dfclib.datasets.sources import load, load_fashion
 
+    if recipe is not None and is_fashion(recipe):
+        if image_size is not None:
+            raise UserError(
+                f"--image-size is not for {recipe.name}: Fashion-MNIST's images are all 28x28; leave it out"
+            )
+        return load_fashion(folder)
     if folder is None and image_size is not None:
         raise UserError("--image-size is for a folder of images: name one with --data")
     return load(folder, None if image_size is None else tuple(image_size))
 
 
-def find_recipe(name: str, scale: str | None, default_scale: str) -> "Recipe | EnsembleRecipe":
-    """A recipe by name at `scale` (None: default_scale), or from a JSON file, which has its own scale."""
+def find_recipe(name: str, scale: str | None, data: Path | None) -> "Recipe | EnsembleRecipe":
+    """A recipe by name at `scale`, or from a JSON file, which has its own scale.
+
+    scale: None: full on the folder that `data_folder` finds for --data, quick where it finds none
+    """
     from dfclib.recipes import find, load
 
     if not name.endswith(".json") and not Path(name).is_file():
-        return find(name).at_scale(scale or default_scale)
+        recipe = find(name)
+        return recipe.at_scale(scale or ("quick" if data_folder(data, recipe) is None else "full"))
     recipe = load(name)
     if scale not in (None, recipe.scale):
         raise UserError(f"{name} is at scale {recipe.scale}: leave --scale {scale} out")
@@ -63,7 +83,7 @@ def read_voters(names: Sequence[str], runs_dir: Path, split: str | None) -> tupl
 
     split: None means test where all runs have it, else validation; None comes back where there are only files
     """
-    from dfclib.ensembles import read_predictions
+    from dfclib.prediction_files import read_predictions
 
     files = {name for name in names if name.endswith(".csv") or Path(name).is_file()}
     runs = {name: find_run(name, runs_dir) for name in names if name not in files}
@@ -140,7 +160,7 @@ def recorded_test(run: "Run", folder: Path | None) -> "tuple[Predictions | None,
 
 def in_sample_order(predictions: "Predictions", sample_path: Path) -> "Predictions":
     """`predictions` in the order of a sample_submission.csv. Raises UserError where the ids differ."""
-    from dfclib.ensembles import read_predictions
+    from dfclib.prediction_files import read_predictions
 
     if not sample_path.exists():
         raise UserError(f"{sample_path} does not exist: name the competition's folder with --data")

@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dfclib.errors import UserError
-from dfclib.evaluation import AUTHOR, LADDER, OURS, ladder
+from dfclib.evaluation import AUTHOR, LADDER, OURS, author_figures, ladder, measured_split, summary
 from dfclib.files import read_json, write_text
-from dfclib.recipes import EnsembleRecipe, Recipe, differences, find
+from dfclib.recipes import EnsembleRecipe, Recipe, all_recipes, differences, find
 from dfclib.runs import Run, find_runs
 
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
@@ -83,17 +83,65 @@ def attempts_block(runs: Sequence[Run]) -> str:
     if not real:
         return NOTHING
     rows = [{key: cell for key, cell in row.items() if key != "data"} for row in attempt_rows(real)]
-    where = sorted({_measured_on(run) for run in real})
-    return markdown_table(rows) + "\nMeasured on " + "; ".join(where) + ".\n"
+    return markdown_table(rows) + _measured_block(real)
+
+
+def system_runs(runs: Sequence[Run], embedded: bool = False) -> list[Run]:
+    """The runs of S1 to S4 on real images (or on those made on the spot), in the recipes' order, published first."""
+    order = [recipe.name for recipe in all_recipes() if recipe.system != "S0"]
+    real = [run for run in runs if run.data["embedded"] == embedded and run.recipe.name in order]
+    return sorted(real, key=lambda run: (order.index(run.recipe.name), run.protocol == "held_out", run.name))
+
+
+def system_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """S1 to S4 as text, one dictionary a run, its keys the headings: author's figure and ours, on which images."""
+    rows = []
+    for run in runs:
+        split = measured_split(run)
+        result = summary(run.predictions(split))
+        loss = run.recipe.claims.get("test_loss")
+        author = author_figures(run.recipe.claims) + ("" if loss is None else f", loss {loss:g}")
+        rows.append(
+            {
+                "system": run.recipe.system,
+                "recipe": run.recipe.name,
+                "author": author,
+                "ours": f"{split} {_percent(result['accuracy'], '.1f')}",
+                "95% interval": f"{_percent(result['low'], '.1f')} to {_percent(result['high'], '.1f')}",
+                "loss": "" if split == "validation" else f"{result['log_loss']:.4f}",
+                "images": f"{result['n']:,}",
+                "checkpoint chosen on": _chosen_on(run),
+                "scale": run.scale,
+                "epochs": f"{len(run.members)} voters" if run.members else str(len(run.history)),
+                "device": run.environment["device"],
+                "precision": run.environment["precision"] or "",
+            }
+        )
+    return rows
+
+
+def systems_block(runs: Sequence[Run]) -> str:
+    """README's table of S1 to S4 on the competition's images and on Fashion-MNIST."""
+    real = system_runs(runs)
+    return markdown_table(system_rows(real)) + _measured_block(real) if real else NOTHING
 
 
 def shortened_block(runs: Sequence[Run]) -> str:
     """One line a recorded attempt that is not at full scale: what differs from the full recipe."""
+    return _shortened_lines([(run, f"attempt {LADDER[run.recipe.name]}") for run in _real(runs)])
+
+
+def systems_shortened_block(runs: Sequence[Run]) -> str:
+    """The same for S1 to S4."""
+    return _shortened_lines([(run, run.recipe.name) for run in system_runs(runs)])
+
+
+def _shortened_lines(named: Sequence[tuple[Run, str]]) -> str:
     lines = []
-    for run in _real(runs):
+    for run, name in named:
         changes = shortened(run)
         if run.scale != "full" and changes:
-            lines.append(f"* attempt {LADDER[run.recipe.name]} ({run.scale}): {', '.join(changes)}")
+            lines.append(f"* {name} ({run.scale}): {', '.join(changes)}")
     return "\n".join(dict.fromkeys(lines)) + "\n" if lines else NOTHING
 
 
@@ -128,6 +176,8 @@ def notebooks_block(root: Path) -> str:
 BLOCKS: dict[str, Callable[[Sequence[Run], Path], str]] = {
     "attempts": lambda runs, root: attempts_block(runs),
     "shortened": lambda runs, root: shortened_block(runs),
+    "systems": lambda runs, root: systems_block(runs),
+    "systems-shortened": lambda runs, root: systems_shortened_block(runs),
     "notebooks": lambda runs, root: notebooks_block(root),
 }
 
@@ -180,6 +230,25 @@ def _real(runs: Sequence[Run]) -> list[Run]:
     order = list(LADDER)
     real = [run for run in runs if not run.data["embedded"] and run.recipe.name in LADDER]
     return sorted(real, key=lambda run: (order.index(run.recipe.name), run.name))
+
+
+def _chosen_on(run: Run) -> str:
+    """Which images the checkpoint was chosen on; what was searched or kept where nothing was chosen."""
+    where = {"published": "validation", "held_out": "held-out training images"}[run.protocol]
+    if run.members:
+        weights = run.metrics.get("weights")
+        how = "" if weights is None else f"; weights {', '.join(f'{w:g}' for w in weights)}"
+        how += " searched there" if run.recipe.search_weights else ""
+        return f"as its voters{how}"
+    return (
+        where
+        if run.recipe.stopping
+        else f"nothing: last epoch{'' if run.protocol == 'published' else ' (a tenth held out)'}"
+    )
+
+
+def _measured_block(runs: Sequence[Run]) -> str:
+    return "\nMeasured on " + "; ".join(sorted({_measured_on(run) for run in runs})) + ".\n"
 
 
 def _measured_on(run: Run) -> str:

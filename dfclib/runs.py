@@ -208,14 +208,14 @@ def find_runs(folder: Path | str) -> list[Run]:
     return [Run(path.parent) for path in paths if (path.parent / "recipe.json").exists()]
 
 
-def find_recorded(*names: str, folder: Path | str = "report/runs") -> list[Run]:
+def find_recorded(*names: str, protocol: str | None = None, folder: Path | str = "report/runs") -> list[Run]:
     """The recorded run on real images of each recipe in `names`, in that order; recipes without one are left out.
 
-    Of several the largest scale is taken, then the published protocol, then the lowest seed.
+    Of several the largest scale is taken, then the published protocol (or `protocol` alone), then the lowest seed.
     """
     scales, protocols = ("full", "compact", "quick"), ("published", "held_out")
     best: dict[str, Run] = {}
-    runs = [run for run in find_runs(folder) if not run.data["embedded"]]
+    runs = [run for run in find_runs(folder) if not run.data["embedded"] and protocol in (None, run.protocol)]
     for run in sorted(runs, key=lambda r: (scales.index(r.scale), protocols.index(r.protocol), r.seed)):
         best.setdefault(run.recipe.name, run)
     return [best[name] for name in names if name in best]

@@ -8,6 +8,7 @@ import html
 import importlib
 import inspect
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ import numpy as np
 from dfclib.callbacks import stability
 from dfclib.datasets.images import Splits
 from dfclib.errors import UserError
-from dfclib.evaluation import AUTHOR, data_name, summary
+from dfclib.evaluation import AUTHOR, author_figures, data_name, measured_split, summary
 from dfclib.recipes import EnsembleRecipe, Recipe, differences
 from dfclib.recipes.recipe import DESCRIPTION
 from dfclib.report import plain_table, shortened
@@ -134,22 +135,23 @@ def layers_table(model: "keras.Model") -> Table:
 
 
 def results_table(runs: Sequence[Run]) -> Table:
-    """One row a run: accuracy in training, at the epoch that was kept, and on validation, with its interval."""
+    """One row a run: accuracy in training, at the epoch that was kept, and on validation (S4: on test), with its
+    interval."""
     rows = []
     for run in runs:
-        result, metrics = summary(run.predictions("validation")), run.metrics
+        split = measured_split(run)
+        result, metrics = summary(run.predictions(split)), run.metrics
         train = metrics.get("train_accuracy")
+        less = MISSING if train is None else f"{100 * (train - result['accuracy']):.1f} points"
         rows.append(
             {
                 "run": run.name,
                 "epochs (kept)": _epochs(run),
                 "training accuracy": MISSING if train is None else _percent(train),
-                "validation accuracy": _percent(result["accuracy"]),
+                f"{split} accuracy": _percent(result["accuracy"]),
                 "95% interval": f"{_percent(result['low'])} to {_percent(result['high'])}",
-                "validation images": f"{result['n']:,}",
-                "training less validation": MISSING
-                if train is None
-                else f"{100 * (train - result['accuracy']):.1f} points",
+                f"{split} images": f"{result['n']:,}",
+                f"training less {split}": less,
             }
         )
     return Table(rows, _data_note(runs) if rows else NOT_RECORDED)
@@ -162,7 +164,7 @@ def recorded_table(runs: Sequence[Run]) -> Table:
     columns = {run.recipe.title: _recorded_column(run) for run in runs}
     first = next(iter(columns.values()))
     rows = [{"": key} | {title: column[key] for title, column in columns.items()} for key in first]
-    return Table(rows, "The two accuracies were measured on different images: they are not to be subtracted.")
+    return Table(rows, _on_which_images(runs))
 
 
 def stability_table(runs: Sequence[Run]) -> Table:
@@ -220,14 +222,18 @@ def predictions_table(**columns: Predictions) -> Table:
 
 
 def _recorded_column(run: Run) -> dict[str, str]:
-    result, claimed = summary(run.predictions("validation")), run.recipe.claims.get("public_test")
+    split, claims = measured_split(run), run.recipe.claims
+    result = summary(run.predictions(split))
     where = run.environment
     full = run.scale == "full"
-    return {
-        AUTHOR: MISSING if claimed is None else _percent(claimed),
-        "ours, validation": _percent(result["accuracy"]),
+    if run.recipe.system == "S0":
+        author = {AUTHOR: _percent(claims["public_test"]) if "public_test" in claims else MISSING}
+    else:
+        author = {"author": author_figures(claims) or MISSING}
+    return author | {
+        f"ours, {split}": _percent(result["accuracy"]),
         "95% interval of ours": f"{_percent(result['low'])} to {_percent(result['high'])}",
-        "validation images": f"{result['n']:,}",
+        f"{split} images": f"{result['n']:,}",
         "training images": f"{run.data['counts']['train']:,}",
         "data": data_name(run.data),
         "scale": run.scale,
@@ -238,6 +244,18 @@ def _recorded_column(run: Run) -> dict[str, str]:
         "device": where.get("device_name") or where["device"],
         "precision": where["precision"] or MISSING,
     }
+
+
+def _on_which_images(runs: Sequence[Run]) -> str:
+    """Whether the author's figure may be subtracted from ours."""
+    if runs[0].recipe.system == "S0":
+        return "The two accuracies were measured on different images: they are not to be subtracted."
+    if runs[0].recipe.system == "S4":
+        return "Author's test accuracy and ours come from the same test images."
+    return (
+        "Author's validation accuracy and ours come from the same validation images; on Kaggle's test images we have "
+        "measured nothing."
+    )
 
 
 def _epochs(run: Run) -> str:
@@ -299,7 +317,7 @@ def _text(value: Any) -> str:
         return f"[{', '.join(_text(item) for item in value)}]"
     if isinstance(value, float):
         return f"{value:g}"
-    return str(value).removeprefix("dfclib.models.six_attempts.")
+    return re.sub(r"^dfclib\.models\.\w+\.", "", str(value))
 
 
 def _percent(share: float) -> str:

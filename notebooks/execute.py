@@ -1,8 +1,9 @@
-"""Run the story: execute the notebooks in order, into build/, and end with the table of the attempts.
+"""Run notebooks: execute them in order, into build/, and end with the table of what was trained.
 
-    python notebooks/execute.py                              # embedded data, quick: minutes
-    python notebooks/execute.py --data path/to/competition   # real images, compact: hours on two cores
-    python notebooks/execute.py --in-place                   # authors: write outputs into the committed ones
+    python notebooks/execute.py story                              # 00 to 06, embedded data, quick: minutes
+    python notebooks/execute.py systems                            # 07 to 10, likewise
+    python notebooks/execute.py story --data path/to/competition   # real images, compact: hours on two cores
+    python notebooks/execute.py --in-place                         # authors: write outputs into the committed ones
 
 Exit 0; 1 where a notebook fails or the data cannot be found; 2 for wrong arguments; 130 where interrupted.
 Trainings are resumable: the same command goes on from the last finished epoch.
@@ -35,12 +36,15 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 VOLATILE = ("papermill", "execution", "lines_to_next_cell")
+FIRST_SYSTEM = "07"  # before it the six attempts, from it on the other systems
+FASHION = "10"  # has images of its own: those of --data are not for it
 IMAGE_FILES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="names or first figures (04); default: all")
+    which = "names or first figures (04), story (00 to 06) or systems (the rest); default: all"
+    parser.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help=which)
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="a competition's folder; default: embedded data")
     parser.add_argument("--scale", choices=("quick", "compact", "full"), help="default: quick, and with --data compact")
     parser.add_argument("--seed", type=int, help="another seed than the notebooks' own")
@@ -73,7 +77,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def choose_notebooks(names: list[str], folder: Path = HERE) -> list[Path]:
-    """The notebooks called `names` (04, 04_x, notebooks/04_x.ipynb), or all, in the story's order.
+    """The notebooks called `names` (04, 04_x, notebooks/04_x.ipynb; story: 00 to 06; systems: the rest), or all, in
+    order.
 
     A notebook that so far has only its text (.py) counts as well. Raises UserError for a name that fits none.
     """
@@ -87,7 +92,9 @@ def choose_notebooks(names: list[str], folder: Path = HERE) -> list[Path]:
     chosen = set()
     for name in names:
         stem = Path(name).stem
-        found = [path for path in known if path.stem == stem or path.stem.split("_")[0] == stem]
+        groups = {"story": lambda path: path.stem < FIRST_SYSTEM, "systems": lambda path: path.stem >= FIRST_SYSTEM}
+        fits = groups.get(stem, lambda path, stem=stem: stem in (path.stem, path.stem.split("_")[0]))
+        found = [path for path in known if fits(path)]
         if not found:
             raise UserError(f"no notebook is called {name!r}; there are {', '.join(p.stem for p in known)}")
         chosen |= set(found)
@@ -104,25 +111,41 @@ def count_training_images(folder: Path) -> int | None:
     return images or None
 
 
-def expected_minutes(scale: str, images: int) -> tuple[float, list[str]]:
-    """(minutes for every training of the story at `scale` on `images`, names of those that nobody measured).
+def systems_of(notebooks: list[Path]) -> set[str]:
+    """The systems (S0: the six attempts) that `notebooks` train."""
+    by_number = {"07": "S1", "08": "S2", "09": "S3", FASHION: "S4"}
+    return {by_number.get(path.stem[:2], "S0") for path in notebooks}
 
-    A training that two recipes share (the vote's attempts 4 to 6) counts once, as it is done once.
+
+def expected_minutes(scale: str, images: int, systems: set[str]) -> tuple[float, list[str]]:
+    """(minutes for every training of `systems` at `scale` on `images`, names of those that nobody measured).
+
+    A training that two recipes share (the vote's attempts 4 to 6) counts once, as it is done once. S4 has its own
+    images, as many as its recipes say.
     """
     from dfclib.recipes import EnsembleRecipe, all_recipes
 
-    trainings: dict[tuple[str, int], Any] = {}
+    trainings: dict[tuple[str, int, str], Any] = {}
     for recipe in all_recipes():
         for member in recipe.members if isinstance(recipe, EnsembleRecipe) else (recipe,):
-            trainings[member.name, member.seed] = member
+            if member.system in systems:
+                trainings[member.name, member.seed, member.protocol] = member
     total, unknown = 0.0, []
     for training in trainings.values():
-        minutes = training.at_scale(scale).expected_minutes(images)
+        shown = training.source_images if training.system == "S4" else images
+        minutes = training.at_scale(scale).expected_minutes(shown)
         if minutes is None:
             unknown.append(training.name)
         else:
             total += minutes
     return total, unknown
+
+
+def data_for(notebook: Path, data: Path | None) -> str | None:
+    """What a notebook's parameter `data` is: the folder given, and for Fashion-MNIST's its own images beside it."""
+    if data is None:
+        return None
+    return "fashion-mnist" if notebook.stem.startswith(FASHION) else str(data)
 
 
 def shown(path: Path) -> Path:
@@ -147,7 +170,7 @@ def announce(options: argparse.Namespace, notebooks: list[Path]) -> None:
     print(f"{len(notebooks)} notebooks, {options.data} ({counted}), scale {options.scale}")
     if not images:
         return
-    minutes, unknown = expected_minutes(options.scale, images)
+    minutes, unknown = expected_minutes(options.scale, images, systems_of(notebooks))
     missing = f", and in addition {', '.join(sorted(set(unknown)))}, which nobody has measured" if unknown else ""
     print(
         f"expected: about {duration(minutes * 60)} of training on two cores if nothing stops early{missing}. "
@@ -272,20 +295,22 @@ def sources(notebook: nbformat.NotebookNode) -> list[tuple[str, str, Any]]:
     return [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
 
 
-def print_ladder(options: argparse.Namespace) -> None:
-    """The table of the attempts, from the runs of this story alone."""
-    from dfclib.report import attempt_rows, plain_table
+def print_results(options: argparse.Namespace, systems: set[str]) -> None:
+    """The tables of the attempts and of the other systems, from the runs of these notebooks alone."""
+    from dfclib.report import attempt_rows, plain_table, system_rows, system_runs
     from dfclib.runs import find_runs
 
     embedded = options.data is None
     runs = [r for r in find_runs(options.runs) if r.scale == options.scale and r.data["embedded"] == embedded]
+    runs = [run for run in runs if run.recipe.system in systems]
     if not runs:
         print(f"no finished runs at scale {options.scale} in {options.runs}")
         return
     print()
     if embedded:
-        print("The embedded data: these are not the competition's images, nor its numbers.")
-    print(plain_table(attempt_rows(runs)))
+        print("Made on the spot: these are not the authors' images, nor their numbers.")
+    tables = (attempt_rows([r for r in runs if r.recipe.system == "S0"]), system_rows(system_runs(runs, embedded)))
+    print("\n".join(plain_table(rows) for rows in tables if rows))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -310,7 +335,7 @@ def main(arguments: list[str] | None = None) -> int:
                 executed = execute_in_place(path, target, title)
             else:
                 parameters = {
-                    "data": None if options.data is None else str(options.data),
+                    "data": data_for(path, options.data),
                     "scale": options.scale,
                     "runs_dir": str(options.runs),
                 }
@@ -323,7 +348,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"figures:            {shown(options.figures.resolve())}")
         if not options.in_place:
             print(f"trainings:          {shown(options.runs)}")
-            print_ladder(options)
+            print_results(options, systems_of(notebooks))
         return 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

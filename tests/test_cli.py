@@ -23,8 +23,8 @@ from dfclib.runs import Predictions
 
 CLASSES = ("0", "1", "2")
 COMMANDS = [
-    ["data", "check"], ["data", "download"], ["data", "make"], ["recipes"], ["train"], ["vote"], ["evaluate"],
-    ["predict"], ["submit"], ["figures"], ["record"],
+    ["data", "check"], ["data", "download"], ["data", "make"], ["recipes"], ["train"], ["fashion"], ["vote"],
+    ["evaluate"], ["predict"], ["submit"], ["figures"], ["record"],
 ]  # fmt: skip
 
 
@@ -285,6 +285,8 @@ def test_recipes_lists_them_all(capsys):
     entries = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert entries["attempt4"]["trainable_parameters"] == 33_944_069
     assert len(entries["attempt3"]["members"]) == 10
+    row = next(line for line in table.splitlines() if line.startswith("s4-author "))
+    assert "test 85.1%, test loss 0.4581" in row and "28x28" in row
     for entry in entries.values():
         assert set(entry["expected_minutes"]) == set(entry["image_sizes"]) == {"quick", "compact", "full"}
         assert entry["name"] in table
@@ -344,6 +346,26 @@ def test_defaults_of_data_and_scale(trained):
     assert call("train", "attempt1", "--scale", "quick") == 0
     assert [c.splits.name for c in trained] == ["embedded", "deepfake-data", "deepfake-data"]
     assert [c.recipe.scale for c in trained] == ["quick", "full", "quick"]
+
+
+def test_fashion_recipes_take_garments_or_fashion_mnist_and_never_the_competition(trained, capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr("dfclib.datasets.sources.load_fashion", lambda data: asked.append(data) or splits("clothes"))
+    write_folder(splits(), Path("deepfake_data"))
+    assert call("train", "s4-ours") == 0
+    assert call("train", "s4-author", "--data", "fashion-mnist") == 0
+    assert call("train", "s4-author", "--data", "deepfake_data", "--scale", "compact") == 0
+    assert asked == [None, Path("fashion-mnist"), Path("deepfake_data")]
+    assert [c.recipe.scale for c in trained] == ["quick", "full", "compact"]
+    assert {c.splits.name for c in trained} == {"clothes"}
+    message = fails(capsys, "train", "s4-ours", "--data", "fashion-mnist", "--image-size", 28, 28)
+    assert "--image-size is not for s4-ours" in message
+    assert len(asked) == 3
+
+
+def test_generated_garments_are_announced_as_such(trained, capsys):
+    assert call("train", "s4-ours") == 0
+    assert "data     generated garments, not Fashion-MNIST\n" in capsys.readouterr().out
 
 
 def test_options_change_every_member_of_an_ensemble(trained):

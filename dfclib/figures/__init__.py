@@ -40,6 +40,7 @@ from dfclib.figures.style import (
     WIDTH,
     DisplayedFigure,
 )
+from dfclib.figures.systems import systems
 from dfclib.files import write_atomically
 from dfclib.runs import Run
 
@@ -82,6 +83,7 @@ __all__ = [
     "samples",
     "save",
     "spectra",
+    "systems",
     "validation_curves",
 ]
 
@@ -98,17 +100,22 @@ def save(figure: Figure, path: Path | str) -> Path:
 
 
 def make_all(runs: Sequence[Run], out: Path | str) -> list[Path]:
-    """Curves, confusion matrix and per-class bars of every run, and the ladder where a run is an attempt.
+    """Curves, confusion matrix and per-class bars of every run; the ladder and the systems where there are any.
 
-    Returns the PNG files written into the folder `out`.
+    S4 is shown on its test images, everything else on validation. Returns the PNG files written into `out`.
     """
     paths, out = [], Path(out)
     for run in runs:
-        validation = run.predictions("validation")
+        split = evaluation.measured_split(run)
+        predictions, title = run.predictions(split), heading(run)
+        if split == "test":
+            title += ", test images"
         if not run.members:
             paths.append(save(curves(run), out / f"{run.name}-curves.png"))
-        paths.append(save(confusion(validation, heading(run)), out / f"{run.name}-confusion.png"))
-        paths.append(save(per_class_bars(validation, heading(run)), out / f"{run.name}-per-class.png"))
+        paths.append(save(confusion(predictions, title), out / f"{run.name}-confusion.png"))
+        paths.append(save(per_class_bars(predictions, title), out / f"{run.name}-per-class.png"))
     if any(run.recipe.name in evaluation.LADDER for run in runs):
         paths.append(save(ladder(runs), out / "ladder.png"))
+    if any(run.recipe.system != "S0" for run in runs):
+        paths.append(save(systems(runs), out / "systems.png"))
     return paths

@@ -54,7 +54,7 @@ def as_plain_keras(model: keras.Model) -> keras.Model:
         return kind.from_config(layer.get_config())
 
     # a model without the optimizer and loss that `model` was compiled with, which a clone would try to make again
-    uncompiled = keras.Model(model.inputs, model.outputs, name=model.name)
+    uncompiled = keras.Model(model.input, model.output, name=model.name)
     copy = keras.models.clone_model(uncompiled, clone_function=plain)
     copy.set_weights(model.get_weights())
     return copy
@@ -83,7 +83,7 @@ def torch_start(fan_in: int) -> dict[str, keras.initializers.Initializer]:
 
     fan_in: inputs of one unit: features, or kernel height x kernel width x channels
     """
-    limit = fan_in**-0.5
+    limit = max(1, fan_in) ** -0.5  # of an image too small nothing is left: build() says so
     return {f"{name}_initializer": keras.initializers.RandomUniform(-limit, limit) for name in ("kernel", "bias")}
 
 

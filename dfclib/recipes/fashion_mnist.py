@@ -10,6 +10,8 @@ from dataclasses import replace
 
 from dfclib.recipes.recipe import Augmentation, ConstantRate, CosineRate, Recipe, Scale, Stopping
 
+BEST_EPOCH = Stopping(monitor="val_accuracy", patience=40)  # the best epoch is kept, and nothing stops early
+
 # The description leaves out everything but layers and figures: optimizer, batch and epochs are Keras's usual ones.
 s4_author = Recipe(
     name="s4-author",
@@ -20,8 +22,8 @@ s4_author = Recipe(
     schedule=ConstantRate(1e-3),
     batch_size=64,
     epochs=10,
-    stopping=Stopping(monitor="val_accuracy", patience=5),
-    quick_scale=Scale(epochs=8),
+    stopping=BEST_EPOCH,
+    quick_scale=Scale(epochs=40),  # Keras's batch normalisation needs some 400 steps to know its images
     compact_scale=Scale(epochs=10, precision="mixed_bfloat16"),
     source_images=54_000,
     source_channels=1,
@@ -45,7 +47,6 @@ s4_ours = replace(
     schedule=CosineRate(2e-3, floor=1e-5),
     batch_size=128,
     epochs=25,
-    stopping=Stopping(monitor="val_accuracy", patience=25),
     quick_scale=Scale(epochs=8),
     compact_scale=Scale(epochs=25, precision="mixed_bfloat16"),
     claims={},

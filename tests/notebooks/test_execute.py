@@ -175,6 +175,8 @@ def test_notebooks_are_chosen_by_name_and_number(execute, tmp_path):
     choose = execute.choose_notebooks
     assert [path.name for path in choose([])] == ["00_small.ipynb", "01_one.ipynb", "10_ten.ipynb"]
     assert [path.stem for path in choose(["10", "notebooks/01_one.ipynb"])] == ["01_one", "10_ten"]
+    assert [path.stem for path in choose(["story"])] == ["00_small", "01_one"]
+    assert [path.stem for path in choose(["systems"])] == ["10_ten"]
     with pytest.raises(UserError, match="1_one.*there are 00_small"):
         choose(["1_one"])
 
@@ -195,11 +197,27 @@ def test_expected_time_counts_each_training_once(execute, monkeypatch):
 
     names = [f"{name}-compact" for name in ("attempt4", "attempt5", "attempt6")]
     monkeypatch.setattr(recipe, "measured", lambda what: dict.fromkeys(names, 1.0))
-    minutes, unknown = execute.expected_minutes("compact", 600)
+    minutes, unknown = execute.expected_minutes("compact", 600, {"S0"})
     four, five, six = (find(name).compact() for name in ("attempt4", "attempt5", "attempt6"))
     images = sum(r.epochs * r.images_per_epoch(600) for r in (four, five, six, six, six))
     assert minutes == pytest.approx(images / 60)
     assert "attempt1" in unknown and "attempt6" not in unknown
+    assert not any(name.startswith("s1") for name in unknown)
+
+
+def test_each_notebook_is_given_its_own_images(execute):
+    assert execute.data_for(Path("07_a_pair.ipynb"), None) is None
+    assert execute.data_for(Path("07_a_pair.ipynb"), Path("/data/kaggle")) == "/data/kaggle"
+    assert execute.data_for(Path("10_fashion_mnist.ipynb"), Path("/data/kaggle")) == "fashion-mnist"
+
+
+def test_expected_time_of_fashion_mnist_is_that_of_its_own_images(execute, monkeypatch):
+    from dfclib.recipes import find, recipe
+
+    monkeypatch.setattr(recipe, "measured", lambda what: {"s4-author-compact": 1.0, "s4-ours-compact": 1.0})
+    minutes, unknown = execute.expected_minutes("compact", 600, execute.systems_of([Path("10_fashion_mnist.ipynb")]))
+    epochs = sum(find(name).compact().epochs for name in ("s4-author", "s4-ours"))
+    assert (minutes, unknown) == (pytest.approx(epochs * 54_000 / 60), [])
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (65, "1:05"), (3599.6, "1:00:00"), (7384, "2:03:04")])
