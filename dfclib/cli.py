@@ -140,8 +140,12 @@ def _add_prediction_commands(top: Any) -> None:
     p = _add(top, "vote", commands.vote, summary, "RUN RUN predictions.csv --out votes.csv")
     members = "a run, or a CSV file: image_id,label and perhaps a column of probabilities a class"
     p.add_argument("members", nargs="+", metavar="RUN_OR_CSV", help=members)
-    p.add_argument("--soft", action="store_true", help="average probabilities instead of counting labels")
-    p.add_argument("--weights", type=float, nargs="+", metavar="W", help="one a member, for a soft vote")
+    p.set_defaults(kind="hard")
+    kinds = p.add_mutually_exclusive_group()
+    soft, geometric = "average probabilities instead of counting labels", "take their geometric mean"
+    kinds.add_argument("--soft", action="store_const", dest="kind", const="soft", help=soft)
+    kinds.add_argument("--geometric", action="store_const", dest="kind", const="geometric", help=geometric)
+    p.add_argument("--weights", type=float, nargs="+", metavar="W", help="one a member, not for a hard vote")
     splits = "which predictions of the runs (default: test where all have it, else validation)"
     p.add_argument("--split", choices=("held_out", "validation", "test"), help=splits)
     p.add_argument("--seed", type=int, default=0, metavar="N", help="draws the ties that nothing else decides")

@@ -111,11 +111,11 @@ def vote(arguments: Arguments) -> None:
     from dfclib import ensembles
     from dfclib.prediction_files import write_predictions
 
-    if arguments.weights and not arguments.soft:
-        raise UserError("--weights are for a soft vote: add --soft, or leave them out")
+    kind = arguments.kind
+    if arguments.weights and kind == "hard":
+        raise UserError("--weights are for a soft or geometric vote: add --soft or --geometric, or leave them out")
     names = arguments.members
     members, split = inputs.read_voters(names, arguments.runs, arguments.split)
-    kind = "soft" if arguments.soft else "hard"
     voted = ensembles.vote(kind, members, arguments.weights, arguments.seed, names)
     write_predictions(voted, arguments.out)
     where = f" of the {split} split" if split else ""

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -527,6 +528,22 @@ def test_weights_decide_a_soft_vote():
         assert call("vote", first, second, "--soft", "--weights", *weights, "--out", "vote.csv") == 0
         winners.append(read_csv("vote.csv")[1][1])
     assert winners == ["1", "0"]
+
+
+def test_a_geometric_vote_listens_to_who_is_sure_that_it_is_not():
+    """Two of three lean to class 0, the third all but excludes it: the arithmetic mean says 0, the geometric 1."""
+
+    def one(seed, first):
+        shares = np.float32([[first, 1 - first - 0.001, 0.001]])
+        part = replace(predictions("test", [int(first < 0.5)]), probabilities=shares)
+        return make_run("runs", seed, {"test": part})
+
+    members = [one(0, 0.75), one(1, 0.75), one(2, 0.01)]
+    winners = []
+    for kind in ("--soft", "--geometric"):
+        assert call("vote", *members, kind, "--out", "vote.csv") == 0
+        winners.append(read_csv("vote.csv")[1][1])
+    assert winners == ["0", "1"]
 
 
 def test_run_and_file_vote_together():

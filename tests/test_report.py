@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dfclib import report
+from dfclib.errors import UserError
 from dfclib.files import write_json
 from dfclib.recipes import find
 from dfclib.runs import Predictions, Run, find_runs, run_name, write_history, write_predictions_file
@@ -13,8 +14,8 @@ from dfclib.runs import Predictions, Run, find_runs, run_name, write_history, wr
 CLASSES = ("0", "1", "2", "3", "4")
 
 
-def write_run(folder, recipe, correct, n=200, embedded=False, data="deepfake", epochs=2):
-    """A finished run of `recipe` with `correct` of `n` right answers on validation."""
+def write_run(folder, recipe, correct, n=200, embedded=False, data="deepfake", epochs=2, test=None, weights=None):
+    """A finished run of `recipe` with `correct` of `n` right answers on validation, and `test` of n on test."""
     path = folder / run_name(recipe, data)
     labels = np.arange(n) % 5
     predicted = np.where(np.arange(n) < correct, labels, (labels + 1) % 5)
@@ -46,8 +47,15 @@ def write_run(folder, recipe, correct, n=200, embedded=False, data="deepfake", e
             "seconds": 1,
         }
         write_history(path, [{"epoch": epoch, **row} for epoch in range(1, epochs + 1)])
-    write_predictions_file(path, {"validation": predictions})
-    write_json(path / "metrics.json", {"validation": {"accuracy": correct / n}})
+    splits = {"validation": predictions}
+    if test is not None:
+        said = np.where(np.arange(n) < test, labels, (labels + 1) % 5)
+        sure = np.full((n, 5), 0.05, np.float32)
+        sure[np.arange(n), said] = 0.8
+        splits["test"] = Predictions(predictions.ids, said, CLASSES, sure, labels)
+    write_predictions_file(path, splits)
+    metrics = {name: {"n": n, "accuracy": p.accuracy} for name, p in splits.items()}
+    write_json(path / "metrics.json", metrics | ({} if weights is None else {"weights": weights}))
     return Run(path)
 
 
@@ -149,3 +157,66 @@ def test_notebooks_are_listed_with_title_and_badge_from_the_address(tmp_path):
     filled = report.fill(page, [], tmp_path)
     assert "| [The title](notebooks/03_name.ipynb) |" in filled
     assert "(https://colab.research.google.com/github/some/body/blob/main/notebooks/03_name.ipynb)" in filled
+
+
+def test_systems_stand_beside_their_authors_figures_on_the_same_images(tmp_path):
+    author = find("s4-author").compact()
+    runs = [
+        write_run(tmp_path, author, correct=190, test=180, data="fashion-mnist"),
+        write_run(tmp_path, find("s1-v1").compact(), correct=163),
+        write_run(tmp_path, find("s1-v1").compact().with_options(protocol="held_out"), correct=150),
+        write_run(tmp_path, find("s2-cnn").compact(), correct=170),
+        write_run(tmp_path, find("attempt1"), correct=1),
+        write_run(tmp_path, find("s3-base").quick(), correct=1, embedded=True),
+    ]
+    rows = report.system_rows(report.system_runs(runs))
+    assert [row["recipe"] for row in rows] == ["s1-v1", "s1-v1", "s2-cnn", "s4-author"]
+    assert [row["ours"] for row in rows] == ["validation 81.5%", "validation 75.0%", "validation 85.0%", "test 90.0%"]
+    assert rows[0]["author"] == rows[1]["author"] == "validation 92.08%"
+    assert rows[2]["author"] == "validation 88.88%, Kaggle 90.00%"
+    assert rows[3]["author"] == "test 85.10%, loss 0.4581"
+    # 180 of 200 right with probability .8, the others with .05: -(.9 ln .8 + .1 ln .05)
+    assert rows[3]["loss"] == "0.5004"
+    assert rows[0]["95% interval"] == "75.5% to 86.3%"  # Wilson, 163 of 200, by hand
+    assert [row["checkpoint chosen on"] for row in rows[:3]] == [
+        "validation",
+        "held-out training images",
+        "nothing: last epoch",
+    ]
+    assert "s1-v1 (compact): 12 epochs instead of 150" in report.systems_shortened_block(runs)
+
+
+def test_a_vote_says_its_weights_and_who_chose_them(tmp_path):
+    runs = [
+        write_run(tmp_path, find("s1-vote").compact(), correct=163, weights=[0.45, 0.55]),
+        write_run(tmp_path, find("s1-vote-searched").compact(), correct=163, weights=[0.3, 0.7]),
+        write_run(tmp_path, find("s3-vote").compact(), correct=163),
+    ]
+    rows = report.system_rows(report.system_runs(runs))
+    assert [row["checkpoint chosen on"] for row in rows] == [
+        "as its voters; weights 0.45, 0.55",
+        "as its voters; weights 0.3, 0.7 searched there",
+        "as its voters",
+    ]
+    assert [row["epochs"] for row in rows] == ["2 voters", "2 voters", "4 voters"]
+    assert [row["author"] for row in rows] == ["validation 93.28%", "", "validation 92.68%"]
+
+
+def test_systems_drawn_are_the_runs(tmp_path):
+    from dfclib import figures
+
+    runs = [
+        write_run(tmp_path, find("s1-v1").compact(), correct=163),
+        write_run(tmp_path, find("s1-v1").compact().with_options(protocol="held_out"), correct=150),
+        write_run(tmp_path, find("s4-author").compact(), correct=190, test=180, data="fashion-mnist"),
+    ]
+    axes = figures.systems(runs).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["81.5", "75.0", "90.0"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == [
+        "s1-v1\nvalidation, n = 200",
+        "s4-author\ntest, n = 200",
+    ]
+    diamonds = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "D"]
+    assert diamonds == [pytest.approx(92.08), pytest.approx(85.10)]
+    with pytest.raises(UserError, match="none of the 1 runs is of S1 to S4"):
+        figures.systems([write_run(tmp_path, find("attempt1"), correct=1)])

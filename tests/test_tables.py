@@ -92,6 +92,34 @@ def test_results_and_recorded_runs(tmp_path):
     assert column["shortened"] == "nothing"
 
 
+def test_other_systems_name_what_their_author_measured_on(tmp_path):
+    said = predictions([0, 1, 2, 3, 0, 1])
+    table = recorded_table([write_run(tmp_path, find("s2-cnn"), said)])
+    column = {row[""]: row[find("s2-cnn").title] for row in table.rows}
+    assert column["author"] == "validation 88.88%, Kaggle 90.00%"
+    assert column["ours, validation"] == "66.7%"
+    assert "same validation images" in table.note
+
+
+def test_fashion_mnist_is_reported_on_its_test_images(tmp_path):
+    run = write_run(tmp_path, find("s4-author"), predictions([0] * 6))
+    write_predictions_file(run.path, {"validation": predictions([0] * 6), "test": predictions([0, 1, 2, 3, 0, 1])})
+    (row,) = results_table([run]).rows
+    assert row["test accuracy"] == "66.7%" and row["training less test"] == "8.3 points"
+    table = recorded_table([run])
+    assert {row[""]: row[find("s4-author").title] for row in table.rows}["ours, test"] == "66.7%"
+    assert "same test images" in table.note
+
+
+def test_recorded_runs_of_one_protocol(tmp_path):
+    said = predictions([0] * 6)
+    write_run(tmp_path, find("s1-v1").compact(), said)
+    write_run(tmp_path, find("s1-v1").compact().with_options(protocol="held_out"), said)
+    assert [run.protocol for run in find_recorded("s1-v1", folder=tmp_path)] == ["published"]
+    assert [run.protocol for run in find_recorded("s1-v1", protocol="held_out", folder=tmp_path)] == ["held_out"]
+    assert find_recorded("s1-v2", protocol="held_out", folder=tmp_path) == []
+
+
 def test_nothing_recorded_is_said(tmp_path):
     assert find_recorded("attempt1", folder=tmp_path) == []
     assert "is recorded" in repr(recorded_table([]))

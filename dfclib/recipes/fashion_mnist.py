@@ -46,9 +46,9 @@ s4_ours = replace(
     weight_decay=5e-4,
     schedule=CosineRate(2e-3, floor=1e-5),
     batch_size=128,
-    epochs=25,
+    epochs=16,
     quick_scale=Scale(epochs=8),
-    compact_scale=Scale(epochs=25, precision="mixed_bfloat16"),
+    compact_scale=Scale(epochs=16, precision="mixed_bfloat16"),
     claims={},
     source="",
 )
