@@ -101,12 +101,16 @@ def spoiled(members: Sequence[Predictions], ensemble: Predictions, names: Sequen
     return right[:-1] & ~right[-1]
 
 
+def is_right(predictions: Predictions) -> np.ndarray:
+    """Which answers are right: bool (n,). Raises UserError without labels or images."""
+    if predictions.labels is None:
+        raise UserError("none of these predictions comes with true labels: there is no right or wrong to compare")
+    if not len(predictions):
+        raise UserError("there are no images to compare predictions of: the split is empty")
+    return predictions.predicted == predictions.labels
+
+
 def _right(members: Sequence[Predictions], names: Sequence[str] | None) -> tuple[list[Predictions], np.ndarray]:
     """The members aligned, and which of their answers are right: bool (m, n)."""
     members = align(members, names)
-    labels = members[0].labels
-    if labels is None:
-        raise UserError("none of these predictions comes with true labels: there is no right or wrong to compare")
-    if not len(labels):
-        raise UserError("there are no images to compare predictions of: the split is empty")
-    return members, np.stack([member.predicted == labels for member in members])
+    return members, np.stack([is_right(member) for member in members])
