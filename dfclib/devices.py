@@ -1,9 +1,11 @@
 """What trains here, how Keras compiles for it, and what a run records of it: the one place that knows devices."""
 
 import contextlib
+import gc
 import importlib.metadata
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,46 @@ def device() -> dict[str, Any]:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
     return {"kind": "CPU", "name": f"{name}, {len(os.sched_getaffinity(0))} cores" if name else "CPU"}
+
+
+@contextlib.contextmanager
+def memory_given_back() -> Iterator[None]:
+    """What Keras and TensorFlow keep of the models trained inside is given back at the end, also after an error.
+
+    The models themselves go with their last holder: after an error that is its traceback, until it is forgotten.
+    """
+    import keras
+
+    before = set(_gradient_functions())
+    try:
+        yield
+    finally:
+        functions = _gradient_functions()
+        for name in set(functions) - before:
+            if name.startswith("CustomGradient-"):
+                del functions[name]
+        keras.backend.clear_session()
+        gc.collect()
+
+
+def _gradient_functions() -> dict[str, Any]:
+    """TensorFlow's gradient functions by name, the very table.
+
+    Keras sums gradients over replicas, even over one, by a function with a gradient of its own. For each graph made
+    of it TensorFlow (2.19 to 2.21: issue 97697 there) enters one into this table for good, and with it the graph:
+    several MB a training. Nobody asks for it once the training's graph is there. Only a private name leads to the
+    table; where it is gone, it is empty here, which costs memory alone.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return {}
+    with contextlib.suppress(ImportError, AttributeError):
+        from tensorflow.python.framework import ops
+
+        if isinstance(ops.gradient_registry._registry, dict):
+            return ops.gradient_registry._registry
+    return {}
 
 
 def environment(precision: str | None = None) -> dict[str, Any]:

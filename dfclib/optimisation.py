@@ -28,6 +28,8 @@ class SmoothedCrossentropy(keras.losses.Loss):
 class AdamWithL2(keras.optimizers.Adam):
     """Adam on the loss plus l2 / 2 * sum(p^2) over every trainable tensor p: PyTorch's Adam(weight_decay=l2).
 
+    Epsilon stays Keras's, 1e-7 where PyTorch has 1e-8: it counts for gradients near zero alone.
+
     The term's gradient, l2 * p, is added here, so that the reported loss stays the data's. Keras's own weight_decay
     is another thing (AdamW's): it does not pass through Adam's moments.
     """
@@ -83,7 +85,9 @@ def _steps(schedule: StepRate, epochs: int) -> tuple[list[int], list[float]]:
     """Epochs (from 0) with which the rate changes, and the rates between them, one more."""
     if schedule.every is not None:
         drops = [epoch // schedule.every for epoch in range(epochs)]
-    else:  # evenly spread, none in the first epoch and all by the last
-        drops = [round(epoch * schedule.drops / max(1, epochs - 1)) for epoch in range(epochs)]
+    elif epochs > schedule.drops:  # evenly spread: as long at each rate, none in the first epoch and all by the last
+        drops = [epoch * (schedule.drops + 1) // epochs for epoch in range(epochs)]
+    else:
+        drops = [epoch * schedule.drops // max(1, epochs - 1) for epoch in range(epochs)]
     boundaries = [epoch for epoch in range(1, epochs) if drops[epoch] != drops[epoch - 1]]
     return boundaries, [schedule.learning_rate * schedule.factor ** drops[epoch] for epoch in (0, *boundaries)]

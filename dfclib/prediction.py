@@ -29,7 +29,9 @@ def predict_images(run: Run, images: ImageSet) -> Predictions:
         images = replace(images, class_names=names, labels=None)
     if isinstance(run.recipe, EnsembleRecipe):
         members = [predict_images(load_run(run.path.parent / name), images) for name in run.members]
-        return vote(run.recipe.vote, members, run.metrics.get("weights"), run.recipe.seed, run.members)
+        return vote(
+            run.recipe.vote, members, run.metrics.get("weights", run.recipe.weights), run.recipe.seed, run.members
+        )
     return predict(_load_model(run), images, run.recipe)
 
 

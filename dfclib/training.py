@@ -6,7 +6,6 @@ was killed ends with the same weights, bit for bit on one machine's CPU, as one 
 """
 
 import contextlib
-import gc
 import math
 import os
 import shutil
@@ -22,7 +21,7 @@ from dfclib import ensembles, pipelines
 from dfclib.callbacks import EarlyStopping, PlateauDecay, class_weights, stability
 from dfclib.checkpoints import Checkpoint
 from dfclib.datasets.images import ImageSet, Splits, held_out_split
-from dfclib.devices import environment, jit_compile
+from dfclib.devices import environment, jit_compile, memory_given_back
 from dfclib.errors import UserError
 from dfclib.files import sha256, write_json
 from dfclib.recipes.recipe import EnsembleRecipe, PlateauRate, Recipe
@@ -73,7 +72,7 @@ def train(
         if isinstance(recipe, EnsembleRecipe):
             _train_ensemble(recipe, splits, path, fresh, progress)
         else:
-            with _clear_errors(recipe, path):
+            with _clear_errors(recipe, path), memory_given_back():
                 _train_model(recipe, splits, path, say)
     return Run(path)
 
@@ -126,7 +125,9 @@ def pixel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float
     levels = np.arange(256)
     means, deviations = [], []
     for channel in range(images.shape[3]):
-        counts = np.bincount(images[..., channel].ravel(), minlength=256)  # no float copy of all pixels
+        # counted in blocks of images: all at once would take eight bytes a pixel
+        blocks = (images[i : i + 256, ..., channel].ravel() for i in range(0, len(images), 256))
+        counts = sum(np.bincount(block, minlength=256) for block in blocks)
         mean = float(counts @ levels / counts.sum())
         means.append(mean)
         deviations.append(math.sqrt(float(counts @ (levels - mean) ** 2 / counts.sum())) or 1.0)
@@ -160,6 +161,7 @@ def _train_model(recipe: Recipe, splits: Splits, path: Path, say) -> None:
     model = build_model(recipe, splits.train.channels, len(splits.class_names), fit_images)
     _check_disk(path, model)
     write_json(path / "recipe.json", _recipe_file(recipe, splits, path.name, environment(recipe.precision)))
+    schedule = optimisation.learning_rate_schedule(recipe, steps)
     model.compile(
         optimizer=optimisation.optimizer(recipe, steps),
         loss=optimisation.loss(recipe),
@@ -201,10 +203,10 @@ def _train_model(recipe: Recipe, splits: Splits, path: Path, say) -> None:
         if lost:
             raise UserError(
                 f"{path.name}: the {lost[0]} became {row[lost[0]]} in epoch {epoch} at learning rate "
-                f"{_learning_rate(model):.3g}. The {len(history)} epochs before it are kept in {path}. "
+                f"{_last_rate(model, schedule):.3g}. The {len(history)} epochs before it are kept in {path}. "
                 "Lower the schedule's learning_rate (or its factor) in a copy of recipe.json and train that."
             )
-        row |= {"learning_rate": _learning_rate(model), "seconds": round(time.monotonic() - started, 2)}
+        row |= {"learning_rate": _last_rate(model, schedule), "seconds": round(time.monotonic() - started, 2)}
         history.append(row)
         if plateau is not None:
             model.optimizer.learning_rate = plateau.next_rate(row["learning_rate"], row)
@@ -242,9 +244,6 @@ def _train_model(recipe: Recipe, splits: Splits, path: Path, say) -> None:
         say,
     )
     shutil.rmtree(path / "checkpoint", ignore_errors=True)
-    del model, checkpoint
-    keras.backend.clear_session()  # the next training in this process starts with the memory that this one had
-    gc.collect()
 
 
 def _train_ensemble(recipe: EnsembleRecipe, splits: Splits, path: Path, fresh: bool, progress: bool) -> None:
@@ -402,8 +401,11 @@ def _seed_dropout(model: "keras.Model", seed: int, epoch: int) -> None:
             generator.state.assign(np.array([state, 0], np.uint32))
 
 
-def _learning_rate(model: "keras.Model") -> float:
-    return float(np.asarray(model.optimizer.learning_rate))
+def _last_rate(model: "keras.Model", schedule: Any) -> float:
+    """The learning rate of the last step taken; a schedule's own answer would be the next step's."""
+    if not callable(schedule):
+        return float(np.asarray(model.optimizer.learning_rate))
+    return float(np.asarray(schedule(int(model.optimizer.iterations) - 1)))
 
 
 def _loss_and_accuracy(predictions: Predictions) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Stopping, learning rates, class weights and stability, against cases computed by hand."""
+"""Stopping, falling on a plateau, class weights and stability, against cases computed by hand."""
 
 import json
 import math
@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from dfclib.callbacks import EarlyStopping, class_weights, learning_rate_schedule, stability
-from dfclib.recipes.recipe import ConstantRate, ExponentialRate, Stopping
+from dfclib.callbacks import EarlyStopping, PlateauDecay, class_weights, stability
+from dfclib.recipes.recipe import PlateauRate, Stopping
 
 
 def follow(stopping, values):
@@ -65,24 +65,61 @@ def test_stopping_goes_on_from_its_state_through_json(cut):
         assert answers[0] == answers[1]
 
 
-@pytest.mark.parametrize(
-    ("schedule", "total", "step", "expected"),
-    [
-        (ExponentialRate(1e-4, 1.5, 10_000), 1, 10_000, 1.5e-4),
-        (ExponentialRate(1e-4, 1.5, 10_000), 1, 5_000, 1e-4 * math.sqrt(1.5)),
-        (ExponentialRate(5e-4, 0.95, 1_000), 1, 3_000, 5e-4 * 0.95**3),
-        (ExponentialRate(1e-3, 4.0, None), 200, 0, 1e-3),
-        (ExponentialRate(1e-3, 4.0, None), 200, 100, 2e-3),
-        (ExponentialRate(1e-3, 4.0, None), 200, 200, 4e-3),
-    ],
-)
-def test_exponential_rate(schedule, total, step, expected):
-    rate = float(learning_rate_schedule(schedule, total)(step))
-    assert rate == pytest.approx(expected, rel=1e-5)
+# rates that fall on a plateau
 
 
-def test_constant_rate():
-    assert learning_rate_schedule(ConstantRate(1e-3), 100) == 1e-3
+def descend(schedule, values, cut=None):
+    """The factor of the first rate that each epoch's values leave for the next; through JSON after epoch `cut`."""
+    plateau, rate, rates = PlateauDecay(schedule), 1.0, []
+    for epoch, value in enumerate(values, start=1):
+        other = -value  # the value that is not watched says the contrary
+        watched = schedule.monitor
+        unwatched = "val_loss" if watched == "val_accuracy" else "val_accuracy"
+        rate = plateau.next_rate(rate, {watched: value, unwatched: other})
+        rates.append(rate)
+        if epoch == cut:
+            state = json.loads(json.dumps(plateau.state()))
+            plateau = PlateauDecay(schedule)
+            plateau.restore(state)
+    return rates
+
+
+PLATEAUS = [
+    # patience + 1 epochs without gain, then a count from 0: Keras's would act an epoch earlier
+    ("val_accuracy", 2, 1e-4, [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5], [1, 1, 1, 0.5, 0.5, 0.5, 0.25]),
+    ("val_accuracy", 0, 1e-4, [0.5, 0.5, 0.6, 0.6], [1, 0.5, 0.5, 0.25]),
+    ("val_accuracy", 1, 1e-4, [0.5, 0.6, 0.7, 0.8], [1, 1, 1, 1]),
+    # a gain starts the count anew
+    ("val_accuracy", 1, 1e-4, [0.5, 0.4, 0.6, 0.6, 0.6, 0.6], [1, 1, 1, 1, 0.5, 0.5]),
+    # what fell stays fallen, and a gain is measured from the best, not from the last
+    ("val_accuracy", 1, 1e-4, [0.5, 0.1, 0.1, 0.2, 0.3, 0.9], [1, 1, 0.5, 0.5, 0.25, 0.25]),
+    # the threshold is a share of the best: .8 needs more than .808, and an absolute .01 would ask for .81
+    ("val_accuracy", 0, 0.01, [0.8, 0.807, 0.809], [1, 0.5, 0.5]),
+    ("val_accuracy", 0, 0.01, [0.8, 0.808 + 1e-9, 0.808 + 2e-9], [1, 1, 0.5]),
+    # small steps that each fall short add up, since the best stays where it was
+    ("val_accuracy", 5, 0.01, [0.8, 0.804, 0.807, 0.809, 0.81], [1, 1, 1, 1, 1]),
+    ("val_accuracy", 0, 1e-4, [0.0, 0.0, 0.1], [1, 0.5, 0.5]),
+    ("val_loss", 1, 1e-4, [3.0, 2.0, 2.0, 2.0, 1.0, 1.0], [1, 1, 1, 0.5, 0.5, 0.5]),
+    ("val_loss", 0, 0.01, [2.0, 1.981, 1.979, 1.96], [1, 0.5, 0.5, 0.25]),
+    ("val_loss", 1, 1e-4, [1.0, 2.0, 3.0], [1, 1, 0.5]),
+]
+
+
+@pytest.mark.parametrize(("monitor", "patience", "threshold", "values", "expected"), PLATEAUS)
+def test_plateau_decay_by_hand(monitor, patience, threshold, values, expected):
+    schedule = PlateauRate(1.0, 0.5, patience, monitor, threshold)
+    assert descend(schedule, values) == expected
+
+
+@pytest.mark.parametrize("cut", range(1, 8))
+def test_plateau_decay_goes_on_from_its_state_through_json(cut):
+    schedule = PlateauRate(1.0, 0.1, 1, "val_loss")
+    values = [3.0, 3.0, 2.0, 2.5, 2.5, 2.5, 2.5, 1.0]
+    expected = pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert descend(schedule, values) == descend(schedule, values, cut) == expected
+
+
+# class weights
 
 
 def test_class_weights_by_hand():

@@ -12,6 +12,7 @@ from conftest import tiny_images, tiny_recipe
 from dfclib import pipelines
 from dfclib.datasets.images import ImageSet
 from dfclib.errors import UserError
+from dfclib.recipes import find
 from dfclib.recipes.recipe import Augmentation
 
 EVERYTHING = Augmentation(rotation=25, shift=0.2, zoom=0.3, horizontal_flip=True)
@@ -220,6 +221,134 @@ def test_grey_images():
     np.testing.assert_allclose(unshuffled(images, recipe), slowly(images, EVERYTHING, 0, 1), atol=0.05)
 
 
+# perspective
+
+
+def moved_corners(ids, repeats, size, distortion, seed, epoch):
+    """Where each image's corners come to lie, (x, y) of nw, ne, sw, se: int (m, 4, 2), worked out one by one."""
+    draw = pipelines.uniforms(ids, repeats, seed, epoch)
+    height, width = size
+    most_x, most_y = int(distortion * (width // 2)), int(distortion * (height // 2))
+    corners = []
+    for i in range(len(ids)):
+        inwards = {
+            corner: (
+                int(draw[f"corner_{corner}_x"][i] * (most_x + 1)),
+                int(draw[f"corner_{corner}_y"][i] * (most_y + 1)),
+            )
+            for corner in ("nw", "ne", "sw", "se")
+        }
+        (nwx, nwy), (nex, ney), (swx, swy), (sex, sey) = inwards.values()
+        right, bottom = width - 1, height - 1
+        corners.append([(nwx, nwy), (right - nex, ney), (swx, bottom - swy), (right - sex, bottom - sey)])
+    return np.array(corners)
+
+
+def at(matrices, points):
+    """(x, y) float (m, k, 2) that homographies (m, 3, 3) take points (m, k, 2) to."""
+    homogeneous = np.concatenate([points, np.ones((*points.shape[:2], 1))], axis=2) @ np.swapaxes(matrices, 1, 2)
+    return homogeneous[..., :2] / homogeneous[..., 2:]
+
+
+ALWAYS = Augmentation(perspective=0.4, perspective_probability=1.0)
+
+
+def test_perspective_takes_each_moved_corner_to_the_image_s_corner():
+    ids, size = np.array([f"i{i}" for i in range(500)]), (35, 44)
+    repeats = np.arange(500) % 2
+    recipe = replace(tiny_recipe(seed=3), image_size=size, augmentation=ALWAYS)
+    matrices = pipelines.training_transforms(ids, repeats, size, recipe, 4)
+    moved = moved_corners(ids, repeats, size, 0.4, seed=3, epoch=4)
+    corners = np.array([[0, 0], [43, 0], [0, 34], [43, 34]], float)
+    np.testing.assert_allclose(at(matrices, moved), np.tile(corners, (500, 1, 1)), atol=1e-8)
+    inwards = np.abs(moved - corners)
+    assert set(inwards[..., 0].ravel()) == set(range(9))  # .4 of half of 44, by whole pixels: 0 to 8
+    assert set(inwards[..., 1].ravel()) == set(range(7))  # .4 of 17, which is half of 35: 0 to 6
+    counts = np.bincount(inwards[..., 0].astype(int).ravel())
+    assert counts.min() > 150  # 2000 draws of nine places, evenly: about 222 each
+
+
+def test_perspective_happens_to_the_share_of_images_that_it_names():
+    recipe = replace(tiny_recipe(), image_size=(40, 40), augmentation=replace(ALWAYS, perspective_probability=0.3))
+    matrices = pipelines.training_transforms(IDS, NONE, (40, 40), recipe, 1)
+    touched = (matrices != np.eye(3)).any(axis=(1, 2))
+    assert 0.27 < touched.mean() < 0.33  # 3000 images: more than three standard errors
+    always = pipelines.training_transforms(IDS, NONE, (40, 40), replace(recipe, augmentation=ALWAYS), 1)
+    assert np.array_equal(matrices[touched], always[touched])  # how far does not depend on how often
+    never = replace(recipe, augmentation=replace(ALWAYS, perspective_probability=0.0))
+    assert (pipelines.training_transforms(IDS, NONE, (40, 40), never, 1) == np.eye(3)).all()
+
+
+def test_perspective_depends_on_neither_order_nor_company():
+    recipe = replace(tiny_recipe(), image_size=(40, 40), augmentation=replace(ALWAYS, perspective_probability=0.5))
+    whole = pipelines.training_transforms(IDS, NONE, (40, 40), recipe, 2)
+    order = np.random.default_rng(0).permutation(len(IDS))[:300]
+    part = pipelines.training_transforms(IDS[order], NONE[order], (40, 40), recipe, 2)
+    assert np.array_equal(part, whole[order])
+    for changes in ({"seed": 1}, {"repeats": 1}, {"epoch": 3}):
+        other = pipelines.training_transforms(
+            IDS,
+            NONE + changes.get("repeats", 0),
+            (40, 40),
+            replace(recipe, seed=changes.get("seed", 0)),
+            changes.get("epoch", 2),
+        )
+        assert (other != whole).any(axis=(1, 2)).mean() > 0.6
+
+
+@pytest.mark.parametrize(("framing", "target"), [("crop", (25, 30)), ("resize", (62, 22))])
+def test_perspective_joins_the_other_movements_in_one_transform(framing, target):
+    """A place in the network's input, framed, seen in perspective, then mirrored and rotated: torchvision's order."""
+    ids, size = np.array([f"i{i}" for i in range(40)]), (31, 44)
+    recipe = replace(tiny_recipe(), image_size=target, framing=framing)
+
+    native = replace(recipe, image_size=size, framing="resize")  # no framing: a movement alone
+
+    def matrices(recipe=recipe, **parts):
+        changed = replace(recipe, augmentation=Augmentation(**parts))
+        return pipelines.training_transforms(ids, np.zeros(40, int), size, changed, 1)
+
+    perspective = {"perspective": 0.4, "perspective_probability": 0.7}
+    rest = {"rotation": 15, "horizontal_flip": True}
+    expected = matrices(native, **rest) @ matrices(native, **perspective) @ matrices()
+    result = matrices(**rest, **perspective)
+    np.testing.assert_allclose(result / result[:, 2:, 2:], expected / expected[:, 2:, 2:], atol=1e-9)
+    other_order = matrices(native, **perspective) @ matrices(native, **rest) @ matrices()
+    assert np.abs(result / result[:, 2:, 2:] - other_order / other_order[:, 2:, 2:]).max() > 1
+
+
+def test_perspective_s_pixels_come_by_one_resampling():
+    """Each pixel read once, by its homography, from the image itself: bilinear weights worked out by hand."""
+    images = noise(count=6, size=(21, 26))
+    augmentation = replace(ALWAYS, rotation=15, horizontal_flip=True, fill="constant")
+    recipe = recipe_for(images, augmentation=augmentation, seed=2)
+    matrices = pipelines.training_transforms(images.ids, np.zeros(6, int), images.size, recipe, 1)
+    rows, columns = np.mgrid[:21, :26]
+    places = at(matrices, np.tile(np.stack([columns.ravel(), rows.ravel()], axis=1), (6, 1, 1)))
+    expected = np.empty(images.images.shape)
+    for i, image in enumerate(images.images.astype(float)):
+        x, y = places[i].T
+        for channel in range(3):
+            expected[i, ..., channel] = scipy.ndimage.map_coordinates(
+                np.pad(image[..., channel], 30), [y + 30, x + 30], order=1
+            ).reshape(21, 26)
+    result = unshuffled(images, recipe)
+    np.testing.assert_allclose(result, expected, atol=0.1)
+    assert (result == 0).mean() > 0.02  # black from outside
+
+
+def test_one_resampling_an_epoch_with_perspective_and_all(monkeypatch):
+    calls, original = [], tf.raw_ops.ImageProjectiveTransformV3
+    monkeypatch.setattr(
+        tf.raw_ops, "ImageProjectiveTransformV3", lambda **options: (calls.append(1), original(**options))[1]
+    )
+    images = noise()
+    everything = replace(EVERYTHING, perspective=0.4, perspective_probability=1.0, every_mirror=True)
+    recipe = recipe_for(images, image_size=(34, 44), augmentation=everything)
+    assert len(unshuffled(images, recipe)) == 12
+    assert len(calls) == 1  # traced once: one call for whatever is asked for
+
+
 # random numbers
 
 
@@ -261,6 +390,30 @@ def test_the_draws_of_recorded_runs_stay_as_they_were():
     assert draw["rotation"][0] == pytest.approx(0.4981716901061318, abs=1e-15)
 
 
+# From commit 93e927a, when there were eight draws and no perspective: rows 1 and 2 of attempt 4's matrices in epoch 7
+RECORDED_IDS, RECORDED_REPEATS = np.array(["train-0001", "a", "b"]), np.array([0, 1, 2])
+RECORDED = {
+    "full": [
+        [[-7.44855787e-01, 1.40629472e-01, 9.01311009e01], [1.33759475e-01, 7.83112198e-01, -4.57604559e00]],
+        [[-7.62938788e-01, -8.46719290e-02, 1.13311595e02], [-8.26783545e-02, 7.81335082e-01, 1.47262441e00]],
+        [[-7.57799455e-01, -1.21758666e-01, 1.14316578e02], [-1.18541440e-01, 7.78366204e-01, 1.09149564e01]],
+    ],
+    "compact": [  # attempt 6's, which are crops
+        [[-0.77665205, 0.32407951, 61.66431816], [0.23696557, 1.06216705, 35.99897598]],
+        [[-0.87925039, -0.18534624, 106.96052618], [-0.15991657, 1.01906737, 2.4597081]],
+        [[-0.86105551, -0.26867275, 72.86254115], [-0.22778589, 1.01561229, 53.61061109]],
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "scale"), [("attempt4", "full"), ("attempt6", "compact")])
+def test_the_transforms_of_recorded_runs_stay_as_they_were(name, scale):
+    recipe = find(name).at_scale(scale)
+    matrices = pipelines.training_transforms(RECORDED_IDS, RECORDED_REPEATS, (100, 100), recipe, 7)
+    np.testing.assert_allclose(matrices[:, :2], RECORDED[scale], rtol=1e-7, atol=1e-8)
+    assert np.array_equal(matrices[:, 2], np.tile([0.0, 0, 1], (3, 1)))
+
+
 def pixel_sets(images, recipe, epoch=1):
     """What an epoch shows, whatever its order."""
     return Counter(image.tobytes() for image in shown(images, recipe, epoch)[0])
@@ -287,6 +440,33 @@ def test_another_epoch_or_seed_shows_other_views_and_the_same_one_the_same():
     assert pixel_sets(images, recipe) == first
     assert not first & pixel_sets(images, recipe, epoch=2)
     assert not first & pixel_sets(images, replace(recipe, seed=1))
+
+
+# every image and its mirror
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_every_mirror_shows_each_image_once_as_it_is_and_once_mirrored(interpolation):
+    images = noise(count=30, size=(7, 8))
+    augmentation = Augmentation(every_mirror=True, fill="constant")
+    recipe = recipe_for(images, repeats=2, augmentation=augmentation, interpolation=interpolation)
+    for epoch in (1, 2):
+        result = unshuffled(images, recipe, epoch)
+        assert np.array_equal(result[0::2], images.images)
+        assert np.array_equal(result[1::2], images.images[:, :, ::-1])
+    both = replace(recipe, augmentation=replace(augmentation, horizontal_flip=True))
+    assert np.array_equal(unshuffled(images, both), result)  # in place of a draw
+
+
+def test_every_mirror_goes_by_showings_and_leaves_other_movements_drawn():
+    images = noise(count=10, size=(20, 20))
+    recipe = recipe_for(images, repeats=3, augmentation=Augmentation(every_mirror=True, rotation=5))
+    indices, repeats = pipelines.shown_in_an_epoch(images, recipe)
+    matrices = pipelines.training_transforms(images.ids[indices], repeats, images.size, recipe, 1)
+    assert np.array_equal(np.linalg.det(matrices) < 0, repeats == 1)
+    angles = np.degrees(np.arcsin(matrices[:, 1, 0]))
+    assert len(np.unique(np.abs(angles))) == 30  # each showing has an angle of its own
+    assert np.abs(angles).max() <= 5
 
 
 # what an epoch shows

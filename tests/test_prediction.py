@@ -79,10 +79,11 @@ def test_changed_weights_are_refused_before_they_are_loaded(run, splits):
         predict_images(run, splits.validation)
 
 
-def ensemble_of(run, **changes):
-    """An ensemble's folder beside `run`, which votes with its own weakened twin."""
+def ensemble_of(run, found=None, **changes):
+    """An ensemble's folder beside `run`, which votes with its own weakened twin. found: what its training measured."""
     recipe = EnsembleRecipe("both", "t", "S0", members=(run.recipe, run.recipe), **changes)
     folder = run.path.parent / "both"
+    write_json(folder / "metrics.json", {"seconds": 1.0} | (found or {}))
     contents = run.recipe_file | {"name": "both", "recipe": recipe.to_dict(), "members": [run.path.name, "twin"]}
     write_json(folder / "recipe.json", contents)
     return Run(folder)
@@ -108,6 +109,17 @@ def test_an_ensemble_votes_as_its_recipe_says(run, splits):
     assert not np.array_equal(members[0].predicted, members[1].predicted)
     hard = predict_images(ensemble_of(run, seed=3), splits.validation)
     assert np.array_equal(hard.predicted, hard_vote(members, seed=3).predicted)
+    expected = soft_vote(members, weights=(0.9, 0.1)).probabilities
+    weights = {"weights": [0.9, 0.1]}
+    for found, changes in [(weights, {"weights": (0.9, 0.1)}), (weights, {})]:  # its recipe's, or searched
+        soft = predict_images(ensemble_of(run, found, vote="soft", **changes), splits.validation)
+        np.testing.assert_allclose(soft.probabilities, expected, atol=1e-6)
+    alike = predict_images(ensemble_of(run, vote="soft"), splits.validation)
+    np.testing.assert_allclose(alike.probabilities, soft_vote(members).probabilities, atol=1e-6)
+
+
+def test_a_vote_trained_before_weights_were_kept_beside_its_figures_has_its_recipe_s(run, splits):
+    members = [predict_images(r, splits.validation) for r in (run, twin(run, splits))]
     soft = predict_images(ensemble_of(run, vote="soft", weights=(0.9, 0.1)), splits.validation)
     np.testing.assert_allclose(soft.probabilities, soft_vote(members, weights=(0.9, 0.1)).probabilities, atol=1e-6)
 

@@ -53,8 +53,9 @@ def test_relative_links_and_pictures_exist(page):
     assert [link for link in relative if link.startswith("#") and link[1:] not in headings] == []
 
 
-def test_readme_shows_the_ladder():
+def test_readme_shows_the_ladder_and_the_systems():
     assert "](images/ladder.png)" in README
+    assert "](images/systems.png)" in README
 
 
 @pytest.mark.parametrize("command", starting_with("make"))
@@ -82,10 +83,11 @@ def test_most_commands_of_the_program_are_shown():
     assert {"data", "recipes", "train", "vote", "evaluate", "predict", "submit", "figures"} <= shown
 
 
+PLAIN = ["story", "systems", "fashion", "test", "notebooks", "figures", "readme", "lint", "format", "lock", "clean"]
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-@pytest.mark.parametrize(
-    "target", ["story", "test", "notebooks", "figures", "readme", "lint", "format", "lock", "clean"]
-)
+@pytest.mark.parametrize("target", PLAIN)
 def test_plain_commands_are_what_make_runs(target):
     """The commands beside a target in README are those of its recipe, .venv's Python aside."""
     row = re.search(rf"^\| `make {target}` \| (.+) \|$", README, re.MULTILINE)

@@ -1,6 +1,6 @@
 """A training that is killed, whenever and how often, ends like one that never was: bit for bit.
 
-Run as a script (`python test_resume.py RUNS [die]`) this file is the training process that the test kills.
+Run as a script (`python test_resume.py RUNS [die | plateau]`) this file is the training process that the test kills.
 """
 
 import os
@@ -14,10 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from conftest import misleading, tiny_images, tiny_recipe
 
 from dfclib.datasets.images import Splits
-from dfclib.recipes.recipe import Augmentation, ExponentialRate, Stopping
+from dfclib.files import read_json
+from dfclib.recipes import find
+from dfclib.recipes.recipe import Augmentation, ExponentialRate, PlateauRate, Stopping
 from dfclib.runs import Run
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +38,22 @@ def recipe():
         stopping=Stopping("val_loss", PATIENCE),
         augmentation=Augmentation(rotation=10, shift=0.1, zoom=0.1, horizontal_flip=True),
         class_repeats={"4": 2},
+    )
+
+
+def plateau_recipe():
+    """The other systems' states: batch normalisation, Adam with L2, channel dropout, a rate that falls on a plateau."""
+    return replace(
+        find("s1-v1"),
+        name="plateau",
+        arguments={"filters": [4, 6], "units": 8},
+        image_size=(16, 16),
+        epochs=8,
+        # no val_loss is gain enough after the first epoch's: the rate falls after every second one
+        schedule=PlateauRate(2e-3, 0.5, patience=1, monitor="val_loss", threshold=0.9),
+        stopping=Stopping("val_accuracy", 8),
+        weight_decay=1e-2,
+        seed=5,
     )
 
 
@@ -132,6 +151,47 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(tmp_path):
     assert not list(folder.rglob(".*.tmp"))
 
 
+class Killed(BaseException):
+    """Nobody catches this."""
+
+
+def test_a_plateau_with_batch_normalisation_and_l2_goes_on_in_another_process_as_if_nothing_had_been(
+    tmp_path, monkeypatch
+):
+    """Stopped after four epochs, when the rate has been halved once and one of the next two bad epochs is counted."""
+    from dfclib import training
+
+    expected = training.train(plateau_recipe(), data(), tmp_path / "uninterrupted", progress=False)
+    rates = expected.history["learning_rate"].to_numpy()
+    np.testing.assert_allclose(rates, 2e-3 * 0.5 ** np.array([0, 0, 0, 1, 1, 2, 2, 3]), rtol=1e-6)
+
+    original = training.write_history
+
+    def stop(path, history):
+        original(path, history)
+        if len(history) == 4:
+            raise Killed
+
+    monkeypatch.setattr(training, "write_history", stop)
+    with pytest.raises(Killed):
+        training.train(plateau_recipe(), data(), tmp_path / "killed", progress=False)
+    folder = tmp_path / "killed" / expected.name
+    state = read_json(folder / "checkpoint" / "state.json")
+    assert state["plateau"]["epochs_without_gain"] == 1
+
+    rest = process(tmp_path / "killed", "plateau")
+    output = rest.communicate(timeout=300)[0]
+    assert rest.returncode == 0, output
+    assert "going on after epoch 4" in output
+    run = Run(folder)
+    columns = [name for name in expected.history.columns if name != "seconds"]
+    assert run.history[columns].equals(expected.history[columns])
+    for before, after in zip(arrays(expected), arrays(run), strict=True):
+        assert np.array_equal(before, after)
+    for split in expected.splits:
+        assert np.array_equal(expected.predictions(split).probabilities, run.predictions(split).probabilities)
+
+
 def die_while_writing() -> None:
     """Let this process kill itself half-way through the arrays of its first checkpoint."""
     original = np.savez
@@ -149,4 +209,4 @@ if __name__ == "__main__":
 
     if sys.argv[2:] == ["die"]:
         die_while_writing()
-    train(recipe(), data(), sys.argv[1])
+    train(plateau_recipe() if sys.argv[2:] == ["plateau"] else recipe(), data(), sys.argv[1])

@@ -12,14 +12,15 @@ import pytest
 import tensorflow as tf
 from conftest import misleading, tiny_images, tiny_recipe
 
-from dfclib import pipelines, training
+from dfclib import ensembles, pipelines, training
 from dfclib.callbacks import EarlyStopping
 from dfclib.datasets.images import Splits, held_out_split
 from dfclib.ensembles import hard_vote
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json
 from dfclib.prediction import predict_images
-from dfclib.recipes.recipe import ConstantRate, EnsembleRecipe, ExponentialRate, Stopping
+from dfclib.recipes import find
+from dfclib.recipes.recipe import ConstantRate, EnsembleRecipe, ExponentialRate, PlateauRate, StepRate, Stopping
 from dfclib.runs import Run, find_runs
 from dfclib.training import Checkpoint, train
 
@@ -334,6 +335,103 @@ def test_dropout_is_seeded_by_seed_epoch_and_layer():
     assert states(0, 1) == drawn[:4]
 
 
+# normalisation
+
+
+def grey(images):
+    return replace(images, images=images.images[..., :1])
+
+
+def normalised(model, pixels):
+    """What the network sees of pixels (n, 16, 16, channels)."""
+    return keras.Model(model.input, model.get_layer("normalisation").output)(pixels.astype(np.float32)).numpy()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixel_statistics_are_numpy_s(channels):
+    images = np.random.default_rng(0).integers(0, 256, (30, 9, 7, channels)).astype(np.uint8)
+    images[..., 0] //= 3  # channels differ
+    means, deviations = training.pixel_statistics(images)
+    assert means == pytest.approx(images.mean(axis=(0, 1, 2)), rel=1e-12)
+    assert deviations == pytest.approx(images.std(axis=(0, 1, 2)), rel=1e-12)
+
+
+def test_images_of_one_colour_are_not_divided_by_nothing():
+    assert training.pixel_statistics(np.full((2, 3, 3, 1), 7, np.uint8)) == ((7.0,), (1.0,))
+
+
+def test_half_maps_pixels_to_minus_one_to_one():
+    model = training.build_model(tiny_recipe(normalisation="half"), 3, 5)
+    x = np.tile(np.array([0, 127.5, 255])[:, None, None, None], (1, 16, 16, 3))
+    np.testing.assert_allclose(normalised(model, x)[:, 0, 0, 0], [-1, 0, 1], atol=1e-6)
+
+
+def test_imagenet_s_statistics_a_channel():
+    model = training.build_model(tiny_recipe(normalisation="imagenet"), 3, 5)
+    x = np.tile(255 * np.array([0.485, 0.456, 0.406]), (1, 16, 16, 1))
+    np.testing.assert_allclose(normalised(model, x), 0, atol=1e-5)
+    deviation = 255 * np.array([0.229, 0.224, 0.225])
+    np.testing.assert_allclose(normalised(model, x + 2 * deviation), 2, atol=1e-5)
+
+
+def test_imagenet_s_statistics_of_grey_images_are_refused(splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.Model, "fit", never)
+    plain = Splits("grey", grey(splits.train), grey(splits.validation))
+    with pytest.raises(UserError, match=r"red, green and blue, and the images have 1 channel\(s\).*'training'"):
+        train(tiny_recipe(normalisation="imagenet"), plain, tmp_path, progress=False)
+    assert not list(tmp_path.glob("*/recipe.json"))
+
+
+@pytest.mark.parametrize("protocol", ["published", "held_out"])
+def test_training_s_own_statistics_are_those_of_the_images_trained_on(splits, tmp_path, protocol):
+    bright = splits.train.images.copy()
+    aside = np.isin(splits.train.ids, held_out_split(splits.train)[1].ids)
+    bright[aside] = 255  # whoever counted these would see
+    images = replace(splits.train, images=bright)
+    recipe = replace(tiny_recipe(normalisation="training", protocol=protocol), epochs=1)
+    run = train(recipe, Splits("bright", images, splits.validation), tmp_path, progress=False)
+    used = bright if protocol == "published" else bright[~aside]
+    model = keras.saving.load_model(run.model_path, compile=False)
+    seen = normalised(model, used)
+    np.testing.assert_allclose(seen.mean(axis=(0, 1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(seen.std(axis=(0, 1, 2)), 1, atol=1e-4)
+
+
+# the other systems' ways
+
+
+def tiny_blocks(**changes):
+    """S1's network made tiny: blocks with batch normalisation, channel dropout, label smoothing, L2, a plateau."""
+    arguments = {"filters": [4, 6], "units": 8}
+    base = replace(find("s1-v1"), name="blocks", image_size=(16, 16), epochs=1, batch_size=16, stopping=None)
+    return replace(base, arguments=arguments, claims={}, **changes)
+
+
+def test_a_network_with_batch_normalisation_is_saved_without_our_layers_and_counted_without_statistics(
+    splits, tmp_path
+):
+    run = train(tiny_blocks(), splits, tmp_path, progress=False)
+    model = keras.saving.load_model(run.model_path, compile=False)
+    assert all(type(layer).__module__.startswith("keras.") for layer in model.layers)
+    # convolutions and norms of 4 and 6 channels, 2x2x6 features into 8 units, 5 classes
+    assert run.metrics["parameters"] == (27 * 4 + 4) + 8 + (36 * 6 + 6) + 12 + (24 * 8 + 8) + (8 * 5 + 5)
+    again = predict_images(run, splits.validation)
+    np.testing.assert_allclose(again.probabilities, run.predictions("validation").probabilities, atol=1e-6)
+    assert run.history["val_loss"].iloc[-1] == pytest.approx(log_loss(again), rel=1e-4)  # not smoothed
+
+
+def test_a_plateau_lowers_the_rate_and_history_says_what_each_epoch_trained_with(splits, tmp_path):
+    schedule = PlateauRate(4e-3, 0.5, 0, "val_loss", threshold=0.9)  # nothing after the first epoch is gain enough
+    run = train(replace(tiny_blocks(schedule=schedule), epochs=4), splits, tmp_path, progress=False)
+    assert run.history["learning_rate"].to_list() == pytest.approx([4e-3, 4e-3, 2e-3, 1e-3])
+
+
+def test_a_rate_in_steps_stands_in_history_with_the_epochs_that_had_it(splits, tmp_path):
+    recipe = replace(tiny_recipe(), schedule=StepRate(1e-3, 0.5, 2), epochs=4)
+    run = train(recipe, splits, tmp_path, progress=False)
+    assert run.history["learning_rate"].to_list() == pytest.approx([1e-3, 1e-3, 5e-4, 5e-4])
+
+
 # ensembles
 
 
@@ -358,6 +456,46 @@ def test_an_ensemble_trains_what_is_missing_and_votes(finished, splits, tmp_path
     assert train(recipe, splits, tmp_path, progress=False).path == run.path
     with pytest.raises(UserError, match='vote: "hard" -> "soft"'):
         train(replace(recipe, vote="soft"), splits, tmp_path, progress=False)
+
+
+def test_searched_weights_are_held_out_s_and_are_used_and_kept(splits, tmp_path):
+    """One member learned, one did not, and validation would choose otherwise: its labels are wrong."""
+    wrong = misleading(splits)
+    learned = replace(tiny_recipe(**FAST), protocol="held_out")
+    untouched = replace(learned, name="untouched", schedule=ConstantRate(1e-30), epochs=1)
+    for vote in ("soft", "geometric"):
+        recipe = EnsembleRecipe(vote, "t", "S0", members=(untouched, learned), vote=vote, search_weights=True)
+        run = train(recipe, wrong, tmp_path, progress=False)
+        members = [Run(tmp_path / name) for name in run.members]
+        weights = run.metrics["weights"]
+        found = {
+            split: ensembles.search_weights([member.predictions(split) for member in members], kind=vote)
+            for split in ("held_out", "validation")
+        }
+        assert weights == list(found["held_out"]) != list(found["validation"])
+        assert weights[1] > weights[0]
+
+        # as numpy finds the members' probabilities, and not by this package's vote
+        for split in ("held_out", "validation", "test"):
+            arrays = [np.load(member.path / "probabilities.npz")[f"{split}_probabilities"] for member in members]
+            terms = arrays if vote == "soft" else [np.log(array) for array in arrays]
+            mean = sum(weight * term for weight, term in zip(weights, terms, strict=True))
+            mean = mean if vote == "soft" else np.exp(mean)
+            expected = mean / mean.sum(axis=1, keepdims=True)
+            np.testing.assert_allclose(run.predictions(split).probabilities, expected, atol=1e-5)
+            assert np.array_equal(run.predictions(split).predicted, expected.argmax(axis=1))
+        again = predict_images(run, wrong.validation)
+        np.testing.assert_allclose(again.probabilities, run.predictions("validation").probabilities, atol=1e-5)
+        assert train(recipe, wrong, tmp_path, progress=False).path == run.path
+
+
+def test_a_vote_s_own_weights_are_kept_beside_its_figures(finished, splits, tmp_path):
+    shutil.copytree(finished.path, tmp_path / NAME)
+    members = (tiny_recipe(), replace(tiny_recipe(seed=1), epochs=1))
+    weighted = EnsembleRecipe("weighted", "t", "S0", members=members, vote="soft", weights=(0.3, 0.7))
+    assert train(weighted, splits, tmp_path, progress=False).metrics["weights"] == [0.3, 0.7]
+    alike = replace(weighted, name="alike", weights=None)
+    assert "weights" not in train(alike, splits, tmp_path, progress=False).metrics
 
 
 # a checkpoint is whole at every moment

@@ -39,6 +39,9 @@ def curves(run: Run) -> Figure:
     n = f"n = {train:,} training, {validation:,} validation images"
     figure = new_figure(WIDTH, 5.2, f"{heading(run)}\n{n}")
     panels = figure.subplots(2, 1, sharex=True)
+    # what is minimised is then another loss than the one that is measured on validation
+    smoothed = " (loss of smoothed labels)" if run.recipe.label_smoothing else ""
+    training = f"training{smoothed}"
     for axes, column, label in zip(panels, ("accuracy", "loss"), ("accuracy, %", "loss, nats"), strict=True):
         factor = 100 if column == "accuracy" else 1
         draw_line(
@@ -46,14 +49,14 @@ def curves(run: Run) -> Figure:
             history["epoch"],
             factor * history[column],
             1,
-            "training",
+            training,
         )
         draw_line(axes, history["epoch"], factor * history[f"val_{column}"], 0, _watched([run]))
         chosen = run.metrics["chosen_epoch"]
         axes.axvline(chosen, color="0.35", linewidth=1.2, linestyle=(0, (1, 2)), label=f"epoch {chosen}, kept")
         label_axes(axes, "epoch" if column == "loss" else "", label)
     panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend_below(figure, panels[0], columns=3)
+    legend_below(figure, panels[0], columns=1 if smoothed else 3)
     return figure
 
 

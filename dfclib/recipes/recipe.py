@@ -68,6 +68,12 @@ class CosineRate:
     floor: float
     kind: Literal["cosine"] = "cosine"
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.floor <= self.learning_rate or not self.learning_rate:
+            raise UserError(
+                f"a cosine goes down from learning_rate to floor, received {self.learning_rate}, {self.floor}"
+            )
+
     def over_a_run(self, run: "Length", shorter: int) -> "CosineRate":
         return self
 
@@ -81,6 +87,15 @@ class StepRate:
     every: int | None
     drops: int | None = None
     kind: Literal["step"] = "step"
+
+    def __post_init__(self) -> None:
+        given = [number for number in (self.every, self.drops) if number is not None]
+        least = 0 if self.every is None else 1
+        if len(given) != 1 or given[0] < least:
+            raise UserError(
+                f"a step schedule takes `every`, at least 1, or `drops`, from 0 up, and not both; received every "
+                f"{self.every}, drops {self.drops}"
+            )
 
     def over_a_run(self, run: "Length", shorter: int) -> "StepRate":
         if self.every is None:
@@ -150,6 +165,14 @@ class Augmentation:
     every_mirror: bool = field(default=False, metadata=ADDED)
     perspective: float = field(default=0.0, metadata=ADDED)
     perspective_probability: float = field(default=0.0, metadata=ADDED)
+
+    def __post_init__(self) -> None:
+        # at 1 all four corners may meet in the middle, and nothing is left of the image
+        if not 0 <= self.perspective < 1 or not 0 <= self.perspective_probability <= 1:
+            raise UserError(
+                "perspective must be from 0 to below 1 and perspective_probability from 0 to 1, received "
+                f"{self.perspective} and {self.perspective_probability}"
+            )
 
 
 @dataclass(frozen=True)
@@ -229,6 +252,8 @@ class Recipe:
                 raise UserError(f"recipe {self.name}: {name} must not be negative, received {getattr(self, name)}")
         if self.label_smoothing >= 1:
             raise UserError(f"recipe {self.name}: label_smoothing must be below 1, received {self.label_smoothing}")
+        if self.augmentation and self.augmentation.every_mirror and self.repeats < 2:
+            raise UserError(f"recipe {self.name}: every_mirror shows the mirror second: repeats must be at least 2")
         unused = {"weight_decay": self.optimizer == "sgd", "momentum": self.optimizer != "sgd"}
         for name, ignored in unused.items():
             if ignored and getattr(self, name):

@@ -127,6 +127,8 @@ def test_curves_show_training_and_what_was_watched_and_mark_the_chosen_epoch(run
     assert "chosen on held-out images" in title(held_out)
     assert "last epoch kept" in title(figures.curves(runs["attempt1"]))  # no early stopping: nothing was chosen
     assert "held-out images" in [line.get_label() for line in held_out.axes[0].lines]
+    smoothed = figures.curves(make_run(tmp_path, "s1-v1"))  # its training loss is not validation's
+    assert "training (loss of smoothed labels)" in [line.get_label() for line in smoothed.axes[1].lines]
 
 
 def test_lines_differ_without_their_colours(runs):
