@@ -343,7 +343,7 @@ def test_one_resampling_an_epoch_with_perspective_and_all(monkeypatch):
         tf.raw_ops, "ImageProjectiveTransformV3", lambda **options: (calls.append(1), original(**options))[1]
     )
     images = noise()
-    everything = replace(EVERYTHING, perspective=0.4, perspective_probability=1.0, every_mirror=True)
+    everything = replace(EVERYTHING, perspective=0.4, perspective_probability=1.0)
     recipe = recipe_for(images, image_size=(34, 44), augmentation=everything)
     assert len(unshuffled(images, recipe)) == 12
     assert len(calls) == 1  # traced once: one call for whatever is asked for
