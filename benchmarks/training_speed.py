@@ -10,18 +10,16 @@ and `make story` tell expected times. Absolute speeds are this machine's: on ano
 
 import argparse
 import dataclasses
-import gc
 import os
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
 import numpy as np
 
 from dfclib import optimisation, pipelines
 from dfclib.datasets.images import ImageSet
-from dfclib.devices import environment, jit_compile
+from dfclib.devices import environment, jit_compile, memory_given_back
 from dfclib.files import write_json
 from dfclib.recipes import EnsembleRecipe, Recipe, all_recipes, find
 from dfclib.recipes.recipe import SPEED_FILE, measured
@@ -41,7 +39,8 @@ def main() -> None:
         if arguments.names and not recipe.name.startswith(tuple(arguments.names)):
             continue
         for scale in ("quick", "compact", "full"):
-            speed, count = measure(recipe.at_scale(scale), arguments.seconds)
+            with memory_given_back():
+                speed, count = measure(recipe.at_scale(scale), arguments.seconds)
             speeds[f"{recipe.name}-{scale}"] = round(speed, 1)
             parameters[f"{recipe.name}-{scale}"] = count
             print(f"{recipe.name:12} {scale:8} {speed:7.0f} images/s", flush=True)
@@ -78,11 +77,7 @@ def measure(recipe: Recipe, seconds: float) -> tuple[float, int]:
         part = pipelines.training_dataset(images, recipe, done + 1).take(5)
         model.fit(part, verbose=0, shuffle=False)
         done += 5 * recipe.batch_size
-    parameters = trainable_parameters(model)
-    del model
-    keras.backend.clear_session()
-    gc.collect()
-    return done / elapsed, parameters
+    return done / elapsed, trainable_parameters(model)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def live_graphs() -> int:
 
 
 def test_trainings_leave_no_graphs_behind(splits, tmp_path):
-    """Of twelve small trainings kept this way a process grew by a hundred megabytes."""
+    """Each graph that stays costs several megabytes."""
     recipe = replace(tiny_recipe(), epochs=1)
     train(recipe, splits, tmp_path, progress=False)
     before = live_graphs()
