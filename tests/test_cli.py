@@ -461,7 +461,7 @@ def test_record_copies_a_run(capsys):
         (["evaluate", "empty"], "empty is not a run: it has no recipe.json"),
         (["evaluate", "unfinished"], "is not finished"),
         (["evaluate", "broken"], "recipe.json is not JSON"),
-        (["figures"], "no finished run of an attempt in"),
+        (["figures"], "no finished run of a recipe in"),
         (["record", "nope"], "there is no run 'nope'"),
         (["data", "make", "full"], "full is not empty"),
         (["data", "make", "new", "--train", "1"], "train must be a whole number"),

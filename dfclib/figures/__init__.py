@@ -99,9 +99,10 @@ def save(figure: Figure, path: Path | str) -> Path:
     return write_atomically(path, lambda file: figure.savefig(file, **options))
 
 
-def make_all(runs: Sequence[Run], out: Path | str) -> list[Path]:
+def make_all(runs: Sequence[Run], out: Path | str, overview: Sequence[Run] | None = None) -> list[Path]:
     """Curves, confusion matrix and per-class bars of every run; the ladder and the systems where there are any.
 
+    overview: the runs that ladder and systems show, where these are others
     S4 is shown on its test images, everything else on validation. Returns the PNG files written into `out`.
     """
     paths, out = [], Path(out)
@@ -114,8 +115,9 @@ def make_all(runs: Sequence[Run], out: Path | str) -> list[Path]:
             paths.append(save(curves(run), out / f"{run.name}-curves.png"))
         paths.append(save(confusion(predictions, title), out / f"{run.name}-confusion.png"))
         paths.append(save(per_class_bars(predictions, title), out / f"{run.name}-per-class.png"))
-    if any(run.recipe.name in evaluation.LADDER for run in runs):
-        paths.append(save(ladder(runs), out / "ladder.png"))
-    if any(run.recipe.system != "S0" for run in runs):
-        paths.append(save(systems(runs), out / "systems.png"))
+    overview = runs if overview is None else overview
+    if any(run.recipe.name in evaluation.LADDER for run in overview):
+        paths.append(save(ladder(overview), out / "ladder.png"))
+    if any(run.recipe.system != "S0" for run in overview):
+        paths.append(save(systems(overview), out / "systems.png"))
     return paths
