@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dfclib.errors import UserError
-from dfclib.evaluation import AUTHOR, LADDER, OURS, author_figures, ladder, measured_split, summary
+from dfclib.evaluation import AUTHOR, LADDER, OURS, author_figures, data_name, ladder, measured_split, summary
 from dfclib.files import read_json, write_text
 from dfclib.recipes import EnsembleRecipe, Recipe, all_recipes, differences, find
 from dfclib.runs import Run, find_runs
@@ -110,6 +110,7 @@ def system_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
                 "95% interval": f"{_percent(result['low'], '.1f')} to {_percent(result['high'], '.1f')}",
                 "loss": "" if split == "validation" else f"{result['log_loss']:.4f}",
                 "images": f"{result['n']:,}",
+                "data": data_name(run.data),
                 "checkpoint chosen on": _chosen_on(run),
                 "scale": run.scale,
                 "epochs": f"{len(run.members)} voters" if run.members else str(len(run.history)),

@@ -24,7 +24,7 @@ T_SHIRT, PULLOVER, COAT, SHIRT = (CLASS_NAMES.index(name) for name in ("T-shirt/
 SHIRTS_LIKE, SHIRT_SHARES = (SHIRT, T_SHIRT, PULLOVER, COAT), (0.5, 0.2, 0.15, 0.15)
 
 
-def make_splits(train: int = 600, validation: int = 300, test: int = 300, seed: int = 0) -> Splits:
+def make_splits(train: int = 2_000, validation: int = 300, test: int = 300, seed: int = 0) -> Splits:
     """Make the generated garments: `Splits` named "garments", uint8 (n, 28, 28, 1), Fashion-MNIST's class names.
 
     train, validation, test: images a split; train and validation at least 20, test may be 0 (then it is None)

@@ -23,7 +23,7 @@ s4_author = Recipe(
     batch_size=64,
     epochs=10,
     stopping=BEST_EPOCH,
-    quick_scale=Scale(epochs=40),  # Keras's batch normalisation needs some 400 steps to know its images
+    quick_scale=Scale(epochs=20),  # Keras's batch normalisation needs some 600 steps to know its images
     compact_scale=Scale(epochs=10, precision="mixed_bfloat16"),
     source_images=54_000,
     source_channels=1,
@@ -47,7 +47,7 @@ s4_ours = replace(
     schedule=CosineRate(2e-3, floor=1e-5),
     batch_size=128,
     epochs=16,
-    quick_scale=Scale(epochs=8),
+    quick_scale=Scale(epochs=10),
     compact_scale=Scale(epochs=16, precision="mixed_bfloat16"),
     claims={},
     source="",

@@ -24,7 +24,7 @@ def nearest(splits, *names: str) -> float:
 
 
 def test_shapes_ids_and_balance(splits):
-    parts = {"train": (splits.train, 600), "validation": (splits.validation, 300), "test": (splits.test, 300)}
+    parts = {"train": (splits.train, 2_000), "validation": (splits.validation, 300), "test": (splits.test, 300)}
     for name, (part, count) in parts.items():
         assert part.images.shape == (count, 28, 28, 1) and part.images.dtype == np.uint8
         assert part.class_counts().tolist() == [count // 10] * 10
