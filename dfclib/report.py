@@ -234,18 +234,17 @@ def _real(runs: Sequence[Run]) -> list[Run]:
 
 
 def _chosen_on(run: Run) -> str:
-    """Which images the checkpoint was chosen on; what was searched or kept where nothing was chosen."""
-    where = {"published": "validation", "held_out": "held-out training images"}[run.protocol]
-    if run.members:
-        weights = run.metrics.get("weights")
-        how = "" if weights is None else f"; weights {', '.join(f'{w:g}' for w in weights)}"
-        how += " searched there" if run.recipe.search_weights else ""
-        return f"as its voters{how}"
-    return (
-        where
-        if run.recipe.stopping
-        else f"nothing: last epoch{'' if run.protocol == 'published' else ' (a tenth held out)'}"
-    )
+    """Which images the checkpoint was chosen on, for a vote those of its voters, and where its weights are from."""
+    first = _members(run.recipe)[0]
+    if first.stopping is None:
+        where = "none: last epoch" + ("" if run.protocol == "published" else ", a tenth held out")
+    else:
+        where = {"published": "validation", "held_out": "held-out training images"}[run.protocol]
+    weights = run.metrics.get("weights")
+    if weights is None:
+        return where
+    how = "searched there" if run.recipe.search_weights else "the author's"
+    return f"{where}; weights {', '.join(f'{w:g}' for w in weights)} {how}"
 
 
 def _measured_block(runs: Sequence[Run]) -> str:

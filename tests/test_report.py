@@ -181,7 +181,7 @@ def test_systems_stand_beside_their_authors_figures_on_the_same_images(tmp_path)
     assert [row["checkpoint chosen on"] for row in rows[:3]] == [
         "validation",
         "held-out training images",
-        "nothing: last epoch",
+        "none: last epoch",
     ]
     assert "s1-v1 (compact): 12 epochs instead of 150" in report.systems_shortened_block(runs)
 
@@ -194,9 +194,9 @@ def test_a_vote_says_its_weights_and_who_chose_them(tmp_path):
     ]
     rows = report.system_rows(report.system_runs(runs))
     assert [row["checkpoint chosen on"] for row in rows] == [
-        "as its voters; weights 0.45, 0.55",
-        "as its voters; weights 0.3, 0.7 searched there",
-        "as its voters",
+        "validation; weights 0.45, 0.55 the author's",
+        "held-out training images; weights 0.3, 0.7 searched there",
+        "none: last epoch",
     ]
     assert [row["epochs"] for row in rows] == ["2 voters", "2 voters", "4 voters"]
     assert [row["author"] for row in rows] == ["validation 93.28%", "", "validation 92.68%"]
