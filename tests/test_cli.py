@@ -440,10 +440,13 @@ def test_runs_take_precedence_over_recorded_ones(capsys):
 
 def test_figures_of_the_recorded_runs(monkeypatch, capsys):
     make_run("report/runs"), make_run("report/runs", seed=1)
-    drawn = []
-    monkeypatch.setattr("dfclib.figures.make_all", lambda runs, out: drawn.extend(runs) or [out / "a.png"])
+    calls = []
+    monkeypatch.setattr(
+        "dfclib.figures.make_all", lambda runs, out, overview: calls.append((runs, overview)) or [out / "a.png"]
+    )
     assert call("figures", "--out", "there") == 0
-    assert [run.seed for run in drawn] == [0, 1]
+    ((drawn, overview),) = calls
+    assert [run.seed for run in drawn] == [run.seed for run in overview] == [0, 1]
     assert capsys.readouterr().out == f"{Path('there/a.png')}\n"
 
 
