@@ -23,10 +23,10 @@
 #
 # What does a soft vote of two complementary networks add, and is the gain more than noise?
 #
-# The author trains two networks that are equally good and built differently: one shallow, which keeps a coarse map of where things
-# are, one deep and wide, which averages over the whole image. Their probabilities are averaged, and the average is about a point better than
-# either. Two questions follow. Do the two err on different images, as "complementary" promises? And would another set of images have shown the
-# same point?
+# The author trains two networks that are equally good and built differently: one shallow, which keeps a coarse map of
+# where things are, one deep and wide, which averages over the whole image. Their probabilities are averaged, and the
+# average is about a point better than either. Two questions follow. Do the two err on different images, as
+# "complementary" promises? And would another set of images have shown the same point?
 
 # %% [markdown]
 # ## Setup
@@ -107,10 +107,10 @@ images_table(splits)
 # %% [markdown]
 # ## Recipe
 #
-# The first network. The author worked in PyTorch, and three rows mean what PyTorch means by them: `weight_decay` is a term of the
-# loss and not what Keras's Adam calls so; the plateau's threshold is relative; rotation takes the nearest pixel. The second table says
-# what the other network does otherwise. It differs in its layers alone: a block more, up to four times the width, and a global average in place
-# of a coarse map.
+# The first network. The author worked in PyTorch, and three rows mean what PyTorch means by them: `weight_decay` is a
+# term of the loss and not what Keras's Adam calls so; the plateau's threshold is relative; rotation takes the nearest
+# pixel. The second table says what the other network does otherwise. It differs in its layers alone: a block more, up
+# to four times the width, and a global average in place of a coarse map.
 
 # %% tags=["nbval-check-output"]
 full_v1, full_v2 = find("s1-v1"), find("s1-v2")
@@ -122,18 +122,18 @@ for full in (full_v1, full_v2):
 layers_table(models["s1-v2"])
 
 # %% [markdown]
-# What the scale at hand changes (of both alike, but for the epochs). We train under the protocol `held_out`: a tenth of the training images
-# is set aside, the checkpoint is chosen there, and later the vote's weights and the temperatures. The author chose
-# checkpoint and weights on the validation images that the figure is reported on.
+# What the scale at hand changes (of both alike, but for the epochs). We train under the protocol `held_out`: a tenth
+# of the training images is set aside, the checkpoint is chosen there, and later the vote's weights and the
+# temperatures. The author chose checkpoint and weights on the validation images that the figure is reported on.
 
 # %% tags=["nbval-check-output"]
 pair_recipe = find("s1-vote-searched").at_scale(scale).with_options(seed=seed)
 changes_table(full_v1, pair_recipe.members[0])
 
 # %% [markdown]
-# The first image of each class, and what the training sees of it: turned, mirrored, and now and then in perspective. The three are composed and the image
-# is resampled once; what comes into view beyond an edge is black. If this scale crops, the place of the crop is drawn as well.
-# The author tried colour too, and took it out again: it hurt.
+# The first image of each class, and what the training sees of it: turned, mirrored, and now and then in perspective.
+# The three are composed and the image is resampled once; what comes into view beyond an edge is black. If this scale
+# crops, the place of the crop is drawn as well. The author tried colour too, and took it out again: it hurt.
 
 # %%
 originals = splits.train.take(np.unique(splits.train.labels, return_index=True)[1])
@@ -143,7 +143,8 @@ figures.augmentation_preview(originals, views)
 # %% [markdown]
 # ### How a soft vote goes, by hand
 #
-# Two voters, five images, and what they say of them. `equal` and `weighted` are soft votes, the second with the author's weights.
+# Two voters, five images, and what they say of them. `equal` and `weighted` are soft votes, the second with the
+# author's weights.
 
 # %% tags=["nbval-check-output"]
 weights = find("s1-vote").weights
@@ -169,16 +170,16 @@ Table(
 )
 
 # %% [markdown]
-# With two voters a hard vote has nothing to go by wherever they differ; it draws. A soft vote listens to the surer one, which is all of its
-# advantage and, in the last row, all of its risk. In `both-second-choice` the answer is one that neither voter gave. And weights so close to
-# equal matter only where the two means all but tie.
+# With two voters a hard vote has nothing to go by wherever they differ; it draws. A soft vote listens to the surer
+# one, which is all of its advantage and, in the last row, all of its risk. In `both-second-choice` the answer is one
+# that neither voter gave. And weights so close to equal matter only where the two means all but tie.
 
 # %% [markdown]
 # ## Train
 #
 # One network after the other; the first is freed before the second starts. Then the weights are searched on the
-# probabilities of the held-out images, every multiple of a twentieth. At last the first network once more, without label smoothing, for a
-# comparison further down.
+# probabilities of the held-out images, every multiple of a twentieth. At last the first network once more, without
+# label smoothing, for a comparison further down.
 
 # %% tags=["nbval-ignore-output"]
 vote = train(pair_recipe, splits, runs_dir)
@@ -188,8 +189,9 @@ without = train(hard_labels, splits, runs_dir)
 # %% [markdown]
 # ## What happened
 #
-# From here on no network is needed. A run keeps the probabilities of every image, so that any vote over it is arithmetic on two
-# small files: the next cell votes with three sets of weights, on two sets of images, and loads no model.
+# From here on no network is needed. A run keeps the probabilities of every image, so that any vote over it is
+# arithmetic on two small files: the next cell votes with three sets of weights, on two sets of images, and loads no
+# model.
 
 # %%
 runs = dict(zip(("v1", "v2"), (load_run(vote.path.parent / name) for name in vote.members), strict=True))
@@ -200,11 +202,11 @@ tried = {"equal": (1, 1), "the author's": weights, "searched": search_weights(li
 weights_table(tried, members, held_out)
 
 # %% [markdown]
-# Look at how many images the search had. Where they are few, many weights get as many of them right, and the log loss that decides
-# among these is measured on the same few. We go on with equal weights, which nobody had to choose.
+# Look at how many images the search had. Where they are few, many weights get as many of them right, and the log loss
+# that decides among these is measured on the same few. We go on with equal weights, which nobody had to choose.
 #
-# In the next table, the columns of images that one alone gets right are what the test looks at: where both are right, or both wrong, nothing can be
-# learnt about their difference.
+# In the next table, the columns of images that one alone gets right are what the test looks at: where both are right,
+# or both wrong, nothing can be learnt about their difference.
 
 # %%
 ensemble = soft_vote(list(members.values()))
@@ -213,8 +215,8 @@ display(fixed_and_made_table(members["v2"], ensemble, ("v2", "vote")))
 figures.fixed_and_made(members["v2"], ensemble, ("v2", "vote"))
 
 # %% [markdown]
-# "Errors reduced" depends on whom one counts from. The author counts from v1; v2 is the better single model in the author's
-# table, and a fair account starts there. Made errors are the price: images that a member alone had right.
+# "Errors reduced" depends on whom one counts from. The author counts from v1; v2 is the better single model in the
+# author's table, and a fair account starts there. Made errors are the price: images that a member alone had right.
 #
 # The images that one member gets wrong and the vote right, the most confident first:
 
@@ -224,8 +226,8 @@ figures.answers(splits.validation, figures.put_right(members, ensemble), title="
 # %% [markdown]
 # ### The hard class
 #
-# In the competition, class 4 is taken for 0 and 1. Averaging helps where the two networks mix it up on different images, and not where the images themselves
-# are alike.
+# In the competition, class 4 is taken for 0 and 1. Averaging helps where the two networks mix it up on different
+# images, and not where the images themselves are alike.
 
 # %%
 rows = []
@@ -239,11 +241,13 @@ figures.confusion(ensemble, f"The vote with equal weights, seed {vote.seed}\n{fi
 # %% [markdown]
 # ### Is the confidence worth what it says?
 #
-# Label smoothing asks for less than certainty: of the target, a share is spread over all classes. A network that follows it becomes
-# *under*confident where it could be sure. One training beside another shows the direction at best, since seeds alone move these numbers too.
+# Label smoothing asks for less than certainty: of the target, a share is spread over all classes. A network that
+# follows it becomes *under*confident where it could be sure. One training beside another shows the direction at best,
+# since seeds alone move these numbers too.
 #
-# A temperature divides the logits: above one it lowers the confidence, below one it raises it, and no answer changes. It is fitted on held-out
-# images, which is what they are for; but on few of them it is a rough estimate, and need not improve anything.
+# A temperature divides the logits: above one it lowers the confidence, below one it raises it, and no answer changes.
+# It is fitted on held-out images, which is what they are for; but on few of them it is a rough estimate, and need not
+# improve anything.
 
 # %%
 systems = members | {"vote": ensemble, "v1, no smoothing": without.predictions("validation")}
@@ -254,9 +258,10 @@ display(figures.reliability({name: one for name, one in systems.items() if name 
 figures.confidence(ensemble, "Confidence of the vote")
 
 # %% [markdown]
-# Mind what averaging does. Where two networks differ, their mean is less sure than the two are on average, and rightly so. But
-# it is also meant to be right *more often*. If the members' confidence is too low already, the vote's is lower still while its accuracy is
-# higher: an ensemble can be worse calibrated than its members, and smoothed labels make that likely.
+# Mind what averaging does. Where two networks differ, their mean is less sure than the two are on average, and
+# rightly so. But it is also meant to be right *more often*. If the members' confidence is too low already, the vote's
+# is lower still while its accuracy is higher: an ensemble can be worse calibrated than its members, and smoothed
+# labels make that likely.
 
 # %% [markdown]
 # ## The recorded full run
@@ -276,10 +281,11 @@ if comparable:
         display(fixed_and_made_table(predictions, recorded_vote, (name, "vote")))
 
 # %% [markdown]
-# First: which is the better member here, and does the vote beat *that* one, by more than its interval? A vote of two is not bound to.
-# Where one network is clearly the weaker, or leans towards one class, its errors come with it, and weights that favour it make matters worse. Then look at the hard
-# class: is it mended or spoiled? And mind the rows on scale and epochs. Networks that were stopped early err otherwise than finished ones, so
-# that a short run neither confirms nor refutes the author's gain.
+# First: which is the better member here, and does the vote beat *that* one, by more than its interval? A vote of two
+# is not bound to. Where one network is clearly the weaker, or leans towards one class, its errors come with it, and
+# weights that favour it make matters worse. Then look at the hard class: is it mended or spoiled? And mind the rows
+# on scale and epochs. Networks that were stopped early err otherwise than finished ones, so that a short run neither
+# confirms nor refutes the author's gain.
 
 # %%
 for run in recorded:
@@ -294,7 +300,8 @@ if comparable:
         display(figures.fixed_and_made(predictions, recorded_vote, (name, "vote")))
 
 # %% [markdown]
-# Now with everything chosen on held-out images. The networks are other ones: each was trained on a tenth fewer images.
+# Now with everything chosen on held-out images. The networks are other ones: each was trained on a tenth fewer
+# images.
 
 # %% tags=["nbval-check-output"]
 pair = find_recorded("s1-v1", "s1-v2", protocol="held_out")
@@ -311,12 +318,13 @@ if complete:
     display(calibration_table(systems, {name: fit_temperature(fitted_on[name]) for name in systems}))
 
 # %% [markdown]
-# How far apart are the three rows of weights, measured by their intervals? Wherever they lie inside one another, the choice of weights decided
-# nothing that these images can show, and equal weights are the honest default. The author's were chosen for
-# other networks, on these validation images: it is the author's own figure that the choice flatters, and ours much less.
+# How far apart are the three rows of weights, measured by their intervals? Wherever they lie inside one another, the
+# choice of weights decided nothing that these images can show, and equal weights are the honest default. The author's
+# were chosen for other networks, on these validation images: it is the author's own figure that the choice flatters,
+# and ours much less.
 #
-# And compare the vote's calibration error with its members', before and after the temperature: is the vote the better calibrated one, or only
-# the more accurate?
+# And compare the vote's calibration error with its members', before and after the temperature: is the vote the better
+# calibrated one, or only the more accurate?
 
 # %%
 if complete:
@@ -326,9 +334,9 @@ if complete:
 # ### What the author's figures can say
 #
 # The same question to the author's own numbers. From accuracies follow the errors and an interval for each. The
-# intervals overlap, but that is the wrong comparison: all answer the *same* images. What decides is how many errors the vote
-# made that v2 had not. The author does not say, so the second table goes through the cases: McNemar's p value, and on how many images such a gain
-# would be found (p below .05) four times in five.
+# intervals overlap, but that is the wrong comparison: all answer the *same* images. What decides is how many errors
+# the vote made that v2 had not. The author does not say, so the second table goes through the cases: McNemar's p
+# value, and on how many images such a gain would be found (p below .05) four times in five.
 
 # %% tags=["nbval-check-output"]
 images = 1_250  # the competition's validation set
@@ -358,12 +366,12 @@ for made in (0, 5, 10, 15, 20, 30):
 Table(rows, "The vote against v2; images needed by the normal approximation.")
 
 # %% [markdown]
-# If the vote made few new errors, the gain is more than chance in the images; if it made a good many, the same gain may be chance. So a
-# table of accuracies cannot settle it, and the predictions could. Neither number speaks of other seeds, and no test accounts for
-# weights and checkpoints that were chosen on these very images.
+# If the vote made few new errors, the gain is more than chance in the images; if it made a good many, the same gain
+# may be chance. So a table of accuracies cannot settle it, and the predictions could. Neither number speaks of other
+# seeds, and no test accounts for weights and checkpoints that were chosen on these very images.
 
 # %% [markdown]
 # ## What next
 #
-# Two networks had to differ in layers here. [The next notebook](08_a_cnn_and_an_mlp.ipynb) lets them differ in kind; [the one
-# after it](09_a_seed_ensemble.ipynb) asks whether a seed and a small change would have done as well.
+# Two networks had to differ in layers here. [The next notebook](08_a_cnn_and_an_mlp.ipynb) lets them differ in kind;
+# [the one after it](09_a_seed_ensemble.ipynb) asks whether a seed and a small change would have done as well.

@@ -23,9 +23,10 @@
 #
 # What do seeds and small changes buy, when the architecture stays the same?
 #
-# Four trainings of one network: as it is, with a narrower head, with half the weight decay, with a little rotation. Their probabilities are
-# averaged with equal weights. Nothing about the four is complementary by design. They differ by where they started, in which order they saw the
-# images, and by changes so small that each alone would be lost in the noise. Is that enough to make a vote worthwhile?
+# Four trainings of one network: as it is, with a narrower head, with half the weight decay, with a little rotation.
+# Their probabilities are averaged with equal weights. Nothing about the four is complementary by design. They differ
+# by where they started, in which order they saw the images, and by changes so small that each alone would be lost in
+# the noise. Is that enough to make a vote worthwhile?
 
 # %% [markdown]
 # ## Setup
@@ -62,6 +63,7 @@ from IPython.display import display
 from dfclib import figures
 from dfclib.comparison import is_right
 from dfclib.comparison_tables import comparison_table, disagreement_table, weights_table
+from dfclib.datasets.images import held_out_split
 from dfclib.datasets.sources import default_scale, load
 from dfclib.ensembles import align, geometric_vote, hard_vote, search_weights, soft_vote, vote
 from dfclib.evaluation import summary
@@ -98,8 +100,9 @@ images_table(splits)
 # %% [markdown]
 # ## Recipe
 #
-# The base network's training. Nothing stops early: the rate follows half a cosine down to its floor, and the last epoch is kept. So no
-# checkpoint is chosen on the images that are reported on. Below it, what the members vary, and what that makes of the number of parameters.
+# The base network's training. Nothing stops early: the rate follows half a cosine down to its floor, and the last
+# epoch is kept. So no checkpoint is chosen on the images that are reported on. Below it, what the members vary, and
+# what that makes of the number of parameters.
 
 # %% tags=["nbval-check-output"]
 full = find("s3-vote")
@@ -115,11 +118,12 @@ for member in full.members:
 Table(rows)
 
 # %% [markdown]
-# The seeds are ours; the author names none. Since seed and setting change together, a member that comes out better does not say that its change
-# was one.
+# The seeds are ours; the author names none. Since seed and setting change together, a member that comes out better
+# does not say that its change was one.
 #
-# Author's description and report contradict each other: two poolings in one, four in the other. We follow the report, and keep the
-# other reading as a recipe. With two poolings the map that is flattened stays large, and the first dense layer with it:
+# Author's description and report contradict each other: two poolings in one, four in the other. We follow the report,
+# and keep the other reading as a recipe. With two poolings the map that is flattened stays large, and the first dense
+# layer with it:
 
 # %% tags=["nbval-check-output"]
 two_pools = find("s3-two-pools")
@@ -130,32 +134,33 @@ print(f"the author's: {base.claims['parameters']:,}")
 display(changes_table(base, two_pools), layers_table(models[base.name]))
 
 # %% [markdown]
-# What the scale at hand changes, and the protocol: a tenth of the training images is held out, so that a vote's weights can be searched
-# where they do no harm.
+# What the scale at hand changes, and the protocol: a tenth of the training images is held out, so that a vote's
+# weights can be searched where they do no harm.
 
 # %% tags=["nbval-check-output"]
 recipe = full.at_scale(scale).with_options(seed=seed, protocol="held_out")
 changes_table(base, recipe.members[0])
 
 # %% [markdown]
-# Three things in this recipe deserve a look. *Every image and its mirror*: an epoch shows each image twice, the second time mirrored, so that left and
-# right are balanced exactly and not on average. *Training-set normalisation*: mean and deviation of each channel come from the images trained on
-# (held-out ones excluded) and are kept inside the model. *Label smoothing*: the target leaves a share for the other classes.
+# Three things in this recipe deserve a look. *Every image and its mirror*: an epoch shows each image twice, the
+# second time mirrored, so that left and right are balanced exactly and not on average. *Training-set normalisation*:
+# mean and deviation of each channel come from the images trained on (held-out ones excluded) and are kept inside the
+# model. *Label smoothing*: the target leaves a share for the other classes.
 
 # %%
-images = splits.train.images
-shown = shown_in_an_epoch(splits.train, recipe.members[0])[0]
-means, deviations = (", ".join(f"{x:.0f}" for x in values) for values in pixel_statistics(images))
+trained_on, _ = held_out_split(splits.train)
+shown = shown_in_an_epoch(trained_on, recipe.members[0])[0]
+means, deviations = (", ".join(f"{x:.0f}" for x in values) for values in pixel_statistics(trained_on.images))
 smoothing, classes = base.label_smoothing, len(splits.class_names)
-print(f"{len(images):,} images, {len(shown):,} shown in an epoch")
+print(f"{len(trained_on):,} images to train on, {len(shown):,} shown in an epoch")
 print(f"red, green and blue on 0..255: mean {means}; deviation {deviations}")
 print(f"target: {1 - smoothing + smoothing / classes:.2f} for the true class, {smoothing / classes:.2f} for each other")
 
 # %% [markdown]
 # ### Soft or geometric, by hand
 #
-# A soft vote takes the mean of the probabilities, a geometric one the mean of their logarithms. The two part ways where one member is very sure. In each of the first three
-# images, three members agree, and the fourth objects.
+# A soft vote takes the mean of the probabilities, a geometric one the mean of their logarithms. The two part ways
+# where one member is very sure. In each of the first three images, three members agree, and the fourth objects.
 
 # %% tags=["nbval-check-output"]
 ids = np.array(["a-veto", "a-bluff", "not-that-one", "two-to-two"])
@@ -202,10 +207,12 @@ display(results_table([*member_runs, run]))
 figures.validation_curves(member_runs)
 
 # %% [markdown]
-# Two numbers stand above the table that are easily taken for one another. The deviation says how far another *training* would land, on these same images. The interval says how far other *images* of the same kind would put this
-# same training. Neither contains the other. On a small set the second is usually the larger, and a small deviation over
-# seeds is then no sign that the figure is known well: all members were examined with the same few questions. (Here the settings
-# vary with the seeds, so that the deviation covers both; and from four values a deviation is itself a rough estimate.)
+# Two numbers stand above the table that are easily taken for one another. The deviation says how far another
+# *training* would land, on these same images. The interval says how far other *images* of the same kind would put
+# this same training. Neither contains the other. On a small set the second is usually the larger, and a small
+# deviation over seeds is then no sign that the figure is known well: all members were examined with the same few
+# questions. (Here the settings vary with the seeds, so that the deviation covers both; and from four values a
+# deviation is itself a rough estimate.)
 
 # %%
 ensemble = run.predictions("validation")
@@ -213,12 +220,12 @@ display(disagreement_table(members), comparison_table(members, "vote", ensemble)
 figures.disagreement(members)
 
 # %% [markdown]
-# Against the typical member a vote should gain; against the best, which was picked by looking, it need not. A member is an honest opponent only if it was
-# named beforehand: the base is.
+# Against the typical member a vote should gain; against the best, which was picked by looking, it need not. A member
+# is an honest opponent only if it was named beforehand: the base is.
 #
-# How many are enough? Next, every vote of one, two, three and four of them, the ways to vote, and weights that were searched on held-out images.
-# In the first table read the column of means: it usually climbs most from one to two and flattens after. The column of the best is a choice made by
-# looking.
+# How many are enough? Next, every vote of one, two, three and four of them, the ways to vote, and weights that were
+# searched on held-out images. In the first table read the column of means: it usually climbs most from one to two and
+# flattens after. The column of the best is a choice made by looking.
 
 # %%
 rows = []
@@ -236,8 +243,9 @@ held_out = {r.recipe.name.removeprefix("s3-"): r.predictions("held_out") for r i
 weights_table({"equal": [1] * 4, "searched": search_weights(list(held_out.values()))}, members, held_out)
 
 # %% [markdown]
-# Members of one architecture are about equally good, so that there is little for weights to find, and on few held-out images much to imagine. A search may well
-# give some members nothing at all. Equal weights, the author's choice, need no images to be chosen on.
+# Members of one architecture are about equally good, so that there is little for weights to find, and on few held-out
+# images much to imagine. A search may well give some members nothing at all. Equal weights, the author's choice, need
+# no images to be chosen on.
 
 # %%
 display(figures.confusion(ensemble, figures.heading(run)))
@@ -254,8 +262,8 @@ recorded = find_recorded(*names, "s3-vote", "s3-mlp", protocol="published")
 recorded_table(recorded)
 
 # %% [markdown]
-# Under this protocol the members are trained on all training images. As none of them chooses an epoch, validation is looked at once all the same. The other
-# protocol gives up a tenth of the images for the right to choose weights:
+# Under this protocol the members are trained on all training images. As none of them chooses an epoch, validation is
+# looked at once all the same. The other protocol gives up a tenth of the images for the right to choose weights:
 
 # %% tags=["nbval-check-output"]
 chosen = find_recorded(*names, protocol="held_out")
@@ -267,7 +275,8 @@ if len(chosen) == len(names):
     display(weights_table({"equal": [1] * len(names), "searched": searched}, seen_once, kept))
 
 # %% [markdown]
-# Of the members under the first protocol: their spread, the vote against each, and the ways to vote against one another.
+# Of the members under the first protocol: their spread, the vote against each, and the ways to vote against one
+# another.
 
 # %% tags=["nbval-check-output"]
 trained = {run.recipe.name: run.predictions("validation") for run in recorded if run.recipe.name in names}
@@ -283,14 +292,16 @@ else:
     display(recorded_table([]))
 
 # %% [markdown]
-# At compact scale the members are trained for a small fraction of the author's epochs. The cosine reaches its floor all the same, but the networks are far from
-# what they would become; what the vote adds to them need not be what it adds to finished ones.
+# At compact scale the members are trained for a small fraction of the author's epochs. The cosine reaches its floor
+# all the same, but the networks are far from what they would become; what the vote adds to them need not be what it
+# adds to finished ones.
 #
 # ### Complementary architectures, or seeds?
 #
-# The pair of [S1](07_a_pair_and_a_soft_vote.ipynb) was built to differ, these four were not. Disagreement alone would mislead: worse networks disagree more,
-# whatever they are made of. So compare how often two are wrong *together* with how often they would be if their errors fell independently. A factor of
-# one would be the ideal of every vote; the larger it is, the less there is to gain.
+# The pair of [S1](07_a_pair_and_a_soft_vote.ipynb) was built to differ, these four were not. Disagreement alone would
+# mislead: worse networks disagree more, whatever they are made of. So compare how often two are wrong *together* with
+# how often they would be if their errors fell independently. A factor of one would be the ideal of every vote; the
+# larger it is, the less there is to gain.
 
 # %% tags=["nbval-check-output"]
 pair = {run.recipe.name: run.predictions("validation") for run in find_recorded("s1-v1", "s1-v2", protocol="published")}
@@ -326,13 +337,14 @@ for run in recorded:
         display(figures.confusion(validation, figures.heading(run)))
 
 # %% [markdown]
-# Even an ideal pair would show a factor above one, since some images are hard for everybody. And the factor, too, shrinks where errors are many: the
-# couples of finished networks would show larger ones. S1's checkpoints were chosen on these images, S3's were
-# not. And with one pair of the one kind, this compares two systems and not two principles.
+# Any real pair shows a factor above one, since some images are hard for everybody. And the factor, too, depends on
+# how many errors there are: where they are many it cannot be large, so that finished networks may show larger ones.
+# S1's checkpoints were chosen on these images, S3's were not. And with one pair of the one kind, this compares two
+# systems and not two principles.
 
 # %% [markdown]
 # ## What next
 #
-# What did the vote cost? As many trainings as it has members, and as many passes for each image. Four seeds of one network are the cheapest ensemble to
-# *think of*, and a deviation over them comes for free, which is reason enough to train them. [The last of the
-# systems](10_fashion_mnist.ipynb) leaves this data altogether.
+# What did the vote cost? As many trainings as it has members, and as many passes for each image. Four seeds of one
+# network are the cheapest ensemble to *think of*, and a deviation over them comes for free, which is reason enough to
+# train them. [The last of the systems](10_fashion_mnist.ipynb) leaves this data altogether.

@@ -192,9 +192,9 @@ esac"""
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
-        ([], "notebooks/execute.py"),
-        (["DATA=my data", "SCALE=full"], 'notebooks/execute.py --data "my data" --scale "full"'),
-        (["SEED=3"], 'notebooks/execute.py --seed "3"'),
+        ([], "notebooks/execute.py story"),
+        (["DATA=my data", "SCALE=full"], 'notebooks/execute.py story --data "my data" --scale "full"'),
+        (["SEED=3"], 'notebooks/execute.py story --seed "3"'),
     ],
 )
 def test_story_hands_its_variables_on(variables, expected):
