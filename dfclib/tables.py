@@ -226,6 +226,7 @@ def _recorded_column(run: Run) -> dict[str, str]:
     result = summary(run.predictions(split))
     where = run.environment
     full = run.scale == "full"
+    held_out = run.metrics["held_out"]["n"] if "held_out" in run.splits else 0
     if run.recipe.system == "S0":
         author = {AUTHOR: _percent(claims["public_test"]) if "public_test" in claims else MISSING}
     else:
@@ -234,7 +235,7 @@ def _recorded_column(run: Run) -> dict[str, str]:
         f"ours, {split}": _percent(result["accuracy"]),
         "95% interval of ours": f"{_percent(result['low'])} to {_percent(result['high'])}",
         f"{split} images": f"{result['n']:,}",
-        "training images": f"{run.data['counts']['train']:,}",
+        "training images": f"{run.data['counts']['train'] - held_out:,}",
         "data": data_name(run.data),
         "scale": run.scale,
         "shortened": "nothing" if full else "; ".join(shortened(run)),
@@ -285,10 +286,12 @@ def _training_fields(recipe: Recipe) -> dict[str, Any]:
 
 
 def _defaults(builder: str) -> dict[str, Any]:
-    """The keyword arguments of a builder that have defaults, in order."""
+    """The arguments of a builder that a recipe may give and that have defaults, in order."""
     module, _, name = builder.rpartition(".")
     parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters.values()
-    return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+    optional = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+    optional.pop("normalisation", None)  # the recipe has a field of its own for it
+    return optional
 
 
 def _tied(vote: Predictions) -> np.ndarray:

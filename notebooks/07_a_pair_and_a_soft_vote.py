@@ -301,7 +301,7 @@ if comparable:
 
 # %% [markdown]
 # Now with everything chosen on held-out images. The networks are other ones: each was trained on a tenth fewer
-# images.
+# images. What the comparison and the calibration call the vote has equal weights.
 
 # %% tags=["nbval-check-output"]
 pair = find_recorded("s1-v1", "s1-v2", protocol="held_out")

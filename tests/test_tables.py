@@ -80,6 +80,7 @@ def test_a_recipe_is_shown_whole():
     shown = {row["field"]: row["value"] for row in recipe_table(find("attempt4")).rows}
     assert shown["augmentation.rotation"] == "12" and shown["class_repeats"] == "4: 3"
     assert "title" not in shown and "claims" not in shown
+    assert shown["normalisation"] == "unit" and "arguments.normalisation" not in shown
 
 
 def test_results_and_recorded_runs(tmp_path):
@@ -109,6 +110,15 @@ def test_fashion_mnist_is_reported_on_its_test_images(tmp_path):
     table = recorded_table([run])
     assert {row[""]: row[find("s4-author").title] for row in table.rows}["ours, test"] == "66.7%"
     assert "same test images" in table.note
+
+
+def test_images_held_out_were_not_trained_on(tmp_path):
+    recipe = find("s1-v1").with_options(protocol="held_out")
+    run = write_run(tmp_path, recipe, predictions([0] * 6))
+    write_predictions_file(run.path, {"validation": predictions([0] * 6), "held_out": predictions([0] * 6)})
+    write_json(run.path / "metrics.json", run.metrics | {"held_out": {"n": 6}})
+    (column,) = [{row[""]: row[recipe.title] for row in recorded_table([Run(run.path)]).rows}]
+    assert column["training images"] == "54"
 
 
 def test_recorded_runs_of_one_protocol(tmp_path):

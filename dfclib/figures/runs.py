@@ -19,7 +19,7 @@ from dfclib.runs import Run
 def caption(run: Run) -> str:
     """The company that a run's figures keep: scale, data, and how its checkpoint was chosen."""
     chosen = f"checkpoint chosen on {_watched([run])}"
-    if not run.members and run.recipe.stopping is None:
+    if all(member.stopping is None for member in getattr(run.recipe, "members", [run.recipe])):
         chosen = "last epoch kept"
     return f"{run.scale} scale, {data_name(run.data)}, {chosen}"
 

@@ -41,7 +41,7 @@ class DisplayedFigure(Figure):
 
 def new_figure(width: float, height: float, title: str) -> Figure:
     figure = DisplayedFigure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")
-    letters = int(width * 72 / (0.52 * TITLE))
+    letters = int(width * 72 / (0.55 * TITLE))
     # "n = 1,250" stays on one line: textwrap does not break at no-break spaces
     lines = [textwrap.fill(line.replace(" = ", "\u00a0=\u00a0"), letters) for line in title.splitlines()]
     figure.suptitle("\n".join(lines), fontsize=TITLE)
