@@ -11,7 +11,7 @@ from dfclib.recipes import all_recipes
 from dfclib.runs import Run
 
 LABELS = {
-    "published": "ours, checkpoint chosen on validation",
+    "published": "ours, all training images",
     "held_out": "ours, a tenth of the training images held out",
 }
 
@@ -50,7 +50,7 @@ def systems(runs: Sequence[Run]) -> Figure:
             style = list(LABELS).index(run.protocol)
             result = evaluation.summary(run.predictions(split))
             value, low, high = (100 * result[key] for key in ("accuracy", "low", "high"))
-            y = place + (0.16 if style == 0 else -0.16) * (len(mine) > 1)
+            y = place + (-0.16 if style == 0 else 0.16) * (len(mine) > 1)
             colour, marker, _ = STYLES[style]
             look = {"color": colour, "marker": marker, "linestyle": "none", "capsize": 3, "markersize": 6}
             axes.errorbar(value, y, xerr=[[value - low], [high - value]], label=once(LABELS[run.protocol]), **look)
