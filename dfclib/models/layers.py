@@ -17,7 +17,8 @@ class FusedBatchNormalization(layers.BatchNormalization):
     """Keras's BatchNormalization, whose training step is TensorFlow's one fused kernel instead of several passes.
 
     The same numbers within rounding; on a CPU a network of such blocks trains faster, with bfloat16 above all
-    (benchmarks/results/batch_normalization.json has by how much). On another backend, and in inference, it is Keras's own layer.
+    (benchmarks/results/batch_normalization.json has by how much). On another backend, and in inference, it is Keras's
+    own layer.
     """
 
     def call(self, inputs, training=None, mask=None):
