@@ -101,6 +101,8 @@ def system_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
         result = summary(run.predictions(split))
         loss = run.recipe.claims.get("test_loss")
         author = author_figures(run.recipe.claims) + ("" if loss is None else f", loss {loss:g}")
+        if run.data["embedded"]:  # nobody's figures are of images made on the spot
+            author = ""
         rows.append(
             {
                 "system": run.recipe.system,

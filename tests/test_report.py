@@ -184,6 +184,10 @@ def test_systems_stand_beside_their_authors_figures_on_the_same_images(tmp_path)
         "none: last epoch",
     ]
     assert "s1-v1 (compact): 12 epochs instead of 150" in report.systems_shortened_block(runs)
+    (made,) = report.system_rows(report.system_runs(runs, embedded=True))
+    assert (made["recipe"], made["author"]) == ("s3-base", "")
+    garments = write_run(tmp_path, author.at_scale("compact"), 1, test=1, embedded=True, data="garments")
+    assert report.system_rows([garments])[0]["author"] == ""  # no author has measured on these
 
 
 def test_a_vote_says_its_weights_and_who_chose_them(tmp_path):
