@@ -3,7 +3,8 @@
     python -m dfclib train s2-cnn --data deepfake_data        # full; --scale compact on two CPU cores
 
 The author states validation and Kaggle accuracies. Nothing stops early and no checkpoint is chosen: the last epoch is
-kept. Interpolation is torchvision's default for each movement that it makes: nearest for the rotation.
+kept. One bilinear resampling enlarges and rotates, where the author's torchvision enlarges first and then rotates by
+the nearest pixel.
 """
 
 from dataclasses import replace
