@@ -21,7 +21,7 @@ from dfclib import optimisation, pipelines
 from dfclib.datasets.images import ImageSet
 from dfclib.devices import environment, jit_compile, memory_given_back
 from dfclib.files import write_json
-from dfclib.recipes import EnsembleRecipe, Recipe, all_recipes, find
+from dfclib.recipes import Recipe, all_recipes
 from dfclib.recipes.recipe import SPEED_FILE, measured
 from dfclib.training import build_model, trainable_parameters
 
@@ -52,7 +52,7 @@ def trainings() -> list[Recipe]:
     """Every single training of every recipe, each once."""
     found = {}
     for recipe in all_recipes():
-        for member in recipe.members if isinstance(recipe, EnsembleRecipe) else (recipe,):
+        for member in recipe.members:
             found.setdefault(member.name, member)
     return list(found.values())
 
@@ -60,16 +60,15 @@ def trainings() -> list[Recipe]:
 def measure(recipe: Recipe, seconds: float) -> tuple[float, int]:
     """(training images per second of `recipe`, its input pipeline included; trainable parameters)."""
     generator = np.random.default_rng(0)
-    number, classes = 40 * recipe.batch_size, recipe.source_classes
-    size = find(recipe.name).image_size if recipe.system == "S4" else (100, 100)
+    number, classes, channels = 40 * recipe.batch_size, recipe.dataset.classes, recipe.dataset.channels
     images = ImageSet(
-        images=generator.integers(0, 256, (number, *size, recipe.source_channels), dtype=np.uint8),
+        images=generator.integers(0, 256, (number, *recipe.dataset.size, channels), dtype=np.uint8),
         labels=np.arange(number) % classes,
         ids=np.arange(number).astype(str),
         class_names=tuple(str(label) for label in range(classes)),
     )
     recipe = dataclasses.replace(recipe, class_repeats={})  # their names are of other classes
-    model = build_model(recipe, recipe.source_channels, classes, images)
+    model = build_model(recipe, channels, classes, images)
     model.compile(optimisation.optimizer(recipe, 1_000), optimisation.loss(recipe), jit_compile=jit_compile())
     model.fit(pipelines.training_dataset(images, recipe, 0).take(WARM_UP), verbose=0, shuffle=False)
     done, started = 0, time.perf_counter()

@@ -1,4 +1,4 @@
-"""What happens between epochs: stopping, rates that fall on a plateau, class weights, how stable a training was.
+"""What happens between epochs: stopping, which epoch is kept, rates that fall on a plateau, class weights.
 
 An epoch is one call of Keras's `fit` (training.py says why), so these are plain objects with a state that goes into a
 checkpoint, and not keras.callbacks.Callback, whose counters `fit` resets.
@@ -8,43 +8,66 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dfclib.recipes.recipe import PlateauRate, Stopping
+from dfclib.recipes.recipe import Recipe
+from dfclib.recipes.schedules import PlateauRate
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class EarlyStopping:
-    """Which epoch was the best so far, and whether to go on. Without a `stopping` every epoch replaces the one before.
+class Best:
+    """The best value of a monitored quantity so far, and its epoch. Epochs count from 1; equal values are no gain."""
 
-    Epochs count from 1. Equal values are no gain, as in Keras.
-    """
+    def __init__(self, monitor: str) -> None:
+        self.monitor = monitor
+        self.value: float | None = None
+        self.epoch = 0
 
-    def __init__(self, stopping: Stopping | None) -> None:
-        self.stopping = stopping
-        self.best_value: float | None = None
-        self.best_epoch = 0
-
-    def is_best(self, epoch: int, values: dict[str, float]) -> bool:
-        """Take note of `epoch`'s values (val_loss, val_accuracy); True where its weights are the ones to keep."""
-        if self.stopping is None:
-            self.best_epoch = epoch
-            return True
-        value = values[self.stopping.monitor]
-        sign = 1 if self.stopping.monitor == "val_accuracy" else -1
-        if self.best_value is not None and sign * value <= sign * self.best_value:
+    def is_gain(self, epoch: int, values: dict[str, float]) -> bool:
+        """Take note of `epoch`'s values (val_loss, val_accuracy); True where the monitored one is the best so far."""
+        value, sign = values[self.monitor], 1 if self.monitor == "val_accuracy" else -1
+        if self.value is not None and sign * value <= sign * self.value:
             return False
-        self.best_value, self.best_epoch = value, epoch
+        self.value, self.epoch = value, epoch
+        return True
+
+    def state(self) -> dict[str, Any]:
+        return {"value": self.value, "epoch": self.epoch}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.value, self.epoch = state["value"], state["epoch"]
+
+
+class EarlyStopping:
+    """Whether to go on after an epoch, and which epoch's weights are the ones to keep."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.stopping = recipe.stopping
+        self.stops_by = Best(recipe.stopping.monitor) if recipe.stopping else None
+        self.keeps_by = None if recipe.keep == "last" else Best(recipe.keep.removeprefix("best_"))
+        self.kept_epoch = 0
+
+    def keeps(self, epoch: int, values: dict[str, float]) -> bool:
+        """Take note of `epoch`'s values (val_loss, val_accuracy); True where its weights are the ones to keep."""
+        if self.stops_by is not None:
+            self.stops_by.is_gain(epoch, values)
+        if self.keeps_by is not None and not self.keeps_by.is_gain(epoch, values):
+            return False
+        self.kept_epoch = epoch
         return True
 
     def should_stop(self, epoch: int) -> bool:
-        return self.stopping is not None and epoch - self.best_epoch >= self.stopping.patience
+        return self.stops_by is not None and epoch - self.stops_by.epoch >= self.stopping.patience
 
     def state(self) -> dict[str, Any]:
-        return {"best_value": self.best_value, "best_epoch": self.best_epoch}
+        parts = {"stops_by": self.stops_by, "keeps_by": self.keeps_by}
+        return {"kept_epoch": self.kept_epoch} | {name: part and part.state() for name, part in parts.items()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.best_value, self.best_epoch = state["best_value"], state["best_epoch"]
+        self.kept_epoch = state["kept_epoch"]
+        for name, part in {"stops_by": self.stops_by, "keeps_by": self.keeps_by}.items():
+            if part is not None:
+                part.restore(state[name])
 
 
 class PlateauDecay:
@@ -84,7 +107,7 @@ def class_weights(labels: np.ndarray, classes: int) -> dict[int, float]:
     return {label: float(len(labels) / (classes * count)) for label, count in enumerate(counts)}
 
 
-def stability(history: "pd.DataFrame | dict[str, Any]") -> float:
+def validation_fluctuation(history: "pd.DataFrame | dict[str, Any]") -> float:
     """How wildly validation accuracy swings: the root mean square of its changes *against* its trend, in points.
 
     The change from each epoch to the next, less the mean change over the run (the trend), squared, averaged, root

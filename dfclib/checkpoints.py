@@ -25,15 +25,15 @@ class Checkpoint:
         self.folder, self.model, self.stopping, self.plateau = folder, model, stopping, plateau
         self.best_file: str | None = None
 
-    def save(self, history: list[dict[str, float]], is_best: bool) -> None:
-        """Make `history`'s last epoch the one to go on from; is_best: its weights are also the ones to keep."""
+    def save(self, history: list[dict[str, float]], keep: bool) -> None:
+        """Make `history`'s last epoch the one to go on from; keep: its weights are also the ones to keep."""
         epoch = len(history)
         last_file = f"epoch-{epoch:04d}.npz"
         optimizer = [np.asarray(variable) for variable in self.model.optimizer.variables]
         self._write(last_file, weights=self.model.get_weights(), optimizer=optimizer)
-        if self.stopping.stopping is None:
+        if self.stopping.keeps_by is None:
             self.best_file = last_file
-        elif is_best:
+        elif keep:
             self.best_file = f"best-{epoch:04d}.npz"
             self._write(self.best_file, weights=self.model.get_weights())
         state = {"last": last_file, "best": self.best_file, "history": history, "stopping": self.stopping.state()}

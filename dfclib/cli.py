@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dfclib import __version__, commands
-from dfclib.commands import SCALES
+from dfclib.commands import PRECISIONS, SCALES
 from dfclib.errors import UserError
 from dfclib.inputs import DATA, RECORDED, RUNS
 
@@ -114,7 +114,9 @@ def _add_training_commands(top: Any) -> None:
     p.add_argument("recipe", metavar="RECIPE", help=f"a name that `{PROGRAM} recipes` lists, or a recipe.json")
     text = f"a folder of images (default: {DATA} where it exists, else images made on the spot); for S4's recipes "
     _add_data(p, text + "fashion-mnist, to find or fetch it, or a folder with its four files")
-    p.add_argument("--scale", choices=SCALES, help="default: quick on images made on the spot, full on a folder")
+    default = "default: quick on images made on the spot; on a folder full with a GPU, compact without"
+    p.add_argument("--scale", choices=SCALES, help=default)
+    p.add_argument("--precision", choices=PRECISIONS, help="default: what suits the device")
     p.add_argument("--protocol", choices=("published", "held_out"), help="what the checkpoint is chosen on")
     p.add_argument("--seed", type=int, metavar="N", help="default: the recipe's, 0")
     p.add_argument("--epochs", type=int, metavar="N", help="default: the recipe's")
@@ -128,7 +130,8 @@ def _add_training_commands(top: Any) -> None:
     data = p.add_mutually_exclusive_group()
     _add_data(data, "holds Fashion-MNIST's four files (default: found on this machine, or fetched)")
     data.add_argument("--generated", action="store_true", help="train on generated images instead: nothing to fetch")
-    p.add_argument("--scale", choices=SCALES, help="default: compact; quick on generated images")
+    default = "default: quick on generated images; else full with a GPU, compact without"
+    p.add_argument("--scale", choices=SCALES, help=default)
     p.add_argument("--fresh", action="store_true", help="remove what there is of these runs, and train anew")
     default = Path("build/fashion")
     p.add_argument("--out", type=Path, default=default, metavar="DIR", help=f"default {default}")

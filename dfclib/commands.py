@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dfclib.runs import Predictions
 
 SCALES = ("quick", "compact", "full")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 Arguments = argparse.Namespace
 
 
@@ -72,7 +73,7 @@ def recipes(arguments: Arguments) -> None:
 def train(arguments: Arguments) -> None:
     # a wrong recipe is refused before anything is read or made
     recipe = inputs.find_recipe(arguments.recipe, arguments.scale, arguments.data)
-    recipe = recipe.with_options(seed=arguments.seed, epochs=arguments.epochs, protocol=arguments.protocol)
+    recipe = recipe.with_options(arguments.seed, arguments.epochs, arguments.protocol, arguments.precision)
     splits = inputs.load_splits(inputs.data_folder(arguments.data, recipe), arguments.image_size, recipe)
     _announce(recipe, splits)
     _import_keras(arguments)
@@ -83,15 +84,15 @@ def train(arguments: Arguments) -> None:
 
 
 def fashion(arguments: Arguments) -> None:
-    from dfclib import fashion
+    from dfclib import devices, fashion
 
     splits, source = fashion.load(arguments.data, arguments.generated)
-    recipes = fashion.recipes(arguments.scale or ("quick" if arguments.generated else "compact"))
+    recipes = fashion.recipes(arguments.scale or devices.default_scale(arguments.generated))
     arguments.out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is refused now
     print(f"data     {source}")
     _announce_images(splits)
     for recipe in recipes:
-        print(f"recipe   {recipe.name} ({recipe.title}), {recipe.scale} scale, {recipe.precision}")
+        print(f"recipe   {recipe.name} ({recipe.title}), {recipe.scale} scale")
         _announce_length(recipe, splits)
     _import_keras(arguments)
     from dfclib.training import train as train_recipe
@@ -126,7 +127,7 @@ def vote(arguments: Arguments) -> None:
 
 
 def evaluate(arguments: Arguments) -> None:
-    from dfclib.evaluation import data_name, per_class, summary
+    from dfclib.evaluation import data_name, kept, per_class, summary
 
     run = inputs.find_run(arguments.run, arguments.runs)
     known = {split: run.predictions(split) for split in run.splits}
@@ -138,13 +139,13 @@ def evaluate(arguments: Arguments) -> None:
         _print_json(about | {"splits": results})
         return
     print(run.name)
-    print(f"recipe {run.recipe.name}, scale {run.scale}, protocol {run.protocol}, seed {run.seed}")
+    print(f"recipe {run.recipe.name}, scale {run.scale_text}, protocol {run.protocol}, seed {run.seed}")
     print(f"data: {data_name(run.data)}")
     print(", ".join(f"{key} {value}" for key, value in run.environment.items() if value is not None))
     if run.members:
         print(f"vote of {', '.join(run.members)}")
-    elif "chosen_by" in run.metrics:
-        print(f"checkpoint: epoch {run.metrics['chosen_epoch']}, chosen by {run.metrics['chosen_by']}")
+    else:
+        print(f"kept: epoch {run.metrics['kept_epoch']}, {kept(run.recipe)}")
     for split, predictions in known.items():
         print(f"\n{split}: {_accuracy_line(predictions)}")
         table = per_class(predictions)
@@ -194,11 +195,11 @@ def submit(arguments: Arguments) -> None:
 
 
 def figures(arguments: Arguments) -> None:
-    from dfclib.evaluation import LADDER, author_figures
+    from dfclib.evaluation import author_figures
     from dfclib.runs import find_runs
 
     def is_told(recipe: "Recipe | EnsembleRecipe") -> bool:
-        return recipe.name in LADDER or recipe.system == "S4" or author_figures(recipe.claims) != ""
+        return bool(recipe.attempt) or recipe.reported_split == "test" or author_figures(recipe.claims) != ""
 
     runs = overview = [inputs.find_run(name, arguments.runs) for name in arguments.names]
     if not runs:
@@ -226,7 +227,7 @@ def _announce(recipe: "Recipe | EnsembleRecipe", splits: "Splits") -> None:
     from dfclib.evaluation import data_name
 
     print(f"recipe   {recipe.name} ({recipe.title}), seed {recipe.seed}, protocol {recipe.protocol}")
-    print(f"scale    {recipe.scale}")
+    print(f"scale    {recipe.scale}" + (f", {recipe.given_epochs} epochs" if recipe.given_epochs else ""))
     print(f"data     {data_name({'embedded': splits.embedded, 'name': splits.name})}")
     _announce_images(splits)
     _announce_length(recipe, splits)
@@ -240,9 +241,13 @@ def _announce_images(splits: "Splits") -> None:
 
 
 def _announce_length(recipe: "Recipe | EnsembleRecipe", splits: "Splits") -> None:
+    from dfclib import devices
+
     minutes = recipe.expected_minutes(len(splits.train))
-    print(f"epochs   at most {' + '.join(str(member.epochs) for member in _members(recipe))}")
+    print(f"epochs   at most {' + '.join(str(member.epochs) for member in recipe.members)}")
     print("time     " + ("not measured" if minutes is None else f"about {_duration(minutes)} on two CPU cores"))
+    precisions = dict.fromkeys(devices.resolve_precision(member.precision) for member in recipe.members)
+    print(f"device   {devices.device()['name']}; {' and '.join(precisions)}")
     sys.stdout.flush()
 
 
@@ -259,16 +264,17 @@ def _recipe_entry(recipe: "Recipe | EnsembleRecipe") -> dict[str, Any]:
     import inspect
 
     from dfclib.datasets import garments, synthetic
+    from dfclib.recipes.recipe import COMPETITION
 
-    counts = [member.parameters for member in _members(recipe)]
-    make_splits = (garments if inputs.is_fashion(recipe) else synthetic).make_splits
+    counts = [member.parameters for member in recipe.members]
+    make_splits = (synthetic if recipe.dataset == COMPETITION else garments).make_splits
     embedded = inspect.signature(make_splits).parameters["train"].default
     scaled = {scale: recipe.at_scale(scale) for scale in SCALES}
-    images = {scale: _members(recipe)[0].source_images for scale in SCALES} | {"quick": embedded}
+    images = dict.fromkeys(SCALES, recipe.dataset.images) | {"quick": embedded}
     return recipe.to_dict() | {
         "claims": {name: value for name, value in recipe.claims.items() if name != "parameters"},
         "trainable_parameters": None if None in counts else sum(counts),
-        "image_sizes": {s: sorted({member.image_size for member in _members(r)}) for s, r in scaled.items()},
+        "image_sizes": {s: sorted({member.image_size for member in r.members}) for s, r in scaled.items()},
         "expected_minutes": {s: r.expected_minutes(images[s]) for s, r in scaled.items()},
     }
 
@@ -276,10 +282,6 @@ def _recipe_entry(recipe: "Recipe | EnsembleRecipe") -> dict[str, Any]:
 def _claim(name: str, value: float) -> str:
     number = f"{value:g}" if name.endswith("loss") else f"{value:.1%}"
     return f"{name.replace('_', ' ').replace('kaggle', 'Kaggle')} {number}"
-
-
-def _members(recipe: "Recipe | EnsembleRecipe") -> "tuple[Recipe, ...]":
-    return getattr(recipe, "members", (recipe,))
 
 
 def _accuracy_line(predictions: "Predictions") -> str:

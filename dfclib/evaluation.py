@@ -6,28 +6,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dfclib.errors import UserError
+from dfclib.recipes import EnsembleRecipe, Recipe, all_recipes
 from dfclib.runs import Predictions, Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
 AUTHOR = "author, public test"
-# A checkpoint chosen on the validation set has seen it; one chosen on held-out images has not: two columns.
+# Of a training that chooses on the validation set, and of one that chooses on held-out images: two columns.
 OURS = {
-    "published": "ours, validation (checkpoint chosen on it)",
+    "published": "ours, validation",
     "held_out": "ours, validation (looked at once)",
 }
+KEPT = {"last": "last epoch", "best_val_loss": "lowest loss on {}", "best_val_accuracy": "highest accuracy on {}"}
+WATCHED = {"published": "validation", "held_out": "held-out images"}
 # What an author may have measured accuracy on, as a recipe's claims name it and as a reader does
 CLAIMS = {"public_test": "public test", "validation": "validation", "test": "test", "kaggle": "Kaggle"}
-LADDER = {
-    "attempt1": "1",
-    "attempt2": "2",
-    "attempt3": "3 (vote)",
-    "attempt4": "4",
-    "attempt5": "5",
-    "attempt6": "6 alone",
-    "attempt6-vote": "6 (vote)",
-}
+LADDER = {recipe.name: recipe.attempt for recipe in all_recipes() if recipe.attempt}
 
 
 def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -100,7 +95,7 @@ def ladder(runs: Sequence[Run]) -> "pd.DataFrame":
 
     attempt; author's figure; ours (a column a protocol); low, high (95% Wilson interval of ours); n (images);
     seed, seeds, mean and deviation over seeds (missing for one seed); scale; image size; epochs trained
-    (missing for a vote); members (1, or voters); protocol; data; device; precision; run (its name).
+    (missing for a vote); which epoch is kept; members (1, or voters); protocol; data; device; precision; run (a name).
     """
     import pandas as pd
 
@@ -112,7 +107,7 @@ def ladder(runs: Sequence[Run]) -> "pd.DataFrame":
     ours = [name for protocol, name in OURS.items() if any(row["protocol"] == protocol for row in rows)]
     columns = ["attempt", AUTHOR, *(ours or [OURS["published"]]), "low", "high", "n"]
     columns += ["seed", "seeds", "mean over seeds", "deviation over seeds", "scale", "image size", "epochs"]
-    columns += ["members", "protocol", "data", "device", "precision", "run"]
+    columns += ["kept", "members", "protocol", "data", "device", "precision", "run"]
     return pd.DataFrame(rows, columns=columns).astype({"epochs": "Int64"})
 
 
@@ -121,9 +116,10 @@ def author_figures(claims: dict[str, float]) -> str:
     return ", ".join(f"{name} {100 * claims[key]:.2f}%" for key, name in CLAIMS.items() if key in claims)
 
 
-def measured_split(run: Run) -> str:
-    """The split that a run's accuracy is reported on: test for S4, whose test labels are known, else validation."""
-    return "test" if run.recipe.system == "S4" else "validation"
+def kept(recipe: Recipe | EnsembleRecipe) -> str:
+    """Which epoch's weights a run of `recipe` ends with, for a vote its members': `lowest loss on validation`."""
+    texts = (KEPT[member.keep].format(WATCHED[recipe.protocol]) for member in recipe.members)
+    return " or ".join(dict.fromkeys(texts))
 
 
 def data_name(data: dict) -> str:
@@ -139,7 +135,8 @@ def _group(run: Run) -> tuple:
     order = list(LADDER).index(run.recipe.name)
     scale = ("quick", "compact", "full").index(run.scale)
     data = (run.data["name"], run.data["fingerprint"])
-    return order, data, scale, run.protocol, run.environment["device"], run.environment["precision"]
+    device = run.environment["device"], run.environment["precision"]
+    return order, data, scale, run.recipe.given_epochs or 0, run.is_current, run.protocol, *device
 
 
 def _ladder_row(runs: Sequence[Run]) -> dict:
@@ -148,7 +145,7 @@ def _ladder_row(runs: Sequence[Run]) -> dict:
     result = summary(run.predictions("validation"))
     accuracies = [run.predictions("validation").accuracy for run in runs]
     several = len(runs) > 1
-    sizes = {member.image_size for member in getattr(run.recipe, "members", [run.recipe])}
+    sizes = {member.image_size for member in run.recipe.members}
     return {
         "attempt": LADDER[run.recipe.name],
         AUTHOR: run.recipe.claims.get("public_test", np.nan),
@@ -160,9 +157,10 @@ def _ladder_row(runs: Sequence[Run]) -> dict:
         "seeds": len(runs),
         "mean over seeds": np.mean(accuracies) if several else np.nan,
         "deviation over seeds": np.std(accuracies, ddof=1) if several else np.nan,
-        "scale": run.scale,
+        "scale": run.scale_text,
         "image size": ", ".join(f"{height}x{width}" for height, width in sorted(sizes)),
         "epochs": len(run.history) or None,
+        "kept": kept(run.recipe),
         "members": len(run.members) or 1,
         "protocol": run.protocol,
         "data": data_name(run.data),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dfclib.datasets.images import ImageSet, Splits
 from dfclib.errors import UserError
-from dfclib.evaluation import data_name, per_class, summary
+from dfclib.evaluation import data_name, kept, per_class, summary
 from dfclib.files import write_json
 from dfclib.recipes import Recipe, find
 from dfclib.runs import Run
@@ -85,7 +85,7 @@ def result(run: Run) -> dict[str, Any]:
         "row": run.recipe.name,
         "run": run.name,
         "data": data_name(run.data),
-        "scale": run.scale,
+        "scale": run.scale_text,
         "seed": run.seed,
         "test": test,
         "classes": classes.to_dict("records"),
@@ -95,10 +95,10 @@ def result(run: Run) -> dict[str, Any]:
         },
         "author": author,
         "points": None if author is None else 100 * (test["accuracy"] - author["test"]),
-        "parameters": run.metrics["parameters"],
+        "trainable_parameters": run.metrics["trainable_parameters"],
         "epochs": run.metrics["epochs"],
-        "chosen_epoch": run.metrics["chosen_epoch"],
-        "chosen_by": run.metrics["chosen_by"],
+        "kept_epoch": run.metrics["kept_epoch"],
+        "kept": kept(run.recipe),
         "seconds": run.metrics["seconds"],
         "environment": run.environment,
     }
@@ -135,8 +135,8 @@ def _column(one: dict[str, Any]) -> dict[str, str]:
             "author's test loss": f"{author['test_loss']:.4f}",
         }
     return cells | {
-        "parameters": f"{one['parameters']:,}",
-        "epochs": f"{one['epochs']}, epoch {one['chosen_epoch']} kept",
+        "parameters": f"{one['trainable_parameters']:,}",
+        "epochs": f"{one['epochs']}, epoch {one['kept_epoch']} kept",
         "scale": one["scale"],
         "device": one["environment"]["device"],
         "precision": one["environment"]["precision"],

@@ -17,29 +17,27 @@ RUNS = Path("runs")
 RECORDED = Path("report/runs")
 
 
-def is_fashion(recipe: "Recipe | EnsembleRecipe") -> bool:
-    """Whether `recipe` is for Fashion-MNIST's grey images, and not for a competition's folder."""
-    return recipe.system == "S4"
-
-
 def data_folder(given: Path | None, recipe: "Recipe | EnsembleRecipe") -> Path | None:
     """The given folder of images, else deepfake_data where it exists, else None: images made on the spot.
 
-    S4's recipes have nothing to learn from deepfake_data: for them None, unless a folder is given.
+    A recipe for another data set than the competition's has nothing to learn from deepfake_data: None, unless a folder
+    is given.
     """
-    return given or (DATA if DATA.is_dir() and not is_fashion(recipe) else None)
+    from dfclib.recipes.recipe import COMPETITION
+
+    return given or (DATA if DATA.is_dir() and recipe.dataset == COMPETITION else None)
 
 
 def load_splits(
     folder: Path | None, image_size: Sequence[int] | None = None, recipe: "Recipe | EnsembleRecipe | None" = None
 ) -> "Splits":
-    """The images of `folder`, or for None the embedded ones; for S4's recipes Fashion-MNIST or generated garments.
+    """The images of `folder`, or for None the embedded ones; for Fashion-MNIST's recipes that, or generated garments.
 
     image_size: height and width in pixels, for a folder with images of mixed sizes
     """
-    from dfclib.datasets.sources import load, load_fashion
+    from dfclib.datasets.sources import FASHION_MNIST, load, load_fashion
 
-    if recipe is not None and is_fashion(recipe):
+    if recipe is not None and recipe.dataset.name == FASHION_MNIST:
         if image_size is not None:
             raise UserError(
                 f"--image-size is not for {recipe.name}: Fashion-MNIST's images are all 28x28; leave it out"
@@ -53,13 +51,14 @@ def load_splits(
 def find_recipe(name: str, scale: str | None, data: Path | None) -> "Recipe | EnsembleRecipe":
     """A recipe by name at `scale`, or from a JSON file, which has its own scale.
 
-    scale: None: full on the folder that `data_folder` finds for --data, quick where it finds none
+    scale: None: what suits the device (devices.default_scale), on the folder that `data_folder` finds for --data
     """
+    from dfclib.devices import default_scale
     from dfclib.recipes import find, load
 
     if not name.endswith(".json") and not Path(name).is_file():
         recipe = find(name)
-        return recipe.at_scale(scale or ("quick" if data_folder(data, recipe) is None else "full"))
+        return recipe.at_scale(scale or default_scale(embedded=data_folder(data, recipe) is None))
     recipe = load(name)
     if scale not in (None, recipe.scale):
         raise UserError(f"{name} is at scale {recipe.scale}: leave --scale {scale} out")

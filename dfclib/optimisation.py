@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from dfclib.recipes.recipe import ConstantRate, CosineRate, PlateauRate, Recipe, StepRate
+from dfclib.recipes.recipe import Recipe
+from dfclib.recipes.schedules import ConstantRate, CosineRate, PlateauRate, StepRate
 
 
 class SmoothedCrossentropy(keras.losses.Loss):

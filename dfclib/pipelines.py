@@ -1,8 +1,8 @@
 """ImageSet and Recipe to tf.data.Dataset: one function for training, another for evaluation.
 
-What an epoch shows is planned in numpy from (seed, epoch, image id) alone, so that an interrupted training sees after
-its resumption exactly what it would have seen. The pixels stay uint8 until their batch is made, and each image is
-resampled once: framing and every random movement are composed into one transform.
+Images are framed once, to uint8 pixels of the size that the network sees; evaluation stops there. What an epoch shows
+is planned in numpy from (seed, epoch, image id) alone, so that an interrupted training sees after its resumption what
+it would have seen; every random movement of an image is composed into one transform, which resamples it once.
 """
 
 import hashlib
@@ -35,33 +35,75 @@ def training_dataset(images: ImageSet, recipe: Recipe, epoch: int) -> "tf.data.D
     # one whole epoch is shuffled before the next begins: every image is seen as often as the recipe says
     order = np.random.default_rng([recipe.seed, epoch]).permutation(len(indices))
     indices, repeats = indices[order], repeats[order]
-    transforms = training_transforms(images.ids[indices], repeats, images.size, recipe, epoch)
-    return _batches(images, indices, transforms, recipe, labels=images.labels[indices])
+    return _training_batches(images, indices, repeats, recipe, epoch, labels=images.labels[indices])
 
 
 def evaluation_dataset(images: ImageSet, recipe: Recipe) -> "tf.data.Dataset":
     """Batches of every image once, in order, framed but never augmented: float32 pixels alone, no labels."""
     check_size(images, recipe)
-    transforms = np.tile(_framing(images.size, recipe)[None], (len(images), 1, 1))
-    return _batches(images, np.arange(len(images)), transforms, recipe)
+    return _batches(_pixels(images, recipe), np.arange(len(images)), recipe)
 
 
 def augmented(images: ImageSet, recipe: Recipe, epoch: int = 0) -> np.ndarray:
     """`images` as the training of `recipe` would see them in `epoch`: uint8 (n, height, width, channels)."""
     check_size(images, recipe)
-    transforms = training_transforms(images.ids, np.zeros(len(images), int), images.size, recipe, epoch)
-    batches = _batches(images, np.arange(len(images)), transforms, recipe)
+    batches = _training_batches(images, np.arange(len(images)), np.zeros(len(images), int), recipe, epoch)
     return np.concatenate([batch.numpy() for batch in batches]).round().clip(0, 255).astype(np.uint8)
 
 
-def check_size(images: ImageSet, recipe: Recipe) -> None:
-    """Raise UserError where a crop would be larger than the images."""
-    if recipe.framing == "crop" and (images.size[0] < recipe.image_size[0] or images.size[1] < recipe.image_size[1]):
-        raise UserError(
-            f"recipe {recipe.name} at scale {recipe.scale} cuts {recipe.image_size[0]}x{recipe.image_size[1]} pixels "
-            f"out of each image, but the images have {images.size[0]}x{images.size[1]}. "
-            "Take the full scale, or a recipe.json with a smaller image_size or framing 'resize'."
+def framed(images: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """`images` as `recipe` sees them unaugmented: uint8 (n, height, width, channels) of the recipe's image size.
+
+    A crop is the centre. An image is enlarged by the recipe's interpolation (`nearest`: pixel k of n is taken from
+    floor((k + .5) * side / n)), and reduced with antialiasing. Raises UserError as check_size does.
+    """
+    from PIL import Image
+
+    size, (height, width) = images.shape[1:3], recipe.image_size
+    _check_size(size, recipe)
+    if size == recipe.image_size:
+        return images
+    if recipe.framing == "crop":
+        top, left = (size[0] - height) // 2, (size[1] - width) // 2
+        return images[:, top : top + height, left : left + width]
+    if recipe.framing_interpolation == "nearest" and size[0] <= height and size[1] <= width:
+        rows, columns = (
+            np.floor((np.arange(side) + 0.5) * source / side).astype(int)
+            for side, source in zip(recipe.image_size, size, strict=True)
         )
+        return images[:, rows[:, None], columns]
+    result = np.empty((len(images), height, width, images.shape[3]), np.uint8)
+    for i, image in enumerate(images):  # Pillow's bilinear filter widens as it reduces: that is the antialiasing
+        grey = image.shape[2] == 1
+        resized = Image.fromarray(image[..., 0] if grey else image).resize((width, height), Image.Resampling.BILINEAR)
+        result[i] = np.asarray(resized).reshape(height, width, -1)
+    return result
+
+
+def check_size(images: ImageSet, recipe: Recipe) -> None:
+    """Raise UserError where the recipe cannot frame images of this size."""
+    _check_size(images.size, recipe)
+
+
+def _check_size(size: tuple[int, int], recipe: Recipe) -> None:
+    wanted = f"{recipe.image_size[0]}x{recipe.image_size[1]} pixels"
+    if recipe.framing == "crop" and (size[0] < recipe.image_size[0] or size[1] < recipe.image_size[1]):
+        raise UserError(
+            f"recipe {recipe.name} at scale {recipe.scale} cuts {wanted} out of each image, but the images have "
+            f"{size[0]}x{size[1]}. Take the full scale, or a recipe.json with a smaller image_size or framing 'resize'."
+        )
+    if recipe.framing == "resize" and recipe.framing_interpolation is None and size != recipe.image_size:
+        raise UserError(
+            f"recipe {recipe.name} takes {wanted} and does not say how to resize images of {size[0]}x{size[1]}: set "
+            "framing_interpolation to 'nearest' or 'bilinear' in a copy of recipe.json"
+        )
+
+
+def share_seen(size: tuple[int, int], recipe: Recipe) -> float:
+    """The share of an image of `size` (height, width in pixels) that a crop of the recipe's size shows; else 1."""
+    if recipe.framing != "crop":
+        return 1.0
+    return recipe.image_size[0] * recipe.image_size[1] / (size[0] * size[1])
 
 
 def shown_in_an_epoch(images: ImageSet, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
@@ -95,12 +137,10 @@ def training_transforms(
 ) -> np.ndarray:
     """Matrices float64 (m, 3, 3) that take (x, y, 1) of a training pixel to the place in the image where it is read.
 
-    ids: str (m,); repeats: int (m,), which showing of the image this is; size: height and width of the images.
+    ids: str (m,); repeats: int (m,), which showing of the image this is; size: height and width of the images as they
+    are framed for training. The recipe must have an augmentation.
     """
-    framing = _framing(size, recipe)
     augmentation = recipe.augmentation
-    if augmentation is None:
-        return np.tile(framing[None], (len(ids), 1, 1))
     draw = uniforms(ids, repeats, recipe.seed, epoch)
     signed = {name: 2 * value - 1 for name, value in draw.items()}
     height, width = size
@@ -108,13 +148,13 @@ def training_transforms(
     matrices = _affine(len(ids))
     if recipe.framing == "crop":  # anywhere, but by whole pixels: a crop alone must not resample
         room_y, room_x = height - recipe.image_size[0], width - recipe.image_size[1]
-        matrices[:, 0, 2] = np.floor(draw["crop_x"] * (room_x + 1)) - room_x // 2
-        matrices[:, 1, 2] = np.floor(draw["crop_y"] * (room_y + 1)) - room_y // 2
-    matrices = matrices @ framing
+        matrices[:, 0, 2] = np.floor(draw["crop_x"] * (room_x + 1))
+        matrices[:, 1, 2] = np.floor(draw["crop_y"] * (room_y + 1))
 
     # From here on in the image's own pixels. Output is seen in perspective, then, about the image's centre and in the
     # order of Keras's ImageDataGenerator, mirrored, zoomed, shifted and rotated on its way to the place where it is
-    # read; so torchvision's order, rotation first and perspective last, is kept as well.
+    # read; so torchvision's order, rotation first and perspective last, is kept as well. Composing keeps what a
+    # rotation moved out of the image and a distortion moves in again, where torchvision, image by image, has cut it.
     if augmentation.perspective:
         matrices = _perspectives(draw, size, augmentation) @ matrices
     centre = np.array([[1, 0, (width - 1) / 2], [0, 1, (height - 1) / 2], [0, 0, 1]])
@@ -172,66 +212,90 @@ def _affine(count: int) -> np.ndarray:
     return np.tile(np.eye(3), (count, 1, 1))
 
 
-def _framing(size: tuple[int, int], recipe: Recipe) -> np.ndarray:
-    """float64 (3, 3): a pixel of the network's input to its place in the image, unaugmented."""
-    matrix = np.eye(3)
-    for axis, (source, target) in enumerate([(size[1], recipe.image_size[1]), (size[0], recipe.image_size[0])]):
-        if recipe.framing == "crop":
-            matrix[axis, 2] = (source - target) // 2  # whole pixels, so that nothing is resampled
-        else:  # pixel centres lie at half coordinates
-            matrix[axis, axis] = source / target
-            matrix[axis, 2] = (source / target - 1) / 2
-    return matrix
+def _training_batches(
+    images: ImageSet,
+    indices: np.ndarray,
+    repeats: np.ndarray,
+    recipe: Recipe,
+    epoch: int,
+    labels: np.ndarray | None = None,
+) -> "tf.data.Dataset":
+    pixels = _pixels(images, recipe, training=True)
+    if recipe.augmentation is None:
+        return _batches(pixels, indices, recipe, labels=labels)
+    size, augmentation = tuple(pixels.shape[1:3]), recipe.augmentation
+    transforms = training_transforms(images.ids[indices], repeats, size, recipe, epoch)
+    distorted = None
+    if augmentation.perspective_interpolation not in (None, augmentation.interpolation):
+        draw = uniforms(images.ids[indices], repeats, recipe.seed, epoch)["perspective"]
+        distorted = draw < augmentation.perspective_probability
+    return _batches(pixels, indices, recipe, transforms, distorted, labels)
 
 
 def _batches(
-    images: ImageSet,
+    pixels: "tf.Tensor",
     indices: np.ndarray,
-    transforms: np.ndarray,
     recipe: Recipe,
+    transforms: np.ndarray | None = None,
+    distorted: np.ndarray | None = None,
     labels: np.ndarray | None = None,
 ) -> "tf.data.Dataset":
+    """Batches of `pixels` at `indices`, transformed where there are transforms.
+
+    transforms: float64 (m, 3, 3); distorted: bool (m,), the images that are read by the perspective's interpolation
+    """
     import tensorflow as tf
 
-    pixels = _pixels(images)
-    flat = (transforms / transforms[:, 2:, 2:]).reshape(-1, 9)[:, :8].astype(np.float32)
-    untouched = images.size == recipe.image_size and bool(np.all(transforms == np.eye(3)))
-    fill = (recipe.augmentation.fill if recipe.augmentation else "nearest").upper()
+    columns = {"index": indices}
+    if transforms is not None:
+        columns["transform"] = (transforms / transforms[:, 2:, 2:]).reshape(-1, 9)[:, :8].astype(np.float32)
+    if distorted is not None:
+        columns["distorted"] = distorted
+    if labels is not None:
+        columns["label"] = labels.astype(np.int32)
 
-    def frame(batch_indices: "tf.Tensor", batch_transforms: "tf.Tensor") -> "tf.Tensor":
-        batch = tf.cast(tf.gather(pixels, batch_indices), tf.float32)
-        if untouched:
-            return batch
-        batch = tf.raw_ops.ImageProjectiveTransformV3(
+    def warp(batch: "tf.Tensor", transform: "tf.Tensor", interpolation: str) -> "tf.Tensor":
+        return tf.raw_ops.ImageProjectiveTransformV3(
             images=batch,
-            transforms=batch_transforms,
+            transforms=transform,
             output_shape=recipe.image_size,
             fill_value=0.0,
-            interpolation=recipe.interpolation.upper(),
-            fill_mode=fill,
+            interpolation=interpolation.upper(),
+            fill_mode=recipe.augmentation.fill.upper(),
         )
-        return tf.ensure_shape(batch, (None, *recipe.image_size, images.channels))
 
-    columns = [indices, flat] if labels is None else [indices, flat, labels.astype(np.int32)]
-    dataset = tf.data.Dataset.from_tensor_slices(tuple(columns)).batch(recipe.batch_size)
-    if labels is None:
-        dataset = dataset.map(frame, num_parallel_calls=2, deterministic=True)
-    else:
-        dataset = dataset.map(lambda i, t, y: (frame(i, t), y), num_parallel_calls=2, deterministic=True)
-    return dataset.prefetch(4)
+    def frame(row: dict[str, "tf.Tensor"]) -> "tf.Tensor | tuple[tf.Tensor, tf.Tensor]":
+        batch = tf.cast(tf.gather(pixels, row["index"]), tf.float32)
+        if transforms is not None:
+            plain = warp(batch, row["transform"], recipe.augmentation.interpolation)
+            if distorted is not None:
+                other = warp(batch, row["transform"], recipe.augmentation.perspective_interpolation)
+                plain = tf.where(row["distorted"][:, None, None, None], other, plain)
+            batch = tf.ensure_shape(plain, (None, *recipe.image_size, pixels.shape[3]))
+        return batch if labels is None else (batch, row["label"])
+
+    dataset = tf.data.Dataset.from_tensor_slices(columns).batch(recipe.batch_size)
+    return dataset.map(frame, num_parallel_calls=2, deterministic=True).prefetch(4)
 
 
-# One tensor a set of images, which dies with it: a tensor an epoch would stay in memory with that epoch's functions.
-_tensors: "weakref.WeakKeyDictionary[ImageSet, tf.Tensor]" = weakref.WeakKeyDictionary()
+# One tensor a set of images and way of framing, which dies with the images: framing is done once a training, and a
+# tensor an epoch would stay in memory with that epoch's functions.
+_tensors: "weakref.WeakKeyDictionary[ImageSet, dict[tuple, tf.Tensor]]" = weakref.WeakKeyDictionary()
 
 
-def _pixels(images: ImageSet) -> "tf.Tensor":
+def _pixels(images: ImageSet, recipe: Recipe, training: bool = False) -> "tf.Tensor":
+    """uint8 (n, height, width, channels): framed, but for a training that crops at random, which sees all pixels."""
     import tensorflow as tf
 
-    if images not in _tensors:
+    native = images.size == recipe.image_size or (
+        training and recipe.framing == "crop" and recipe.augmentation is not None
+    )
+    way = () if native else (recipe.image_size, recipe.framing, recipe.framing_interpolation)
+    tensors = _tensors.setdefault(images, {})
+    if way not in tensors:
         with tf.device("CPU:0"):  # tf.data runs on the CPU whatever trains
-            _tensors[images] = tf.constant(images.images)
-    return _tensors[images]
+            tensors[way] = tf.constant(images.images if native else framed(images.images, recipe))
+    return tensors[way]
 
 
 def batches_per_epoch(images: ImageSet, recipe: Recipe) -> int:

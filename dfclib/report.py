@@ -13,11 +13,12 @@ import textwrap
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 from dfclib.errors import UserError
-from dfclib.evaluation import AUTHOR, LADDER, OURS, author_figures, data_name, ladder, measured_split, summary
+from dfclib.evaluation import AUTHOR, LADDER, OURS, author_figures, data_name, kept, ladder, summary
 from dfclib.files import read_json, write_text
-from dfclib.recipes import EnsembleRecipe, Recipe, all_recipes, differences, find
+from dfclib.recipes import SYSTEMS, all_recipes, differences, find
 from dfclib.runs import Run, find_runs
 
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
@@ -26,7 +27,7 @@ SHORTENED = {
     "epochs": "{new} epochs instead of {old}",
     "image_size": "{new[0]}x{new[1]} pixels instead of {old[0]}x{old[1]}",
     "framing": "framing by {new} instead of {old}",
-    "precision": "{new} instead of {old}",
+    "augmentation.interpolation": "{new} instead of {old} interpolation",
 }
 NOTHING = "*Nothing is recorded yet.*\n"
 
@@ -51,6 +52,7 @@ def attempt_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
         cells["scale"] = row["scale"]
         cells["image size"] = row["image size"]
         cells["epochs"] = f"{row['members']} voters" if row["members"] > 1 else str(row["epochs"])
+        cells["kept"] = row["kept"]
         cells["data"] = row["data"]
         cells["device"] = row["device"]
         cells["precision"] = row["precision"] or ""
@@ -87,8 +89,9 @@ def attempts_block(runs: Sequence[Run]) -> str:
 
 
 def system_runs(runs: Sequence[Run], embedded: bool = False) -> list[Run]:
-    """The runs of S1 to S4 on real images (or on those made on the spot), in the recipes' order, published first."""
-    order = [recipe.name for recipe in all_recipes() if recipe.system != "S0"]
+    """The runs of the systems other than the six attempts on real images (or on those made on the spot), in the
+    recipes' order, published first; without experiments, which are judged on held-out images."""
+    order = [r.name for r in all_recipes() if not r.attempt and r.reported_split != "held_out"]
     real = [run for run in runs if run.data["embedded"] == embedded and run.recipe.name in order]
     return sorted(real, key=lambda run: (order.index(run.recipe.name), run.protocol == "held_out", run.name))
 
@@ -97,7 +100,7 @@ def system_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
     """S1 to S4 as text, one dictionary a run, its keys the headings: author's figure and ours, on which images."""
     rows = []
     for run in runs:
-        split = measured_split(run)
+        split = run.recipe.reported_split
         result = summary(run.predictions(split))
         loss = run.recipe.claims.get("test_loss")
         author = author_figures(run.recipe.claims) + ("" if loss is None else f", loss {loss:g}")
@@ -113,8 +116,8 @@ def system_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
                 "loss": "" if split == "validation" else f"{result['log_loss']:.4f}",
                 "images": f"{result['n']:,}",
                 "data": data_name(run.data),
-                "checkpoint chosen on": _chosen_on(run),
-                "scale": run.scale,
+                "kept": _kept(run),
+                "scale": run.scale_text,
                 "epochs": f"{len(run.members)} voters" if run.members else str(len(run.history)),
                 "device": run.environment["device"],
                 "precision": run.environment["precision"] or "",
@@ -126,11 +129,14 @@ def system_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
 def systems_block(runs: Sequence[Run]) -> str:
     """README's table of S1 to S4 on the competition's images and on Fashion-MNIST."""
     real = system_runs(runs)
-    return markdown_table(system_rows(real)) + _measured_block(real) if real else NOTHING
+    if not real:
+        return NOTHING
+    notes = {f"* {run.recipe.name}: {run.recipe.claims_note}": None for run in real if run.recipe.claims_note}
+    return markdown_table(system_rows(real)) + "\n" + "".join(f"{note}\n" for note in notes) + _measured_block(real)
 
 
 def shortened_block(runs: Sequence[Run]) -> str:
-    """One line a recorded attempt that is not at full scale: what differs from the full recipe."""
+    """What recorded attempts that are not at full scale have less than the full recipe, said once for all alike."""
     return _shortened_lines([(run, f"attempt {LADDER[run.recipe.name]}") for run in _real(runs)])
 
 
@@ -140,18 +146,18 @@ def systems_shortened_block(runs: Sequence[Run]) -> str:
 
 
 def _shortened_lines(named: Sequence[tuple[Run, str]]) -> str:
-    lines = []
+    alike: dict[str, dict[str, None]] = {}
     for run, name in named:
         changes = shortened(run)
         if run.scale != "full" and changes:
-            lines.append(f"* {name} ({run.scale}): {', '.join(changes)}")
-    return "\n".join(dict.fromkeys(lines)) + "\n" if lines else NOTHING
+            alike.setdefault(f"({run.scale_text}): {', '.join(changes)}", {})[name] = None
+    return "".join(f"* {', '.join(names)} {changes}\n" for changes, names in alike.items()) or NOTHING
 
 
 def shortened(run: Run) -> list[str]:
     """What `run` did less than its full recipe, in words; for a vote, what its members did."""
     full = find(run.recipe.name)
-    pairs = zip(_members(full), _members(run.recipe), strict=True)
+    pairs = zip(full.members, run.recipe.members, strict=True)
     found: dict[str, dict[str, None]] = {name: {} for name in SHORTENED}
     for before, after in pairs:
         for name, old, new in differences(before, after):
@@ -176,12 +182,36 @@ def notebooks_block(root: Path) -> str:
     return markdown_table(rows) if rows else "*There are no notebooks yet.*\n"
 
 
+def recorded_block(module: ModuleType, runs: Sequence[Run]) -> str:
+    """What is recorded of a recipe file's recipes, for its header: result, epochs, time and device, a line each."""
+    names = {recipe.name: number for number, recipe in enumerate(module.RECIPES)}
+    mine = [run for run in runs if run.recipe.name in names and not run.data["embedded"]]
+    lines = []
+    for run in sorted(mine, key=lambda run: (names[run.recipe.name], run.name)):
+        split = run.recipe.reported_split
+        result, where = summary(run.predictions(split)), run.environment
+        epochs = f"{len(run.members)} voters" if run.members else f"{run.metrics['epochs']} epochs"
+        low, high = (_percent(result[name], ".1f") for name in ("low", "high"))
+        minutes = run.metrics["seconds"] / 60
+        time = f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+        lines += [
+            f"{run.recipe.name}, seed {run.seed}, {run.scale_text}, {run.protocol.replace('_', ' ')}: {split} "
+            f"{_percent(result['accuracy'], '.1f')} [{low}, {high}], n = {result['n']:,},\n"
+            f"    {epochs}, {time}, {where['device']}, {where['precision'] or 'mixed precisions'}\n"
+        ]
+    return "".join(lines) or "Nothing is recorded yet.\n"
+
+
 BLOCKS: dict[str, Callable[[Sequence[Run], Path], str]] = {
     "attempts": lambda runs, root: attempts_block(runs),
     "shortened": lambda runs, root: shortened_block(runs),
     "systems": lambda runs, root: systems_block(runs),
     "systems-shortened": lambda runs, root: systems_shortened_block(runs),
     "notebooks": lambda runs, root: notebooks_block(root),
+    **{
+        f"recorded-{system.__name__.rpartition('.')[2]}": lambda runs, root, system=system: recorded_block(system, runs)
+        for system in SYSTEMS
+    },
 }
 
 
@@ -235,18 +265,13 @@ def _real(runs: Sequence[Run]) -> list[Run]:
     return sorted(real, key=lambda run: (order.index(run.recipe.name), run.name))
 
 
-def _chosen_on(run: Run) -> str:
-    """Which images the checkpoint was chosen on, for a vote those of its voters, and where its weights are from."""
-    first = _members(run.recipe)[0]
-    if first.stopping is None:
-        where = "none: last epoch" + ("" if run.protocol == "published" else ", a tenth held out")
-    else:
-        where = {"published": "validation", "held_out": "held-out training images"}[run.protocol]
+def _kept(run: Run) -> str:
+    """Which epoch is kept, for a vote its voters', and where the vote's weights are from."""
     weights = run.metrics.get("weights")
     if weights is None:
-        return where
+        return kept(run.recipe)
     how = "searched there" if run.recipe.search_weights else "the author's"
-    return f"{where}; weights {', '.join(f'{w:g}' for w in weights)} {how}"
+    return f"{kept(run.recipe)}; weights {', '.join(f'{w:g}' for w in weights)} {how}"
 
 
 def _measured_block(runs: Sequence[Run]) -> str:
@@ -261,10 +286,6 @@ def _measured_on(run: Run) -> str:
 
 
 VERSIONS = {"tensorflow": "TensorFlow", "keras": "Keras", "python": "Python"}
-
-
-def _members(recipe: Recipe | EnsembleRecipe) -> Sequence[Recipe]:
-    return recipe.members if isinstance(recipe, EnsembleRecipe) else (recipe,)
 
 
 def _percent(share: float, style: str) -> str:

@@ -24,7 +24,7 @@ import numpy as np
 
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_atomically, write_text
-from dfclib.recipes import EnsembleRecipe, Recipe, from_dict
+from dfclib.recipes import EnsembleRecipe, Recipe, find, from_dict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,14 +179,33 @@ class Run:
     def model_path(self) -> Path:
         return self.path / "model.keras"
 
+    @cached_property
+    def is_current(self) -> bool:
+        """Whether the recipe that this run was trained by is still the one of its name; False: an earlier one."""
+        try:
+            recipe = find(self.recipe.name).at_scale(self.scale)
+            options = {"seed": self.seed, "epochs": self.recipe.given_epochs, "protocol": self.protocol}
+            return recipe.with_options(**options).fingerprint == self.recipe.fingerprint
+        except UserError:  # no recipe of that name, or none for this protocol
+            return False
+
+    @property
+    def scale_text(self) -> str:
+        """The scale with what must be said beside it: `compact, 3 epochs, earlier recipe`."""
+        parts = [self.scale]
+        parts += [f"{self.recipe.given_epochs} epochs"] if self.recipe.given_epochs else []
+        parts += [] if self.is_current else ["earlier recipe"]
+        return ", ".join(parts)
+
     @property
     def is_finished(self) -> bool:
         return (self.path / "metrics.json").exists()
 
 
 def run_name(recipe: Recipe | EnsembleRecipe, data_name: str) -> str:
-    """<recipe>-<scale>-<data>-<protocol>-seed<N>"""
-    return f"{recipe.name}-{recipe.scale}-{data_name}-{recipe.protocol.replace('_', '-')}-seed{recipe.seed}"
+    """<recipe>-<scale>-<data>-<protocol>-seed<N>; after the scale a number of epochs, where somebody asked for one."""
+    scale = recipe.scale if recipe.given_epochs is None else f"{recipe.scale}-{recipe.given_epochs}-epochs"
+    return f"{recipe.name}-{scale}-{data_name}-{recipe.protocol.replace('_', '-')}-seed{recipe.seed}"
 
 
 def load_run(path: Path | str) -> Run:
@@ -211,12 +230,14 @@ def find_runs(folder: Path | str) -> list[Run]:
 def find_recorded(*names: str, protocol: str | None = None, folder: Path | str = "report/runs") -> list[Run]:
     """The recorded run on real images of each recipe in `names`, in that order; recipes without one are left out.
 
-    Of several the largest scale is taken, then the published protocol (or `protocol` alone), then the lowest seed.
+    Of several one of the current recipe is taken before one of an earlier recipe, then the largest scale, then the
+    published protocol (or `protocol` alone), then the lowest seed.
     """
     scales, protocols = ("full", "compact", "quick"), ("published", "held_out")
     best: dict[str, Run] = {}
     runs = [run for run in find_runs(folder) if not run.data["embedded"] and protocol in (None, run.protocol)]
-    for run in sorted(runs, key=lambda r: (scales.index(r.scale), protocols.index(r.protocol), r.seed)):
+    order = {run: (not run.is_current, scales.index(run.scale), protocols.index(run.protocol)) for run in runs}
+    for run in sorted(runs, key=lambda run: (*order[run], run.seed)):
         best.setdefault(run.recipe.name, run)
     return [best[name] for name in names if name in best]
 

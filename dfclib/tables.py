@@ -5,8 +5,6 @@ checked output holds on every machine.
 """
 
 import html
-import importlib
-import inspect
 import math
 import re
 from collections.abc import Sequence
@@ -15,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dfclib.callbacks import stability
+from dfclib.callbacks import validation_fluctuation
 from dfclib.datasets.images import Splits
 from dfclib.errors import UserError
-from dfclib.evaluation import AUTHOR, author_figures, data_name, measured_split, summary
+from dfclib.evaluation import AUTHOR, author_figures, data_name, kept, summary
 from dfclib.recipes import EnsembleRecipe, Recipe, differences
-from dfclib.recipes.recipe import DESCRIPTION
+from dfclib.recipes.recipe import training_fields
 from dfclib.report import plain_table, shortened
 from dfclib.runs import Predictions, Run, load_run
 
@@ -72,42 +70,34 @@ def images_table(splits: Splits) -> Table:
 
 def recipe_table(recipe: Recipe) -> Table:
     """Every field of the training with its value, the builder's arguments one by one."""
-    rows = [{"field": f, "value": _text(v)} for f, v in _training_fields(recipe).items()]
+    rows = [{"field": f, "value": _text(v)} for f, v in training_fields(recipe).items()]
     return Table(rows)
 
 
 def changes_table(old: Recipe, new: Recipe) -> Table:
-    """What `new` trains otherwise than `old`: field, old value, new value.
-
-    Arguments that a recipe leaves out are shown as its builder's defaults.
-    """
-    before, after = _training_fields(old), _training_fields(new)
+    """What `new` trains otherwise than `old`: field, old value, new value."""
+    before, after = training_fields(old), training_fields(new)
     names = (old.name, new.name)
     if old.name == new.name:
         names = (
             ("before", "after") if old.scale == new.scale else (f"{old.name}, {old.scale}", f"{new.name}, {new.scale}")
         )
-    changed = {name for name, _, _ in differences(old, new) if not name.startswith("arguments.")}
-    names_of_parts = [name for name in before.keys() | after.keys() if "." in name]
-    changed |= {name for name in names_of_parts if before.get(name) != after.get(name)}
-    changed -= {name.partition(".")[0] for name in names_of_parts}
-    fields_in_order = [f.name for f in fields(Recipe)]
-    order = sorted(before | after, key=lambda name: fields_in_order.index(name.partition(".")[0]))
     rows = [
         {"field": name, names[0]: _cell(before, name), names[1]: _cell(after, name)}
-        for name in order
-        if name in changed
+        for name, _, _ in differences(old, new)
     ]
     return Table(rows)
 
 
 def variants_table(ensemble: EnsembleRecipe) -> Table:
-    """One row a voter: the builder, what differs from the builder's defaults, trainable parameters at its scale."""
+    """One row a voter: the builder, how its arguments differ from those of the first voter with that builder, and
+    trainable parameters at its scale."""
     from dfclib.training import build_model, trainable_parameters
 
-    rows = []
+    rows, first = [], {}
     for member in ensemble.members:
-        what = ", ".join(f"{key} {_text(value)}" for key, value in member.arguments.items())
+        base = first.setdefault(member.builder, member).arguments
+        what = ", ".join(f"{key} {_text(value)}" for key, value in member.arguments.items() if value != base[key])
         rows.append(
             {
                 "voter": member.name,
@@ -139,7 +129,7 @@ def results_table(runs: Sequence[Run]) -> Table:
     interval."""
     rows = []
     for run in runs:
-        split = measured_split(run)
+        split = run.recipe.reported_split
         result, metrics = summary(run.predictions(split)), run.metrics
         train = metrics.get("train_accuracy")
         less = MISSING if train is None else f"{100 * (train - result['accuracy']):.1f} points"
@@ -162,21 +152,21 @@ def recorded_table(runs: Sequence[Run]) -> Table:
     if not runs:
         return Table([], NOT_RECORDED)
     columns = {run.recipe.title: _recorded_column(run) for run in runs}
-    first = next(iter(columns.values()))
-    rows = [{"": key} | {title: column[key] for title, column in columns.items()} for key in first]
+    headings = dict.fromkeys(key for column in columns.values() for key in column)
+    rows = [{"": key} | {title: column.get(key, MISSING) for title, column in columns.items()} for key in headings]
     return Table(rows, _on_which_images(runs))
 
 
-def stability_table(runs: Sequence[Run]) -> Table:
-    """`callbacks.stability` of each run of a single model: how wildly its validation accuracy swings, in points."""
+def fluctuation_table(runs: Sequence[Run]) -> Table:
+    """`callbacks.validation_fluctuation` of each run of a single model, in points."""
     rows = []
     for run in runs:
-        swing = stability(run.history)
+        swing = validation_fluctuation(run.history)
         rows.append(
             {
                 "run": run.name,
                 "epochs": str(len(run.history)),
-                "swing": "too few epochs to tell" if math.isnan(swing) else f"{swing:.1f} points",
+                "fluctuation": "too few epochs to tell" if math.isnan(swing) else f"{swing:.1f} points",
                 "validation images": f"{run.metrics['validation']['n']:,}",
             }
         )
@@ -222,25 +212,27 @@ def predictions_table(**columns: Predictions) -> Table:
 
 
 def _recorded_column(run: Run) -> dict[str, str]:
-    split, claims = measured_split(run), run.recipe.claims
+    split, claims = run.recipe.reported_split, run.recipe.claims
     result = summary(run.predictions(split))
     where = run.environment
     full = run.scale == "full"
     held_out = run.metrics["held_out"]["n"] if "held_out" in run.splits else 0
-    if run.recipe.system == "S0":
+    if run.recipe.attempt:
         author = {AUTHOR: _percent(claims["public_test"]) if "public_test" in claims else MISSING}
     else:
         author = {"author": author_figures(claims) or MISSING}
+    if run.recipe.claims_note:
+        author["of the author's"] = run.recipe.claims_note
     return author | {
         f"ours, {split}": _percent(result["accuracy"]),
         "95% interval of ours": f"{_percent(result['low'])} to {_percent(result['high'])}",
         f"{split} images": f"{result['n']:,}",
         "training images": f"{run.data['counts']['train'] - held_out:,}",
         "data": data_name(run.data),
-        "scale": run.scale,
+        "scale": run.scale_text,
         "shortened": "nothing" if full else "; ".join(shortened(run)),
         "epochs (kept)": _epochs(run),
-        "kept": run.metrics.get("chosen_by", "as its voters"),
+        "kept": kept(run.recipe),
         "seed": str(run.seed),
         "device": where.get("device_name") or where["device"],
         "precision": where["precision"] or MISSING,
@@ -249,49 +241,22 @@ def _recorded_column(run: Run) -> dict[str, str]:
 
 def _on_which_images(runs: Sequence[Run]) -> str:
     """Whether the author's figure may be subtracted from ours."""
-    if runs[0].recipe.system == "S0":
+    if runs[0].recipe.attempt:
         return "The two accuracies were measured on different images: they are not to be subtracted."
-    if runs[0].recipe.system == "S4":
-        return "Author's test accuracy and ours come from the same test images."
-    return (
-        "Author's validation accuracy and ours come from the same validation images; on Kaggle's test images we have "
-        "measured nothing."
-    )
+    split = runs[0].recipe.reported_split
+    text = f"Author's {split} accuracy and ours come from the same {split} images"
+    kaggle = any("kaggle" in run.recipe.claims for run in runs)
+    return f"{text}; on Kaggle's test images we have measured nothing." if kaggle else f"{text}."
 
 
 def _epochs(run: Run) -> str:
     if run.members:
         return f"{len(run.members)} voters"
-    return f"{run.metrics['epochs']} ({run.metrics['chosen_epoch']})"
+    return f"{run.metrics['epochs']} ({run.metrics['kept_epoch']})"
 
 
 def _data_note(runs: Sequence[Run]) -> str:
     return "Data: " + "; ".join(dict.fromkeys(data_name(run.data) for run in runs)) + "."
-
-
-def _training_fields(recipe: Recipe) -> dict[str, Any]:
-    """Fields of the training by name; `arguments.filters` and so on with the builder's defaults filled in."""
-    values: dict[str, Any] = {}
-    for f in fields(recipe):
-        if f.name in (*DESCRIPTION, "name"):
-            continue
-        value = getattr(recipe, f.name)
-        if f.name == "arguments":
-            values |= {f"arguments.{key}": item for key, item in (_defaults(recipe.builder) | value).items()}
-        elif is_dataclass(value) and f.name == "augmentation":
-            values |= {f"augmentation.{part.name}": getattr(value, part.name) for part in fields(value)}
-        else:
-            values[f.name] = value
-    return values
-
-
-def _defaults(builder: str) -> dict[str, Any]:
-    """The arguments of a builder that a recipe may give and that have defaults, in order."""
-    module, _, name = builder.rpartition(".")
-    parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters.values()
-    optional = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
-    optional.pop("normalisation", None)  # the recipe has a field of its own for it
-    return optional
 
 
 def _tied(vote: Predictions) -> np.ndarray:

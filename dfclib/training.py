@@ -12,19 +12,21 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dfclib import ensembles, pipelines
-from dfclib.callbacks import EarlyStopping, PlateauDecay, class_weights, stability
+from dfclib.callbacks import EarlyStopping, PlateauDecay, class_weights, validation_fluctuation
 from dfclib.checkpoints import Checkpoint
 from dfclib.datasets.images import ImageSet, Splits, held_out_split
-from dfclib.devices import environment, jit_compile, memory_given_back
+from dfclib.devices import environment, jit_compile, memory_given_back, resolve_precision
 from dfclib.errors import UserError
 from dfclib.files import sha256, write_json
-from dfclib.recipes.recipe import EnsembleRecipe, PlateauRate, Recipe
+from dfclib.recipes.recipe import EnsembleRecipe, Recipe
+from dfclib.recipes.schedules import PlateauRate
 from dfclib.runs import (
     SPLIT_NAMES,
     Predictions,
@@ -42,6 +44,22 @@ if TYPE_CHECKING:
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
+class OutOfTime(Exception):
+    """A training ended before it was finished, because its `control` said so; finished epochs are kept."""
+
+
+class Control:
+    """Says of a training while it goes on whether it shall wait, and whether it is over. This one never does."""
+
+    def wait(self) -> float:
+        """Called after every batch: return at once, or when training may go on; the seconds waited."""
+        return 0.0
+
+    def is_over(self) -> bool:
+        """Called after every epoch but the last: True ends the training there, unfinished."""
+        return False
+
+
 def train(
     recipe: Recipe | EnsembleRecipe,
     splits: Splits,
@@ -49,10 +67,12 @@ def train(
     *,
     fresh: bool = False,
     progress: bool = True,
+    control: "Control | None" = None,
 ) -> Run:
     """Train `recipe` on `splits` and return its run; finished already: return it; unfinished: go on.
 
     An EnsembleRecipe trains the members that are not there yet and votes. progress: print a line an epoch.
+    control: asked whether to wait and whether to end; where it ends the training, OutOfTime is raised.
     Raises UserError where the run's folder holds another recipe or other data (unless `fresh`, which trains anew),
     where images do not suit the recipe, where loss is no number any more, and where disk or memory are full;
     finished epochs are kept.
@@ -70,18 +90,19 @@ def train(
         if Run(path).is_finished:  # by another process, between the look and the lock
             return Run(path)
         if isinstance(recipe, EnsembleRecipe):
-            _train_ensemble(recipe, splits, path, fresh, progress)
+            _train_ensemble(recipe, splits, path, fresh, progress, control)
         else:
             with _clear_errors(recipe, path), memory_given_back():
-                _train_model(recipe, splits, path, say)
+                _train_model(recipe, splits, path, say, control or Control())
     return Run(path)
 
 
 def build_model(recipe: Recipe, channels: int, classes: int, training_images: ImageSet | None = None) -> "keras.Model":
     """The recipe's network with freshly drawn weights, which depend on the recipe's seed alone.
 
-    training_images: those whose mean and deviation a recipe with normalisation `training` takes; without them the
-    network is what it will be, but for these numbers. Raises UserError for ImageNet's statistics of grey images.
+    training_images: those whose mean and deviation a recipe may normalise by; without them the
+    network is what it will be, but for these numbers. Precision `auto` becomes the device's.
+    Raises UserError for ImageNet's statistics of grey images.
     """
     import keras
 
@@ -95,7 +116,7 @@ def build_model(recipe: Recipe, channels: int, classes: int, training_images: Im
         channels=channels,
         classes=classes,
         normalisation=_normalisation(recipe, channels, training_images),
-        precision=recipe.precision,
+        precision=resolve_precision(recipe.precision),
     )
 
 
@@ -115,23 +136,35 @@ def _normalisation(
                 "channel(s): set normalisation to 'training' in a copy of recipe.json"
             )
         return tuple(tuple(255 * x for x in values) for values in IMAGENET)
-    if recipe.normalisation == "training" and images is not None:
-        return pixel_statistics(images.images)
+    if images is not None and recipe.normalisation in ("training", "training_by_image"):
+        return pixel_statistics(pipelines.framed(images.images, recipe), recipe.normalisation == "training_by_image")
     return {"half": ((127.5,), (127.5,))}.get(recipe.normalisation, ((0.0,), (255.0,)))
 
 
-def pixel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel of uint8 (n, height, width, channels), on 0..255, exactly."""
-    levels = np.arange(256)
-    means, deviations = [], []
-    for channel in range(images.shape[3]):
-        # counted in blocks of images: all at once would take eight bytes a pixel
-        blocks = (images[i : i + 256, ..., channel].ravel() for i in range(0, len(images), 256))
-        counts = sum(np.bincount(block, minlength=256) for block in blocks)
-        mean = float(counts @ levels / counts.sum())
-        means.append(mean)
-        deviations.append(math.sqrt(float(counts @ (levels - mean) ** 2 / counts.sum())) or 1.0)
-    return tuple(means), tuple(deviations)
+def pixel_statistics(images: np.ndarray, by_image: bool = False) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel of uint8 (n, height, width, channels), on 0..255.
+
+    All pixels together, exactly; by_image: each image's own mean and (unbiased, as PyTorch's) deviation, averaged over
+    the images, which makes the deviation smaller, as differences between images do not count.
+    """
+    # in blocks of images: all at once would take eight bytes a pixel
+    blocks = (images[i : i + 256] for i in range(0, len(images), 256))
+    if by_image:
+        sums = np.zeros((2, images.shape[3]))
+        for block in blocks:
+            values = block.reshape(len(block), -1, images.shape[3]).astype(np.float64)
+            sums += values.mean(axis=1).sum(axis=0), values.std(axis=1, ddof=1).sum(axis=0)
+        means, deviations = sums / len(images)
+    else:
+        levels = np.arange(256)
+        counts = np.zeros((images.shape[3], 256))
+        for block in blocks:
+            for channel in range(images.shape[3]):
+                counts[channel] += np.bincount(block[..., channel].ravel(), minlength=256)
+        counts /= counts.sum(axis=1, keepdims=True)
+        means = counts @ levels
+        deviations = np.sqrt(np.sum(counts * (levels - means[:, None]) ** 2, axis=1))
+    return tuple(means.tolist()), tuple(float(deviation) or 1.0 for deviation in deviations)
 
 
 def predict(model: "keras.Model", images: ImageSet, recipe: Recipe) -> Predictions:
@@ -142,7 +175,7 @@ def predict(model: "keras.Model", images: ImageSet, recipe: Recipe) -> Predictio
     return Predictions(images.ids, logits.argmax(axis=1), images.class_names, probabilities, images.labels)
 
 
-def _train_model(recipe: Recipe, splits: Splits, path: Path, say) -> None:
+def _train_model(recipe: Recipe, splits: Splits, path: Path, say, control: Control) -> None:
     import keras
 
     from dfclib import optimisation
@@ -158,9 +191,12 @@ def _train_model(recipe: Recipe, splits: Splits, path: Path, say) -> None:
     watched = splits.validation if held_out is None else held_out
     steps = pipelines.batches_per_epoch(fit_images, recipe)
 
-    model = build_model(recipe, splits.train.channels, len(splits.class_names), fit_images)
+    precision = _precision(recipe, path)
+    model = build_model(
+        replace(recipe, precision=precision), splits.train.channels, len(splits.class_names), fit_images
+    )
     _check_disk(path, model)
-    write_json(path / "recipe.json", _recipe_file(recipe, splits, path.name, environment(recipe.precision)))
+    write_json(path / "recipe.json", _recipe_file(recipe, splits, path.name, environment(precision)))
     schedule = optimisation.learning_rate_schedule(recipe, steps)
     model.compile(
         optimizer=optimisation.optimizer(recipe, steps),
@@ -172,27 +208,27 @@ def _train_model(recipe: Recipe, splits: Splits, path: Path, say) -> None:
     shown = fit_images.labels[pipelines.shown_in_an_epoch(fit_images, recipe)[0]]
     weights = class_weights(shown, len(splits.class_names)) if recipe.class_weights else None
 
-    stopping = EarlyStopping(recipe.stopping)
+    stopping = EarlyStopping(recipe)
     plateau = PlateauDecay(recipe.schedule) if isinstance(recipe.schedule, PlateauRate) else None
     checkpoint = Checkpoint(path / "checkpoint", model, stopping, plateau)
     history = checkpoint.restore()
     size = f"{recipe.image_size[0]}x{recipe.image_size[1]}"
     say(
         f"{path.name}: {trainable_parameters(model):,} parameters, {len(shown):,} images an epoch at {size}, "
-        f"{recipe.epochs} epochs" + (f", going on after epoch {len(history)}" if history else "")
+        f"{recipe.epochs} epochs, {precision}" + (f", going on after epoch {len(history)}" if history else "")
     )
     for epoch in range(len(history) + 1, recipe.epochs + 1):
         if history and stopping.should_stop(epoch - 1):
             break
         _seed_dropout(model, recipe.seed, epoch)
-        started = time.monotonic()
+        started, waiting = time.monotonic(), _Waiting(control)
         logs = model.fit(
             pipelines.training_dataset(fit_images, recipe, epoch),
             epochs=epoch,
             initial_epoch=epoch - 1,
             class_weight=weights,
             shuffle=False,  # the pipeline has shuffled
-            callbacks=[keras.callbacks.TerminateOnNaN(), *_batch_progress(epoch, steps, say)],
+            callbacks=[keras.callbacks.TerminateOnNaN(), waiting.callback(), *_batch_progress(epoch, steps, say)],
             verbose=0,
         ).history
         row = {"epoch": epoch, "loss": logs["loss"][-1], "accuracy": logs["accuracy"][-1]}
@@ -206,15 +242,18 @@ def _train_model(recipe: Recipe, splits: Splits, path: Path, say) -> None:
                 f"{_last_rate(model, schedule):.3g}. The {len(history)} epochs before it are kept in {path}. "
                 "Lower the schedule's learning_rate (or its factor) in a copy of recipe.json and train that."
             )
-        row |= {"learning_rate": _last_rate(model, schedule), "seconds": round(time.monotonic() - started, 2)}
+        seconds = time.monotonic() - started - waiting.seconds
+        row |= {"learning_rate": _last_rate(model, schedule), "seconds": round(seconds, 2)}
         history.append(row)
         if plateau is not None:
             model.optimizer.learning_rate = plateau.next_rate(row["learning_rate"], row)
-        checkpoint.save(history, is_best=stopping.is_best(epoch, row))
+        checkpoint.save(history, keep=stopping.keeps(epoch, row))
         write_history(path, history)
         say(_progress_line(row, recipe, history))
+        if epoch < recipe.epochs and not stopping.should_stop(epoch) and control.is_over():
+            raise OutOfTime(f"{path.name}: {epoch} of {recipe.epochs} epochs trained; the rest is for another time")
 
-    best = stopping.best_epoch
+    kept = stopping.kept_epoch
     checkpoint.restore_best()
     predictions = {"validation": predict(model, splits.validation, recipe)}
     if held_out is not None:
@@ -223,20 +262,17 @@ def _train_model(recipe: Recipe, splits: Splits, path: Path, say) -> None:
         predictions["test"] = predict(model, splits.test, recipe)
     _save_model(as_plain_keras(model), path / "model.keras")
     seconds = sum(row["seconds"] for row in history)
-    swing = stability({"val_accuracy": [row["val_accuracy"] for row in history]})
+    fluctuation = validation_fluctuation({"val_accuracy": [row["val_accuracy"] for row in history]})
     _finish(
         path,
         predictions,
         {
-            "parameters": trainable_parameters(model),
+            "trainable_parameters": trainable_parameters(model),
             "epochs": len(history),
-            "chosen_epoch": best,
-            "chosen_by": f"{recipe.stopping.monitor} on {'validation' if held_out is None else 'held_out'}"
-            if recipe.stopping
-            else "the last epoch",
-            "train_accuracy": history[best - 1]["accuracy"],
+            "kept_epoch": kept,
+            "train_accuracy": history[kept - 1]["accuracy"],
             "last_train_accuracy": history[-1]["accuracy"],
-            "stability": None if math.isnan(swing) else swing,
+            "validation_fluctuation": None if math.isnan(fluctuation) else fluctuation,
             "seconds": round(seconds, 1),
             "images_per_second": round(len(shown) * len(history) / seconds, 1) if seconds else None,
             "model_sha256": sha256(path / "model.keras"),
@@ -246,12 +282,14 @@ def _train_model(recipe: Recipe, splits: Splits, path: Path, say) -> None:
     shutil.rmtree(path / "checkpoint", ignore_errors=True)
 
 
-def _train_ensemble(recipe: EnsembleRecipe, splits: Splits, path: Path, fresh: bool, progress: bool) -> None:
+def _train_ensemble(
+    recipe: EnsembleRecipe, splits: Splits, path: Path, fresh: bool, progress: bool, control: Control | None
+) -> None:
     say = _say if progress else _silent
     runs = []
     for number, member in enumerate(recipe.members, start=1):
         say(f"{path.name}: member {number} of {len(recipe.members)}")
-        runs.append(train(member, splits, path.parent, fresh=fresh, progress=progress))
+        runs.append(train(member, splits, path.parent, fresh=fresh, progress=progress, control=control))
     names = [run.name for run in runs]
     # what the members agree on: a vote over trainings of two devices has none of its own
     shared = dict(runs[0].environment)
@@ -326,7 +364,7 @@ def _data_description(splits: Splits) -> dict[str, Any]:
 
 
 def _check_data(recipe: Recipe | EnsembleRecipe, splits: Splits) -> None:
-    for member in recipe.members if isinstance(recipe, EnsembleRecipe) else [recipe]:
+    for member in recipe.members:
         pipelines.check_size(splits.train, member)
     for name, part in [("training", splits.train), ("validation", splits.validation)]:
         if part.labels is None or not len(part):
@@ -376,7 +414,7 @@ def _tidy(path: Path, everything: bool) -> None:
 def _clear_errors(recipe: Recipe, path: Path) -> Iterator[None]:
     try:
         yield
-    except UserError:
+    except (UserError, OutOfTime):
         raise
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
@@ -399,6 +437,34 @@ def _seed_dropout(model: "keras.Model", seed: int, epoch: int) -> None:
         if generator is not None:
             state = np.random.SeedSequence([seed, epoch, number]).generate_state(1)[0]
             generator.state.assign(np.array([state, 0], np.uint32))
+
+
+def _precision(recipe: Recipe, path: Path) -> str:
+    """What an unfinished run in `path` was begun with, else what the recipe wants, else what suits the device."""
+    if not (path / "recipe.json").exists():
+        return resolve_precision(recipe.precision)
+    begun = Run(path).environment["precision"]
+    if recipe.precision not in ("auto", begun):
+        raise UserError(
+            f"{path} was begun in {begun}, received precision {recipe.precision}: leave it out to go on, or train "
+            "anew with --fresh"
+        )
+    return begun
+
+
+class _Waiting:
+    """Lets `control` hold the training after a batch, and counts the seconds."""
+
+    def __init__(self, control: Control) -> None:
+        self.control, self.seconds = control, 0.0
+
+    def callback(self) -> "keras.callbacks.Callback":
+        import keras
+
+        def after_batch(batch: int, logs: dict[str, float] | None) -> None:
+            self.seconds += self.control.wait()
+
+        return keras.callbacks.LambdaCallback(on_train_batch_end=after_batch)
 
 
 def _last_rate(model: "keras.Model", schedule: Any) -> float:

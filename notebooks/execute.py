@@ -17,7 +17,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # before a kernel starts: no TensorFlow chatter, and `python3` is this Python, not one in the user's home
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -31,6 +31,9 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from dfclib.errors import UserError
+
+if TYPE_CHECKING:
+    from dfclib.recipes import EnsembleRecipe, Recipe
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -111,29 +114,30 @@ def count_training_images(folder: Path) -> int | None:
     return images or None
 
 
-def systems_of(notebooks: list[Path]) -> set[str]:
-    """The systems (S0: the six attempts) that `notebooks` train."""
-    by_number = {"07": "S1", "08": "S2", "09": "S3", FASHION: "S4"}
-    return {by_number.get(path.stem[:2], "S0") for path in notebooks}
+def recipes_of(notebooks: list[Path]) -> list["Recipe | EnsembleRecipe"]:
+    """The recipes that `notebooks` train."""
+    from dfclib.recipes import cnn_and_mlp, fashion_mnist, seed_ensemble, six_attempts, soft_voting_pair
+
+    by_number = {"07": soft_voting_pair, "08": cnn_and_mlp, "09": seed_ensemble, FASHION: fashion_mnist}
+    files = dict.fromkeys(by_number.get(path.stem[:2], six_attempts) for path in notebooks)
+    return [recipe for file in files for recipe in file.RECIPES]
 
 
-def expected_minutes(scale: str, images: int, systems: set[str]) -> tuple[float, list[str]]:
-    """(minutes for every training of `systems` at `scale` on `images`, names of those that nobody measured).
+def expected_minutes(
+    scale: str, images: int, recipes: list["Recipe | EnsembleRecipe"], epochs: int | None = None
+) -> tuple[float, list[str]]:
+    """(minutes for every training of `recipes` at `scale` on `images`, names of those that nobody measured).
 
-    A training that two recipes share (the vote's attempts 4 to 6) counts once, as it is done once. S4 has its own
-    images, as many as its recipes say.
+    A training that two recipes share (the vote's attempts 4 to 6) counts once, as it is done once. Fashion-MNIST's
+    recipes have their own images, as many as they say.
     """
-    from dfclib.recipes import EnsembleRecipe, all_recipes
+    from dfclib.recipes.recipe import COMPETITION
 
-    trainings: dict[tuple[str, int, str], Any] = {}
-    for recipe in all_recipes():
-        for member in recipe.members if isinstance(recipe, EnsembleRecipe) else (recipe,):
-            if member.system in systems:
-                trainings[member.name, member.seed, member.protocol] = member
+    trainings = {(m.name, m.seed, m.protocol): m for recipe in recipes for m in recipe.members}
     total, unknown = 0.0, []
     for training in trainings.values():
-        shown = training.source_images if training.system == "S4" else images
-        minutes = training.at_scale(scale).expected_minutes(shown)
+        shown = images if training.dataset == COMPETITION else training.dataset.images
+        minutes = training.at_scale(scale).with_options(epochs=epochs).expected_minutes(shown)
         if minutes is None:
             unknown.append(training.name)
         else:
@@ -170,7 +174,7 @@ def announce(options: argparse.Namespace, notebooks: list[Path]) -> None:
     print(f"{len(notebooks)} notebooks, {options.data} ({counted}), scale {options.scale}")
     if not images:
         return
-    minutes, unknown = expected_minutes(options.scale, images, systems_of(notebooks))
+    minutes, unknown = expected_minutes(options.scale, images, recipes_of(notebooks))
     missing = f", and in addition {', '.join(sorted(set(unknown)))}, which nobody has measured" if unknown else ""
     print(
         f"expected: about {duration(minutes * 60)} of training on two cores if nothing stops early{missing}. "
@@ -295,7 +299,7 @@ def sources(notebook: nbformat.NotebookNode) -> list[tuple[str, str, Any]]:
     return [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
 
 
-def print_results(options: argparse.Namespace, systems: set[str]) -> None:
+def print_results(options: argparse.Namespace, recipes: list["Recipe | EnsembleRecipe"]) -> None:
     """The tables of the attempts and of the other systems, from the runs of these notebooks alone."""
     from dfclib.report import attempt_rows, plain_table, system_rows, system_runs
     from dfclib.runs import find_runs
@@ -303,14 +307,15 @@ def print_results(options: argparse.Namespace, systems: set[str]) -> None:
     embedded = options.data is None
     runs = [r for r in find_runs(options.runs) if r.scale == options.scale and r.data["embedded"] == embedded]
     # notebook 08 trains on shuffled pixels as well, to make a point
-    runs = [run for run in runs if run.recipe.system in systems and run.data["name"] != "shuffled"]
+    names = {recipe.name for recipe in recipes}
+    runs = [run for run in runs if run.recipe.name in names and run.data["name"] != "shuffled"]
     if not runs:
         print(f"no finished runs at scale {options.scale} in {options.runs}")
         return
     print()
     if embedded:
         print("Made on the spot: these are not the authors' images, nor their numbers.")
-    tables = (attempt_rows([r for r in runs if r.recipe.system == "S0"]), system_rows(system_runs(runs, embedded)))
+    tables = (attempt_rows(runs), system_rows(system_runs(runs, embedded)))
     print("\n".join(plain_table(rows) for rows in tables if rows))
 
 
@@ -349,7 +354,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"figures:            {shown(options.figures.resolve())}")
         if not options.in_place:
             print(f"trainings:          {shown(options.runs)}")
-            print_results(options, systems_of(notebooks))
+            print_results(options, recipes_of(notebooks))
         return 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

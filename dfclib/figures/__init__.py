@@ -42,6 +42,7 @@ from dfclib.figures.style import (
 )
 from dfclib.figures.systems import systems
 from dfclib.files import write_atomically
+from dfclib.report import system_runs
 from dfclib.runs import Run
 
 __all__ = [
@@ -107,7 +108,7 @@ def make_all(runs: Sequence[Run], out: Path | str, overview: Sequence[Run] | Non
     """
     paths, out = [], Path(out)
     for run in runs:
-        split = evaluation.measured_split(run)
+        split = run.recipe.reported_split
         predictions, title = run.predictions(split), heading(run)
         if split == "test":
             title += ", test images"
@@ -118,6 +119,6 @@ def make_all(runs: Sequence[Run], out: Path | str, overview: Sequence[Run] | Non
     overview = runs if overview is None else overview
     if any(run.recipe.name in evaluation.LADDER for run in overview):
         paths.append(save(ladder(overview), out / "ladder.png"))
-    if any(run.recipe.system != "S0" for run in overview):
+    if system_runs(overview):
         paths.append(save(systems(overview), out / "systems.png"))
     return paths

@@ -11,17 +11,16 @@ from matplotlib.ticker import MaxNLocator
 
 from dfclib import evaluation
 from dfclib.errors import UserError
-from dfclib.evaluation import data_name
+from dfclib.evaluation import WATCHED, data_name, kept
 from dfclib.figures.style import BLACK, LABEL, STYLES, WIDTH, draw_line, label_axes, legend_below, new_figure
 from dfclib.runs import Run
 
+SPLITS = {"published": "validation", "held_out": "held_out"}  # what `val_` columns are about
+
 
 def caption(run: Run) -> str:
-    """The company that a run's figures keep: scale, data, and how its checkpoint was chosen."""
-    chosen = f"checkpoint chosen on {_watched([run])}"
-    if all(member.stopping is None for member in getattr(run.recipe, "members", [run.recipe])):
-        chosen = "last epoch kept"
-    return f"{run.scale} scale, {data_name(run.data)}, {chosen}"
+    """The company that a run's figures keep: scale, data, and which epoch is kept."""
+    return f"{_scale(run)}, {data_name(run.data)}, kept: {kept(run.recipe)}"
 
 
 def heading(run: Run) -> str:
@@ -35,8 +34,10 @@ def curves(run: Run) -> Figure:
     Raises UserError for a vote, which has no epochs.
     """
     history = _history(run)
-    train, validation = run.data["counts"]["train"], run.data["counts"]["validation"]
-    n = f"n = {train:,} training, {validation:,} validation images"
+    split = SPLITS[run.protocol]
+    watched = run.metrics[split]["n"]
+    train = run.data["counts"]["train"] - (watched if split == "held_out" else 0)
+    n = f"n = {train:,} training, {watched:,} {_watched([run])}{' images' if split == 'validation' else ''}"
     figure = new_figure(WIDTH, 5.2, f"{heading(run)}\n{n}")
     panels = figure.subplots(2, 1, sharex=True)
     # what is minimised is then another loss than the one that is measured on validation
@@ -52,8 +53,8 @@ def curves(run: Run) -> Figure:
             training,
         )
         draw_line(axes, history["epoch"], factor * history[f"val_{column}"], 0, _watched([run]))
-        chosen = run.metrics["chosen_epoch"]
-        axes.axvline(chosen, color="0.35", linewidth=1.2, linestyle=(0, (1, 2)), label=f"epoch {chosen}, kept")
+        epoch = run.metrics["kept_epoch"]
+        axes.axvline(epoch, color="0.35", linewidth=1.2, linestyle=(0, (1, 2)), label=f"epoch {epoch}, kept")
         label_axes(axes, "epoch" if column == "loss" else "", label)
     panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_below(figure, panels[0], columns=1 if smoothed else 3)
@@ -63,18 +64,19 @@ def curves(run: Run) -> Figure:
 def validation_curves(runs: Sequence[Run]) -> Figure:
     """Accuracy on the images watched over the epochs, a line a run, to compare how wildly they swing.
 
-    The legend gives `callbacks.stability`: the typical jump against the trend, in points. Votes are left out.
+    The legend gives `callbacks.validation_fluctuation`: the typical jump against the trend, in points. Votes are left
+    out.
     Raises UserError where no run has epochs.
     """
-    from dfclib.callbacks import stability
+    from dfclib.callbacks import validation_fluctuation
 
     runs = _with_epochs(runs)
     figure = new_figure(WIDTH, 4.4, f"Accuracy on {_watched(runs)}\n{_common_caption(runs)}")
     axes = figure.subplots()
     for i, run in enumerate(runs):
-        swing = stability(run.history)
-        swing = "too short to tell" if math.isnan(swing) else f"swings by {swing:.1f} points"
-        draw_line(axes, run.history["epoch"], 100 * run.history["val_accuracy"], i, f"{_name(run, runs)}: {swing}")
+        points = validation_fluctuation(run.history)
+        text = "too short to tell" if math.isnan(points) else f"fluctuates by {points:.1f} points"
+        draw_line(axes, run.history["epoch"], 100 * run.history["val_accuracy"], i, f"{_name(run, runs)}: {text}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     label_axes(axes, "epoch", "accuracy, %")
     legend_below(figure, axes, columns=1)
@@ -149,8 +151,13 @@ def _with_epochs(runs: Sequence[Run]) -> list[Run]:
 
 def _watched(runs: Sequence[Run]) -> str:
     """The images that `val_` columns are about."""
-    names = {"published": "validation", "held_out": "held-out images"}
-    return " or ".join(sorted({names[run.protocol] for run in runs}))
+    return " or ".join(sorted({WATCHED[run.protocol] for run in runs}))
+
+
+def _scale(run: Run) -> str:
+    """`compact scale`, and in brackets what must be said beside it."""
+    scale, _, more = run.scale_text.partition(", ")
+    return f"{scale} scale{f' ({more})' if more else ''}"
 
 
 def _history(run: Run):
@@ -164,14 +171,13 @@ def _common_caption(runs: Sequence[Run]) -> str:
     if len({_setting(run) for run in runs}) > 1:
         return "of different data, scales or protocols: see the names"
     captions = {caption(run) for run in runs}
-    shared = captions.pop() if len(captions) == 1 else f"{runs[0].scale} scale, {data_name(runs[0].data)}"
+    shared = captions.pop() if len(captions) == 1 else f"{_scale(runs[0])}, {data_name(runs[0].data)}"
     return f"{shared}, n = {_setting(runs[0])[-1]:,}"
 
 
 def _setting(run: Run) -> tuple:
     """What must be the same for two curves to be compared; last, the number of images watched."""
-    watched = {"published": "validation", "held_out": "held_out"}[run.protocol]
-    return run.scale, data_name(run.data), run.protocol, run.metrics[watched]["n"]
+    return run.scale_text, data_name(run.data), run.protocol, run.metrics[SPLITS[run.protocol]]["n"]
 
 
 def _name(run: Run, runs: Sequence[Run]) -> str:

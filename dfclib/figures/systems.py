@@ -1,5 +1,6 @@
 """S1 to S4: their authors' figures and ours on one axis, as both come from the same images."""
 
+import textwrap
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
@@ -7,7 +8,7 @@ from matplotlib.figure import Figure
 from dfclib import evaluation
 from dfclib.errors import UserError
 from dfclib.figures.style import BLACK, LABEL, SMALL, STYLES, WIDTH, label_axes, legend_below, new_figure
-from dfclib.recipes import all_recipes
+from dfclib.report import system_runs
 from dfclib.runs import Run
 
 LABELS = {
@@ -22,12 +23,13 @@ def systems(runs: Sequence[Run]) -> Figure:
     Of the author's figures only those on the same images are drawn: validation for S1 to S3, test for S4.
     Raises UserError where none of `runs` is of S1 to S4.
     """
-    names = [r.name for r in all_recipes() if r.system != "S0" and r.name in {run.recipe.name for run in runs}]
-    if not names:
-        raise UserError(f"none of the {len(runs)} runs is of S1 to S4: train one first")
-    runs = [run for run in runs if run.recipe.name in names]
-    scales = sorted({run.scale for run in runs})
-    title = f"Accuracy in %, ours with 95% intervals\n{' and '.join(scales)} scale"
+    known = [*system_runs(runs), *system_runs(runs, embedded=True)]
+    if not known:
+        raise UserError(f"none of the {len(runs)} runs is of a system other than the six attempts: train one first")
+    runs = known
+    names = list(dict.fromkeys(run.recipe.name for run in runs))
+    scales = sorted({run.scale_text for run in runs})
+    title = f"Accuracy in %, ours with 95% intervals\n{textwrap.fill('scales: ' + '; '.join(scales), 70)}"
     figure = new_figure(WIDTH, 1.9 + 0.42 * len(names), title)
     axes = figure.subplots()
     labelled: set[str] = set()
@@ -41,7 +43,7 @@ def systems(runs: Sequence[Run]) -> Figure:
     rows = []
     for place, name in enumerate(names):
         mine = [run for run in runs if run.recipe.name == name]
-        split = evaluation.measured_split(mine[0])
+        split = mine[0].recipe.reported_split
         rows.append(f"{name}\n{split}, n = {mine[0].metrics[split]['n']:,}")
         claim = mine[0].recipe.claims.get(split)
         if claim is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import keras
 
 from dfclib.errors import UserError
-from dfclib.models.layers import UNIT, Normalisation
+from dfclib.models.layers import Normalisation
 
 
 def build(
@@ -16,7 +16,7 @@ def build(
     image_size: tuple[int, int],
     channels: int,
     classes: int,
-    normalisation: Normalisation = UNIT,
+    normalisation: Normalisation,
     precision: str = "float32",
 ) -> keras.Model:
     """Call the function with the dotted name `builder` under the dtype policy `precision`.

@@ -2,7 +2,7 @@
 
 Both take float32 pixels (n, height, width, channels) in 0..255, normalise inside, and end in float32 logits
 (n, classes). The author's project has no public address; its description names layers and widths, the rest is
-Keras's defaults or, where the docstring says so, our choice.
+Keras's defaults or, where the recipe says so, our choice.
 """
 
 from collections.abc import Sequence
@@ -10,61 +10,60 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from dfclib.models.layers import UNIT, FusedBatchNormalization, Normalisation, logits, pixels_and_normalised
+from dfclib.models.layers import FusedBatchNormalization, Normalisation, logits, pixels_and_normalised
 
 
-def authors(
+def author_cnn(
     *,
     image_size: tuple[int, int],
     channels: int,
     classes: int,
-    normalisation: Normalisation = UNIT,
-    filters: Sequence[int] = (32, 64, 128),
-    dropout: float = 0.25,
-    units: int = 128,
-    head_dropout: float = 0.5,
+    normalisation: Normalisation,
+    filters: Sequence[int],
+    kernel: int,
+    dropout: float,
+    units: int,
+    head_dropout: float,
 ) -> keras.Model:
-    """Three blocks of convolution 3x3, max pooling, batch normalisation and dropout, then dense layers.
-
-    Padding, rates of dropout and the width of the dense layer are our choice: the description does not give them.
-    """
+    """Blocks of convolution, max pooling, batch normalisation and dropout, then dense layers. filters: a block each."""
     pixels, x = pixels_and_normalised(image_size, channels, normalisation)
-    for stage, width in enumerate(filters, start=1):
-        x = layers.Conv2D(width, 3, padding="same", activation="relu", name=f"conv{stage}")(x)
-        x = layers.MaxPooling2D(2, name=f"pool{stage}")(x)
-        x = FusedBatchNormalization(name=f"norm{stage}")(x)
-        x = layers.Dropout(dropout, name=f"dropout{stage}")(x)
-    x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(units, activation="relu", name="dense1")(x)
-    x = layers.Dropout(head_dropout, name="head_dropout")(x)
-    return keras.Model(pixels, logits(x, classes), name="fashion_cnn")
+    for block, width in enumerate(filters, start=1):
+        x = layers.Conv2D(width, kernel, padding="same", activation="relu", name=f"conv{block}")(x)
+        x = layers.MaxPooling2D(2, name=f"pool{block}")(x)
+        x = FusedBatchNormalization(name=f"norm{block}")(x)
+        x = layers.Dropout(dropout, name=f"dropout{block}")(x)
+    return keras.Model(pixels, logits(_head(x, units, head_dropout), classes), name="fashion_author_cnn")
 
 
-def ours(
+def double_cnn(
     *,
     image_size: tuple[int, int],
     channels: int,
     classes: int,
-    normalisation: Normalisation = UNIT,
-    filters: Sequence[int] = (32, 64, 128),
-    dropouts: Sequence[float] = (0.1, 0.2, 0.3),
-    units: int = 256,
-    head_dropout: float = 0.4,
+    normalisation: Normalisation,
+    filters: Sequence[int],
+    kernel: int,
+    dropouts: Sequence[float],
+    units: int,
+    head_dropout: float,
 ) -> keras.Model:
-    """The author's three widths, each with two convolutions that are normalised before their ReLU."""
+    """Blocks of two convolutions, each normalised before its ReLU. filters, dropouts: a block each."""
     pixels, x = pixels_and_normalised(image_size, channels, normalisation)
-    for stage, (width, dropout) in enumerate(zip(filters, dropouts, strict=True), start=1):
+    for block, (width, dropout) in enumerate(zip(filters, dropouts, strict=True), start=1):
         for half in "ab":
-            name = f"{stage}{half}"
+            name = f"{block}{half}"
             # the normalisation brings its own offset: a bias before it would do nothing
             x = layers.Conv2D(
-                width, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"conv{name}"
+                width, kernel, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"conv{name}"
             )(x)
             x = FusedBatchNormalization(momentum=0.9, name=f"norm{name}")(x)
             x = layers.ReLU(name=f"relu{name}")(x)
-        x = layers.MaxPooling2D(2, name=f"pool{stage}")(x)
-        x = layers.Dropout(dropout, name=f"dropout{stage}")(x)
+        x = layers.MaxPooling2D(2, name=f"pool{block}")(x)
+        x = layers.Dropout(dropout, name=f"dropout{block}")(x)
+    return keras.Model(pixels, logits(_head(x, units, head_dropout), classes), name="fashion_double_cnn")
+
+
+def _head(x: keras.KerasTensor, units: int, dropout: float) -> keras.KerasTensor:
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(units, activation="relu", name="dense1")(x)
-    x = layers.Dropout(head_dropout, name="head_dropout")(x)
-    return keras.Model(pixels, logits(x, classes), name="fashion_cnn_ours")
+    return layers.Dropout(dropout, name="head_dropout")(x)

@@ -10,7 +10,6 @@ from keras import layers
 
 TORCH_MOMENTUM, TORCH_EPSILON = 0.9, 1e-5  # PyTorch's momentum of .1 is what Keras calls .9
 Normalisation = tuple[Sequence[float], Sequence[float]]  # mean and deviation of each channel, on 0..255
-UNIT: Normalisation = ((0.0,), (255.0,))
 
 
 class FusedBatchNormalization(layers.BatchNormalization):
@@ -93,10 +92,10 @@ def torch_dense(x: keras.KerasTensor, units: int, name: str, activation: str | N
     return layers.Dense(units, activation=activation, name=name, **torch_start(x.shape[-1]))(x)
 
 
-def torch_block(x: keras.KerasTensor, filters: int, stage: int, pool: bool = True) -> keras.KerasTensor:
-    """Convolution 3x3 with padding 1, BatchNorm, ReLU and, if `pool`, MaxPool 2, all as PyTorch has them."""
-    start = torch_start(9 * x.shape[-1])
-    x = layers.Conv2D(filters, 3, padding="same", name=f"conv{stage}", **start)(x)
+def torch_block(x: keras.KerasTensor, filters: int, kernel: int, stage: int, pool: bool = True) -> keras.KerasTensor:
+    """Convolution that keeps the size, BatchNorm, ReLU and, if `pool`, MaxPool 2, all as PyTorch has them."""
+    start = torch_start(kernel * kernel * x.shape[-1])
+    x = layers.Conv2D(filters, kernel, padding="same", name=f"conv{stage}", **start)(x)
     x = FusedBatchNormalization(momentum=TORCH_MOMENTUM, epsilon=TORCH_EPSILON, name=f"norm{stage}")(x)
     x = layers.ReLU(name=f"relu{stage}")(x)
     return layers.MaxPooling2D(2, name=f"pool{stage}")(x) if pool else x

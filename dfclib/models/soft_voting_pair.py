@@ -12,7 +12,6 @@ import keras
 from keras import layers
 
 from dfclib.models.layers import (
-    UNIT,
     Normalisation,
     logits,
     pixels_and_normalised,
@@ -22,26 +21,27 @@ from dfclib.models.layers import (
 )
 
 
-def convolutional(
+def pooled_cnn(
     *,
     image_size: tuple[int, int],
     channels: int,
     classes: int,
-    normalisation: Normalisation = UNIT,
-    filters: Sequence[int] = (64, 96, 128),
-    channel_dropout: float = 0.2,
-    pooled: int = 2,
-    units: int = 256,
-    dropout: float = 0.4,
+    normalisation: Normalisation,
+    filters: Sequence[int],
+    kernel: int,
+    channel_dropout: float,
+    pooled: int,
+    units: int,
+    dropout: float,
 ) -> keras.Model:
     """Blocks of convolution, batch normalisation and pooling; whole channels dropped; an adaptive average pool.
 
-    The defaults are CNN v1's, 301,093 parameters; v2 has 1,685,509. pooled: side of the map that the adaptive pool
-    leaves; 1 is a global average. Any image size that leaves a pixel after the last block will do.
+    filters: a block each; pooled: side of the map that the adaptive pool leaves, 1 being a global average
+    Any image size that leaves a pixel after the last block will do.
     """
     pixels, x = pixels_and_normalised(image_size, channels, normalisation)
     for stage, width in enumerate(filters, start=1):
-        x = torch_block(x, width, stage)
+        x = torch_block(x, width, kernel, stage)
     x = layers.SpatialDropout2D(channel_dropout, name="channel_dropout")(x)
     if pooled == 1:
         x = layers.GlobalAveragePooling2D(name="global_pool")(x)
@@ -50,4 +50,4 @@ def convolutional(
         x = layers.Flatten(name="flatten")(x)
     x = torch_dense(x, units, "dense1", activation="relu")
     x = layers.Dropout(dropout, name="dropout")(x)
-    return keras.Model(pixels, logits(x, classes, **torch_start(units)), name="pair_cnn")
+    return keras.Model(pixels, logits(x, classes, **torch_start(units)), name="pooled_cnn")

@@ -5,17 +5,17 @@ from pathlib import Path
 
 from dfclib.errors import UserError
 from dfclib.files import read_json
-from dfclib.recipes import cnn_and_mlp, fashion_mnist, seed_ensemble, six_attempts, soft_voting_pair
+from dfclib.recipes import cnn_and_mlp, fashion_mnist, resampling, seed_ensemble, six_attempts, soft_voting_pair
 from dfclib.recipes.reading import from_dict
 from dfclib.recipes.recipe import EnsembleRecipe, Recipe, differences
 
-SYSTEMS = (six_attempts, soft_voting_pair, cnn_and_mlp, seed_ensemble, fashion_mnist)
+SYSTEMS = (six_attempts, soft_voting_pair, cnn_and_mlp, seed_ensemble, fashion_mnist, resampling)
 
 __all__ = ["EnsembleRecipe", "Recipe", "all_recipes", "differences", "find", "from_dict", "load"]
 
 
 def all_recipes() -> tuple[Recipe | EnsembleRecipe, ...]:
-    """Every recipe at full scale: the six attempts in the story's order, then the other systems."""
+    """Every recipe at full scale: the six attempts in the story's order, the other systems, our experiments."""
     return tuple(recipe for system in SYSTEMS for recipe in system.RECIPES)
 
 
@@ -23,7 +23,7 @@ def find(name: str) -> Recipe | EnsembleRecipe:
     """The recipe called `name`, members of ensembles included. Raises UserError with near matches."""
     known = {recipe.name: recipe for recipe in all_recipes()}
     for ensemble in all_recipes():
-        for member in getattr(ensemble, "members", ()):
+        for member in ensemble.members:
             known.setdefault(member.name, member)
     if name in known:
         return known[name]

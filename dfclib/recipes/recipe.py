@@ -14,132 +14,46 @@ from typing import Any, Literal
 
 from dfclib.errors import UserError
 from dfclib.files import read_json
+from dfclib.recipes.schedules import Length, Schedule
 
 ScaleName = Literal["quick", "compact", "full"]
 Protocol = Literal["published", "held_out"]
-# What says where a recipe comes from, and not what is trained: left out of the fingerprint.
+Split = Literal["held_out", "validation", "test"]
+Monitor = Literal["val_loss", "val_accuracy"]
+PrecisionName = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
+LARGEST_SEED = 2**32 - 1  # Keras and numpy take no more
+# Where a recipe comes from and how it is shown, and not what is trained: left out of the fingerprint. Precision
+# follows the device unless somebody says otherwise; a run records the one that it had.
 DESCRIPTION = (
-    *("title", "system", "claims", "source", "quick_scale", "compact_scale", "scale"),
-    *("source_channels", "source_classes"),
+    *("title", "system", "attempt", "claims", "claims_note", "source", "source_epochs", "dataset", "reported_split"),
+    *("quick_scale", "compact_scale", "scale", "given_epochs", "precision"),
 )
-# A field of a recipe's part that came after runs had been recorded: it counts where it differs from its default.
-ADDED = {"added": True}
 SPEED_FILE = Path(__file__).with_name("measured_speed.json")
 
 
 @dataclass(frozen=True)
-class ConstantRate:
-    """The same learning rate at every step."""
+class Dataset:
+    """The images that an author trained on: how many, their height and width in pixels, channels and classes.
 
-    learning_rate: float
-    kind: Literal["constant"] = "constant"
-
-    def over_a_run(self, run: "Length", shorter: int) -> "ConstantRate":
-        return self
-
-
-@dataclass(frozen=True)
-class ExponentialRate:
-    """learning_rate * factor ** (step / steps); steps=None means over the whole run.
-
-    A factor above 1 makes the rate grow (attempts 4 and 5), one below 1 makes it decay (attempt 6).
+    A schedule's steps are steps over so many images, and parameters are counted for so many channels and classes.
     """
 
-    learning_rate: float
-    factor: float
-    steps: int | None
-    kind: Literal["exponential"] = "exponential"
-
-    def over_a_run(self, run: "Length", shorter: int) -> "ExponentialRate":
-        if self.steps is None:
-            return self
-        return replace(self, factor=self.factor ** (run.steps / self.steps), steps=None)
+    name: str
+    images: int
+    size: tuple[int, int]
+    channels: int
+    classes: int
 
 
-@dataclass(frozen=True)
-class CosineRate:
-    """From learning_rate to `floor` along half a cosine over the whole run, however long it is.
-
-    Moves at every step, where PyTorch's moves once an epoch: over the 160 epochs of S3 the two differ by less than
-    a hundredth of the first rate, and a run of few epochs still ends at the floor.
-    """
-
-    learning_rate: float
-    floor: float
-    kind: Literal["cosine"] = "cosine"
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.floor <= self.learning_rate or not self.learning_rate:
-            raise UserError(
-                f"a cosine goes down from learning_rate to floor, received {self.learning_rate}, {self.floor}"
-            )
-
-    def over_a_run(self, run: "Length", shorter: int) -> "CosineRate":
-        return self
-
-
-@dataclass(frozen=True)
-class StepRate:
-    """learning_rate * factor ** (how often `every` epochs have gone by); every=None: `drops` times, evenly spread."""
-
-    learning_rate: float
-    factor: float
-    every: int | None
-    drops: int | None = None
-    kind: Literal["step"] = "step"
-
-    def __post_init__(self) -> None:
-        given = [number for number in (self.every, self.drops) if number is not None]
-        least = 0 if self.every is None else 1
-        if len(given) != 1 or given[0] < least:
-            raise UserError(
-                f"a step schedule takes `every`, at least 1, or `drops`, from 0 up, and not both; received every "
-                f"{self.every}, drops {self.drops}"
-            )
-
-    def over_a_run(self, run: "Length", shorter: int) -> "StepRate":
-        if self.every is None:
-            return self
-        return replace(self, every=None, drops=(run.epochs - 1) // self.every)
-
-
-@dataclass(frozen=True)
-class PlateauRate:
-    """learning_rate, times `factor` after more than `patience` epochs without gain: PyTorch's ReduceLROnPlateau.
-
-    A gain is a value of `monitor` better than the best by the share `threshold` of it. Keras's callback acts one
-    epoch earlier, and its threshold is absolute.
-    """
-
-    learning_rate: float
-    factor: float
-    patience: int
-    monitor: Literal["val_loss", "val_accuracy"] = "val_accuracy"
-    threshold: float = 1e-4
-    kind: Literal["plateau"] = "plateau"
-
-    def over_a_run(self, run: "Length", shorter: int) -> "PlateauRate":
-        # what comes of it depends on the training: patience as the share of the run that it was is all one can keep
-        return replace(self, patience=max(1, round(self.patience * shorter / run.epochs)))
-
-
-Schedule = ConstantRate | ExponentialRate | CosineRate | StepRate | PlateauRate
-
-
-@dataclass(frozen=True)
-class Length:
-    """How long a full training is. A schedule's over_a_run(length, shorter) is the schedule that ends a run of
-    `shorter` epochs in the ratio to its start that this one reaches after `length`."""
-
-    epochs: int
-    steps: int
+COMPETITION = Dataset("deepfake-unibuc", images=12_500, size=(100, 100), channels=3, classes=5)
+FASHION_MNIST = Dataset("fashion-mnist", images=54_000, size=(28, 28), channels=1, classes=10)
 
 
 @dataclass(frozen=True)
 class Stopping:
-    """Stop after `patience` epochs without a better value; the weights of the best epoch are kept."""
+    """Stop after `patience` epochs without a better value of `monitor`; what is kept says Recipe.keep."""
 
-    monitor: Literal["val_loss", "val_accuracy"]
+    monitor: Monitor
     patience: int
 
 
@@ -155,6 +69,8 @@ class Augmentation:
     perspective: each corner moves inwards by up to this share of half a side, as torchvision's RandomPerspective does,
         which comes after rotation and mirror; perspective_probability: the share of images that it happens to
     fill: what lies outside the image (nearest: the edge is repeated; constant: black)
+    interpolation: how a pixel is read between pixels; perspective_interpolation: the same for the images that are
+        also distorted (None: no other way)
     """
 
     rotation: float = 0.0
@@ -162,9 +78,11 @@ class Augmentation:
     zoom: float = 0.0
     horizontal_flip: bool = False
     fill: Literal["nearest", "constant", "reflect", "wrap"] = "nearest"
-    every_mirror: bool = field(default=False, metadata=ADDED)
-    perspective: float = field(default=0.0, metadata=ADDED)
-    perspective_probability: float = field(default=0.0, metadata=ADDED)
+    interpolation: Literal["bilinear", "nearest"] = "bilinear"
+    every_mirror: bool = False
+    perspective: float = 0.0
+    perspective_probability: float = 0.0
+    perspective_interpolation: Literal["bilinear", "nearest"] | None = None
 
     def __post_init__(self) -> None:
         # at 1 all four corners may meet in the middle, and nothing is left of the image
@@ -177,79 +95,94 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Scale:
-    """What a shorter training changes: None keeps the full recipe's value."""
+    """What a shorter training changes: None keeps the full recipe's value. interpolation: the augmentation's."""
 
-    epochs: int
+    epochs: int | None = None
     image_size: tuple[int, int] | None = None
     framing: Literal["resize", "crop"] | None = None
-    precision: str | None = None
+    interpolation: Literal["bilinear", "nearest"] | None = None
+    precision: PrecisionName | None = None
 
 
 @dataclass(frozen=True)
 class Recipe:
     """One training.
 
+    attempt: what the ladder of the six attempts calls this one; empty: it is none of them
     builder: dotted name of a function in dfclib.models, called with image_size, channels, classes, normalisation and
-        `arguments`; parameters are counted on it at full scale for the author's channels and classes
+        `arguments`, which are all of its other arguments
     image_size: height and width in pixels that the network sees
-    framing: `resize` resamples the whole image to image_size; `crop` cuts image_size native pixels (the centre in
-        evaluation; a random place in training where there is augmentation)
+    framing: `resize` brings the whole image to image_size, once, before training begins; `crop` cuts image_size native
+        pixels (the centre in evaluation; a random place in training where there is augmentation)
+    framing_interpolation: how `resize` enlarges (it always reduces with antialiasing); None: it has nothing to do
+        (runs recorded before this field were resized bilinearly, together with the augmentation)
     repeats: how often an epoch shows every image; class_repeats overrides it by class name
     class_weights: `balanced` weights the loss by the inverse frequency of each class in an epoch
     normalisation: `unit` 0..1; `half` mean and deviation .5 of that; `imagenet` ImageNet's means and deviations (three
-        channels); `training` those of the images trained on
+        channels); `training` mean and deviation of all pixels of the images trained on; `training_by_image` the
+        averages of each image's own mean and deviation
     label_smoothing: the share of each target that is spread evenly over all classes
     optimizer: `adam` with a weight_decay adds, as PyTorch's does, weight_decay * p to the gradient of every trainable
         tensor p (an L2 term weight_decay / 2 * sum(p^2)); `adamw` takes it off the tensor itself; `sgd` has a momentum
-    source_images: training images in the author's data, of which a schedule's steps count; source_channels and
-        source_classes: theirs, on which `parameters` are counted
-    claims: what the author states: public_test, validation, ... as fractions, parameters as a count
+    stopping: None: every epoch is trained
+    keep: which epoch's weights the run ends with: the last one's, or those of the best val_loss or val_accuracy
+    precision: `auto` follows the device (training.devices); no part of the fingerprint
+    source_epochs: how many epochs the author's training really ran, where it stopped early
+    given_epochs: a number of epochs that somebody asked for instead of the scale's
+    claims: what the author states: public_test, validation, ... as fractions, parameters as a count; claims_note: what
+        must be said beside them
+    reported_split: the images that the run is judged by
     """
 
     name: str
     title: str
     system: str
     builder: str
+    arguments: dict[str, Any]
     epochs: int
     schedule: Schedule
     quick_scale: Scale
     compact_scale: Scale
-    arguments: dict[str, Any] = field(default_factory=dict)
+    dataset: Dataset = COMPETITION
+    attempt: str = ""
     image_size: tuple[int, int] = (128, 128)
     framing: Literal["resize", "crop"] = "resize"
-    interpolation: Literal["bilinear", "nearest"] = "bilinear"
-    normalisation: Literal["unit", "half", "imagenet", "training"] = "unit"
+    framing_interpolation: Literal["bilinear", "nearest"] | None = None
+    normalisation: Literal["unit", "half", "imagenet", "training", "training_by_image"] = "unit"
     augmentation: Augmentation | None = None
-    loss: Literal["crossentropy"] = "crossentropy"
     label_smoothing: float = 0.0
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     weight_decay: float = 0.0
     momentum: float = 0.0
     batch_size: int = 32
     stopping: Stopping | None = None
+    keep: Literal["last", "best_val_loss", "best_val_accuracy"] = "last"
     repeats: int = 1
     class_repeats: dict[str, int] = field(default_factory=dict)
     class_weights: Literal["balanced"] | None = None
     protocol: Protocol = "published"
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    precision: PrecisionName = "auto"
     seed: int = 0
     scale: ScaleName = "full"
-    source_images: int = 12_500
-    source_channels: int = 3
-    source_classes: int = 5
+    source_epochs: int | None = None
+    given_epochs: int | None = None
     claims: dict[str, float] = field(default_factory=dict)
+    claims_note: str = ""
+    reported_split: Split = "validation"
     source: str = ""
 
     def __post_init__(self) -> None:
         positive = {"epochs": self.epochs, "batch_size": self.batch_size, "repeats": self.repeats}
         positive |= {f"class_repeats[{name!r}]": count for name, count in self.class_repeats.items()}
-        positive |= {"image_size": min(self.image_size), "source_images": self.source_images}
+        positive |= {"image_size": min(self.image_size), "dataset.images": self.dataset.images}
         for name, value in positive.items():
             if value < 1:
                 raise UserError(f"recipe {self.name}: {name} must be at least 1, received {value}")
         for name in ("seed", "weight_decay", "momentum", "label_smoothing"):
             if getattr(self, name) < 0:
                 raise UserError(f"recipe {self.name}: {name} must not be negative, received {getattr(self, name)}")
+        if self.seed > LARGEST_SEED:
+            raise UserError(f"recipe {self.name}: seed must be at most {LARGEST_SEED:,}, received {self.seed}")
         if self.label_smoothing >= 1:
             raise UserError(f"recipe {self.name}: label_smoothing must be below 1, received {self.label_smoothing}")
         if self.augmentation and self.augmentation.every_mirror and self.repeats < 2:
@@ -258,6 +191,10 @@ class Recipe:
         for name, ignored in unused.items():
             if ignored and getattr(self, name):
                 raise UserError(f"recipe {self.name}: {self.optimizer} has no {name}; leave it out")
+        if self.reported_split == "held_out" and self.protocol != "held_out":
+            raise UserError(
+                f"recipe {self.name}: reported_split held_out needs protocol held_out, received {self.protocol}"
+            )
         if not self.builder.startswith("dfclib.models."):
             raise UserError(
                 f"recipe {self.name}: builder must name a function in dfclib.models, received {self.builder!r}"
@@ -265,12 +202,17 @@ class Recipe:
         if not self.name or set(self.name) - set("abcdefghijklmnopqrstuvwxyz0123456789-"):
             raise UserError(f"recipe name must be lower-case letters, digits and dashes, received {self.name!r}")
 
+    @property
+    def members(self) -> tuple["Recipe", ...]:
+        """The single trainings that this is made of: itself."""
+        return (self,)
+
     def quick(self) -> "Recipe":
         """Seconds on the embedded data: shows that everything works, says nothing about the competition."""
         return self._scaled("quick", self.quick_scale)
 
     def compact(self) -> "Recipe":
-        """Real images on two CPU cores: native pixels or crops of them, fewer epochs."""
+        """Real images on two CPU cores: native pixels, fewer epochs where the author's take days."""
         return self._scaled("compact", self.compact_scale)
 
     def at_scale(self, scale: str) -> "Recipe":
@@ -284,30 +226,46 @@ class Recipe:
         return self.quick() if scale == "quick" else self.compact()
 
     def _scaled(self, name: ScaleName, scale: Scale) -> "Recipe":
-        changes = {key: value for key, value in asdict_shallow(scale).items() if value is not None}
-        return replace(self, scale=name, schedule=self._schedule_over(scale.epochs), **changes)
+        given = {f.name: getattr(scale, f.name) for f in fields(scale)}
+        changes = {key: value for key, value in given.items() if value is not None and key != "interpolation"}
+        if scale.interpolation and self.augmentation:
+            changes["augmentation"] = replace(self.augmentation, interpolation=scale.interpolation)
+        schedule = self._schedule_over(scale.epochs or self.epochs)
+        return replace(self, scale=name, schedule=schedule, **changes)
 
     def _schedule_over(self, epochs: int) -> Schedule:
-        """The schedule for a run of `epochs`: first and last learning rate stand in this recipe's ratio."""
+        """The schedule for a run of `epochs`: last and first learning rate stand in the ratio of the author's run."""
         if epochs == self.epochs:
             return self.schedule
-        return self.schedule.over_a_run(Length(self.epochs, self.steps(self.source_images)), epochs)
+        ran = self.source_epochs or self.epochs
+        return self.schedule.rescaled(Length(ran, ran * self.steps_per_epoch(self.dataset.images)))
 
-    def with_options(self, seed: int | None = None, epochs: int | None = None, protocol: str | None = None) -> "Recipe":
-        """This recipe with another seed, number of epochs or protocol (None keeps what it has)."""
-        changes = {"seed": seed, "epochs": epochs, "protocol": protocol}
-        changes = {key: value for key, value in changes.items() if value is not None}
-        return replace(self, schedule=self._schedule_over(changes.get("epochs", self.epochs)), **changes)
+    def with_options(
+        self,
+        seed: int | None = None,
+        epochs: int | None = None,
+        protocol: str | None = None,
+        precision: str | None = None,
+    ) -> "Recipe":
+        """This recipe with another seed, number of epochs, protocol or precision (None keeps what it has)."""
+        changes = {"seed": seed, "protocol": protocol, "precision": precision}
+        if epochs not in (None, self.epochs):
+            changes |= {"epochs": epochs, "given_epochs": epochs, "schedule": self._schedule_over(epochs)}
+        return replace(self, **{key: value for key, value in changes.items() if value is not None})
 
     def images_per_epoch(self, images: int) -> int:
-        """How many images an epoch shows of a balanced set of `images`, repeats included."""
-        classes = max(5, len(self.class_repeats))
+        """How many images an epoch shows of a balanced set of `images` of the author's classes, repeats included."""
+        classes = self.dataset.classes
         total = sum(self.class_repeats.values()) + self.repeats * (classes - len(self.class_repeats))
         return round(images * total / classes)
 
+    def steps_per_epoch(self, images: int) -> int:
+        """Optimizer steps of one epoch on a balanced set of `images`."""
+        return math.ceil(self.images_per_epoch(images) / self.batch_size)
+
     def steps(self, images: int) -> int:
         """Optimizer steps of the whole training on a balanced set of `images`."""
-        return self.epochs * math.ceil(self.images_per_epoch(images) / self.batch_size)
+        return self.epochs * self.steps_per_epoch(images)
 
     def expected_minutes(self, images: int) -> float | None:
         """Minutes that the training takes on two CPU cores, from measured speed; None where nobody measured.
@@ -331,14 +289,10 @@ class Recipe:
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change with whatever changes the training.
 
-        Only fields that differ from their default count, so that a field added later, with a default that keeps
-        things as they were, leaves old runs valid.
+        What equals its default does not count, here and in every part, so that a field added later leaves old runs
+        valid: its default must mean what was done before it.
         """
-        values = {
-            f.name: getattr(self, f.name)
-            for f in fields(self)
-            if f.name not in DESCRIPTION and getattr(self, f.name) != _default(f)
-        }
+        values = {name: value for name, value in _counted(self).items() if name not in DESCRIPTION}
         return hashlib.sha256(json.dumps(values, sort_keys=True, default=_counted).encode()).hexdigest()[:16]
 
 
@@ -348,6 +302,7 @@ class EnsembleRecipe:
 
     weights: one a member, for a soft or geometric vote; None weights all alike
     search_weights: the weights are searched on held-out probabilities when it trains; its members must hold images out
+    attempt, claims, claims_note, source: as a Recipe's
     """
 
     name: str
@@ -358,7 +313,9 @@ class EnsembleRecipe:
     weights: tuple[float, ...] | None = None
     search_weights: bool = False
     seed: int = 0
+    attempt: str = ""
     claims: dict[str, float] = field(default_factory=dict)
+    claims_note: str = ""
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -368,7 +325,7 @@ class EnsembleRecipe:
             raise UserError(
                 f"ensemble {self.name}: {len(self.members)} members but {len(self.weights)} weights received"
             )
-        for aspect in ("scale", "protocol"):
+        for aspect in ("scale", "protocol", "reported_split"):
             values = {getattr(member, aspect) for member in self.members}
             if len(values) > 1:
                 raise UserError(f"ensemble {self.name}: members differ in {aspect}: {', '.join(sorted(values))}")
@@ -386,6 +343,18 @@ class EnsembleRecipe:
     def protocol(self) -> str:
         return self.members[0].protocol
 
+    @property
+    def dataset(self) -> Dataset:
+        return self.members[0].dataset
+
+    @property
+    def reported_split(self) -> str:
+        return self.members[0].reported_split
+
+    @property
+    def given_epochs(self) -> int | None:
+        return self.members[0].given_epochs
+
     def _map(self, change: typing.Callable[[Recipe], Recipe]) -> "EnsembleRecipe":
         return replace(self, members=tuple(change(member) for member in self.members))
 
@@ -399,12 +368,16 @@ class EnsembleRecipe:
         return self._map(lambda member: member.at_scale(scale))
 
     def with_options(
-        self, seed: int | None = None, epochs: int | None = None, protocol: str | None = None
+        self,
+        seed: int | None = None,
+        epochs: int | None = None,
+        protocol: str | None = None,
+        precision: str | None = None,
     ) -> "EnsembleRecipe":
         """Every member changed likewise; a seed is added to each member's own, so that they still differ."""
         shift = 0 if seed is None else seed - self.seed
         ensemble = self if seed is None else replace(self, seed=seed)
-        return ensemble._map(lambda member: member.with_options(member.seed + shift, epochs, protocol))
+        return ensemble._map(lambda member: member.with_options(member.seed + shift, epochs, protocol, precision))
 
     def expected_minutes(self, images: int) -> float | None:
         minutes = [member.expected_minutes(images) for member in self.members]
@@ -426,32 +399,41 @@ def measured(what: str) -> dict[str, float]:
     return read_json(SPEED_FILE)[what] if SPEED_FILE.exists() else {}
 
 
-def asdict_shallow(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass by name, nested dataclasses left as they are."""
-    return {f.name: getattr(value, f.name) for f in fields(value)}
-
-
 def differences(old: Recipe, new: Recipe) -> list[tuple[str, Any, Any]]:
-    """(field, old value, new value) for each field of the training that differs; arguments one by one."""
-    changed = []
-    for name in (f.name for f in fields(Recipe) if f.name not in DESCRIPTION and f.name != "name"):
-        before, after = getattr(old, name), getattr(new, name)
-        if name == "arguments":
-            for key in sorted(before.keys() | after.keys()):
-                if before.get(key) != after.get(key):
-                    changed.append((f"arguments.{key}", before.get(key), after.get(key)))
-        elif before != after:
-            changed.append((name, before, after))
-    return changed
+    """(field, old value, new value) for each field of the training that differs; arguments and the augmentation's
+    parts one by one."""
+    before, after = training_fields(old), training_fields(new)
+    order = [f.name for f in fields(Recipe)]
+    names = sorted({**before, **after}, key=lambda name: order.index(name.partition(".")[0]))
+    return [
+        (name, before.get(name), after.get(name))
+        for name in names
+        if before.get(name, MISSING) != after.get(name, MISSING)
+        and not (name == "augmentation" and (name in before) != (name in after))  # its parts are listed instead
+    ]
+
+
+def training_fields(recipe: Recipe) -> dict[str, Any]:
+    """The fields of the training by name; parts of `arguments` and `augmentation` one by one, by dotted names."""
+    values: dict[str, Any] = {}
+    for f in fields(recipe):
+        value = getattr(recipe, f.name)
+        if f.name in (*DESCRIPTION, "name"):
+            continue
+        if f.name == "arguments":
+            values |= {f"arguments.{key}": item for key, item in value.items()}
+        elif f.name == "augmentation" and value is not None:
+            values |= {f"augmentation.{part.name}": getattr(value, part.name) for part in fields(value)}
+        else:
+            values[f.name] = value
+    return values
 
 
 def _counted(part: Any) -> dict[str, Any]:
-    """What of an augmentation, a schedule or a stopping counts in a fingerprint."""
-    return {
-        f.name: getattr(part, f.name)
-        for f in fields(part)
-        if not (f.metadata.get("added") and getattr(part, f.name) == _default(f))
-    }
+    """What of a recipe or of one of its parts counts in a fingerprint: what is not its default, and a schedule's kind
+    (each schedule's own default)."""
+    values = {f.name: (getattr(part, f.name), _default(f)) for f in fields(part)}
+    return {name: value for name, (value, default) in values.items() if name == "kind" or value != default}
 
 
 def _default(f: Any) -> Any:

@@ -2,13 +2,21 @@
 
     python -m dfclib train s3-vote --data deepfake_data        # full; --scale compact on two CPU cores
 
-Where the author's description and report differ, the report's numbers stand here: four poolings. Seeds are ours: the
-author names none. "Every image and its mirror" is two showings of each image an epoch, the second one mirrored.
+Rebuilt is the author's description: weight decay 1e-3, label smoothing .1, 160 epochs. His report and code say 1e-4
+(5e-4 in one member), no smoothing, 125 epochs: `s3-report` is the base network so, to compare with the report's
+matrices. From code and report come what the description leaves out: four poolings, the second dropout of the small
+head, the best epoch on validation kept, and a normalisation by the averages of each image's own statistics.
+Seeds are ours: the author names none. "Every image and its mirror" is two showings of each image an epoch, the second
+one mirrored.
+
+<!-- generated: recorded-seed_ensemble -->
+<!-- end generated -->
 """
 
 from dataclasses import replace
 
-from dfclib.recipes.recipe import Augmentation, CosineRate, EnsembleRecipe, Recipe, Scale
+from dfclib.recipes.recipe import Augmentation, EnsembleRecipe, Recipe, Scale
+from dfclib.recipes.schedules import CosineRate
 
 SOURCE = "https://github.com/stefanvoica/Deepfake-detection"
 
@@ -16,19 +24,22 @@ s3_base = Recipe(
     name="s3-base",
     title="S3's base network",
     system="S3",
-    builder="dfclib.models.seed_ensemble.convolutional",
+    builder="dfclib.models.cnn_and_mlp.cnn",
+    arguments={"filters": [32, 64, 128, 256], "kernel": 3, "pool_after": [1, 2, 3, 4], "dropouts": [0.5, 0.5]}
+    | {"units": 256},
     image_size=(100, 100),
-    interpolation="nearest",  # torchvision's rotation takes the nearest pixel unless told otherwise
-    normalisation="training",
-    augmentation=Augmentation(every_mirror=True, fill="constant"),
+    framing_interpolation="bilinear",
+    normalisation="training_by_image",
+    augmentation=Augmentation(every_mirror=True, fill="constant", interpolation="nearest"),
     repeats=2,
     label_smoothing=0.1,
     optimizer="adamw",
     weight_decay=1e-3,
     schedule=CosineRate(1e-3, floor=1e-5),
     epochs=160,
-    quick_scale=Scale(epochs=6, image_size=(48, 48), framing="crop"),
-    compact_scale=Scale(epochs=3, precision="mixed_bfloat16"),
+    keep="best_val_accuracy",
+    quick_scale=Scale(epochs=6, image_size=(48, 48), framing="crop", precision="float32"),
+    compact_scale=Scale(epochs=20),
     claims={"parameters": 2_750_213},
     source=SOURCE,
 )
@@ -37,7 +48,7 @@ s3_head128 = replace(
     s3_base,
     name="s3-head128",
     title="S3, a head of 128",
-    arguments={"units": 128},
+    arguments=s3_base.arguments | {"units": 128, "dropouts": [0.5, 0.4]},
     seed=1,
     claims={"parameters": 1_569_797},
 )
@@ -57,23 +68,36 @@ s3_vote = EnsembleRecipe(
     members=(s3_base, s3_head128, s3_decay, s3_rotation),
     vote="soft",
     claims={"validation": 0.9268},
+    claims_note="the report's text; the matrix printed beside it adds up to 92.24%",
     source=SOURCE,
 )
 
-# The description's other reading, and the baseline
+# The base network as report and code have it.
+s3_report = replace(
+    s3_base,
+    name="s3-report",
+    title="S3's base network as the report has it",
+    label_smoothing=0.0,
+    weight_decay=1e-4,
+    epochs=125,
+    claims={"validation": 0.9216, "parameters": 2_750_213},
+    claims_note="correct of 1,250 by the report's own matrix",
+)
+# The description's other reading: it names two poolings, and not where.
 s3_two_pools = replace(
     s3_base,
     name="s3-two-pools",
     title="S3's base network with two poolings",
-    arguments={"pool_after": [2, 4]},
+    arguments=s3_base.arguments | {"pool_after": [2, 4]},
     claims={},
 )
 s3_mlp = replace(
     s3_base,
     name="s3-mlp",
     title="S3's MLP",
-    builder="dfclib.models.seed_ensemble.perceptron",
+    builder="dfclib.models.cnn_and_mlp.mlp",
+    arguments={"units": [512, 128], "negative_slope": 0.0, "dropouts": [0.3, 0.3]},
     claims={"validation": 0.59, "parameters": 15_426_821},
 )
 
-RECIPES = (s3_base, s3_head128, s3_decay, s3_rotation, s3_vote, s3_two_pools, s3_mlp)
+RECIPES = (s3_base, s3_head128, s3_decay, s3_rotation, s3_vote, s3_report, s3_two_pools, s3_mlp)
