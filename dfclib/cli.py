@@ -125,6 +125,20 @@ def _add_training_commands(top: Any) -> None:
     p.add_argument("--image-size", type=int, nargs=2, metavar=("H", "W"), help=sizes)
     _add_runs(p)
 
+    summary = "train and record everything that the report shows, in order of worth; given again, go on"
+    p = _add(top, "reproduce", commands.reproduce, summary, f"--data {DATA} --hours 2.5")
+    _add_data(p, f"the competition's folder (default {DATA}); Fashion-MNIST is found, or fetched")
+    p.add_argument("--hours", type=float, metavar="H", help="end after the epoch at hand when so many are over")
+    p.add_argument("--scale", choices=SCALES, help="default: full with a GPU, compact without")
+    p.add_argument("--only", nargs="+", default=(), metavar="NAME", help="recipes whose names begin so")
+    p.add_argument("--nice", type=int, default=0, metavar="N", help="lower the process's priority by N, up to 19")
+    p.add_argument("--record", type=Path, default=RECORDED, metavar="DIR", help=f"default {RECORDED}")
+    act = p.add_mutually_exclusive_group()
+    act.add_argument("--list", action="store_true", help="print what is done, what is left and how long it takes")
+    act.add_argument("--pause", action="store_true", help="let the queue that is running wait, at once")
+    act.add_argument("--resume", action="store_true", help="let it go on")
+    _add_runs(p)
+
     summary = "all of S4: find or fetch Fashion-MNIST, train both networks, write every figure"
     p = _add(top, "fashion", commands.fashion, summary, "--generated")
     data = p.add_mutually_exclusive_group()

@@ -16,6 +16,7 @@ from dfclib.inputs import DATA, RECORDED
 if TYPE_CHECKING:
     from dfclib.datasets.images import Splits
     from dfclib.recipes import EnsembleRecipe, Recipe
+    from dfclib.reproduce import Task
     from dfclib.runs import Predictions
 
 SCALES = ("quick", "compact", "full")
@@ -81,6 +82,41 @@ def train(arguments: Arguments) -> None:
 
     run = train_recipe(recipe, splits, arguments.runs, fresh=arguments.fresh)
     print(run.path)
+
+
+def reproduce(arguments: Arguments) -> None:
+    from dfclib import devices
+    from dfclib import reproduce as queue
+
+    pause = arguments.runs / queue.PAUSE
+    if arguments.pause or arguments.resume:
+        pause.parent.mkdir(parents=True, exist_ok=True)
+        pause.touch() if arguments.pause else pause.unlink(missing_ok=True)
+        print(f"{pause}: {'the queue waits after its batch at hand' if arguments.pause else 'gone, the queue goes on'}")
+        return
+    folder = arguments.data or DATA
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder: name the competition's with --data")
+    wanted = queue.wanted_runs(arguments.scale or devices.default_scale(embedded=False), arguments.only)
+    sources = queue.Sources(folder)
+    tasks = queue.tasks(wanted, sources, arguments.runs, arguments.record)
+    print(_tasks_table(tasks))
+    print(f"device   {devices.device()['name']}; {devices.resolve_precision('auto')}")
+    if arguments.list:
+        return
+    sys.stdout.flush()
+    devices.lower_priority(arguments.nice)
+    _import_keras(arguments)
+    failed = []
+    for done in queue.reproduce(wanted, sources, arguments.runs, arguments.record, arguments.hours):
+        if isinstance(done, UserError):
+            failed.append(done)
+            print(f"error: {done}", file=sys.stderr, flush=True)
+        else:
+            print(f"recorded {arguments.record / done.name}", flush=True)
+    print(_tasks_table(queue.tasks(wanted, sources, arguments.runs, arguments.record)))
+    if failed:
+        raise UserError(f"{len(failed)} of the trainings failed, for the reasons above; the others are recorded")
 
 
 def fashion(arguments: Arguments) -> None:
@@ -220,6 +256,20 @@ def record(arguments: Arguments) -> None:
     found = [inputs.find_run(name, arguments.runs) for name in arguments.names]  # all, before one is copied
     for run in found:
         print(runs.record(run, arguments.to, weights=not arguments.no_weights).path)
+
+
+def _tasks_table(tasks: "list[Task]") -> str:
+    """One row a training: how far it is, and how long the rest takes."""
+    rows = [["training", "scale", "protocol", "seed", "state", "left"]]
+    for task in tasks:
+        recipe = task.wanted.recipe
+        left = "-" if task.minutes is None else _duration(task.minutes) if task.minutes else ""
+        rows.append([recipe.name, recipe.scale, recipe.protocol, str(recipe.seed), task.state, left])
+    minutes = [task.minutes for task in tasks if task.is_open]
+    known = sum(m for m in minutes if m is not None)
+    note = f", and {minutes.count(None)} that nobody has measured" if None in minutes else ""
+    done = len(tasks) - len(minutes)
+    return f"{_table(rows)}\n\n{done} of {len(tasks)} done; left: at most {_duration(known)} on two CPU cores{note}"
 
 
 def _announce(recipe: "Recipe | EnsembleRecipe", splits: "Splits") -> None:

@@ -115,6 +115,12 @@ def _compute_capability() -> tuple[int, ...]:
     return tuple(details.get("compute_capability", (8, 0)))
 
 
+def lower_priority(by: int) -> None:
+    """Let other processes go first, by 0 to 19; does nothing where the system has no such thing (Windows)."""
+    if by and hasattr(os, "nice"):
+        os.nice(by)
+
+
 @contextlib.contextmanager
 def memory_given_back() -> Iterator[None]:
     """What Keras and TensorFlow keep of the models trained inside is given back at the end, also after an error.

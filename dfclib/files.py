@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -68,3 +68,24 @@ def sha256(path: Path | str) -> str:
     """The SHA-256 of a file's bytes, as hexadecimal digits."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def locked(folder: Path | str, name: str, message: str) -> Iterator[None]:
+    """Hold the lock file `name` in `folder`, which is made where it is missing; it dies with the process.
+
+    Raises UserError with `message` where another process holds it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # Windows: no such locks, and nothing else depends on them
+        yield
+        return
+    with (folder / name).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(message) from error
+        yield

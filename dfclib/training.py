@@ -24,7 +24,7 @@ from dfclib.checkpoints import Checkpoint
 from dfclib.datasets.images import ImageSet, Splits, held_out_split
 from dfclib.devices import environment, jit_compile, memory_given_back, resolve_precision
 from dfclib.errors import UserError
-from dfclib.files import sha256, write_json
+from dfclib.files import locked, sha256, write_json
 from dfclib.recipes.recipe import EnsembleRecipe, Recipe
 from dfclib.recipes.schedules import PlateauRate
 from dfclib.runs import (
@@ -85,7 +85,7 @@ def train(
         say(f"{path.name}: finished already, nothing to train")
         shutil.rmtree(path / "checkpoint", ignore_errors=True)  # killed in its very last moment
         return existing
-    with _locked(path):
+    with locked(path, ".lock", f"{path} is being trained by another process: wait for it, or stop it"):
         _tidy(path, everything=fresh)
         if Run(path).is_finished:  # by another process, between the look and the lock
             return Run(path)
@@ -380,23 +380,6 @@ def _check_disk(path: Path, model: "keras.Model") -> None:
             f"{path}: {free / 1e9:.1f} GB free, but training {model.count_params():,} parameters with checkpoints "
             f"needs {needed / 1e9:.1f} GB. Free some space or take another folder with --runs."
         )
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Refuse a second training into the same folder; the lock dies with the process, however it dies."""
-    path.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:  # Windows: no such locks, and nothing else depends on them
-        yield
-        return
-    with (path / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"{path} is being trained by another process: wait for it, or stop it") from error
-        yield
 
 
 def _tidy(path: Path, everything: bool) -> None:
