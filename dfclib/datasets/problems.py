@@ -28,6 +28,13 @@ class Problems:
         return result
 
 
+def cannot_be_read(error: OSError, remedy: str = "Copy or download it again, or leave it out") -> tuple[str, str]:
+    """What to say of a file or folder that the system refuses to open, and what to do (else `remedy`)."""
+    if isinstance(error, PermissionError):
+        remedy = "Give yourself the right to read it (chmod u+r, and for a folder u+x)"
+    return f"cannot be read ({(error.strerror or str(error)).lower()})", remedy
+
+
 def shown(text: str, longest: int = 60) -> str:
     """`text` in quotes on one line, control characters escaped, cut where it is long."""
     return repr(text if len(text) <= longest else text[: longest - 3] + "...")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from dfclib.datasets import cache, competition, decoding
 from dfclib.datasets.competition import load_folder, write_folder
@@ -268,12 +268,12 @@ WAYS = {
         ["train/t3.png (train.csv line 5): cannot be decoded", "truncated", "download it again"],
     ),
     "gigantic": (
-        lambda f: replace_image(f, "train/t3.png", png_claiming(4097, 8)),
-        ["train/t3.png (train.csv line 5): is too large (4097 x 8", "limit is 4096", "Reduce the image"],
+        lambda f: replace_image(f, "train/t3.png", png_claiming(13_000, 13_000)),
+        ["train/t3.png (train.csv line 5): is too large (169 million pixels)", "limit is 134", "Reduce the image"],
     ),
     "decompression bomb": (
         lambda f: replace_image(f, "train/t3.png", png_claiming(60_000, 60_000)),
-        ["train/t3.png (train.csv line 5): is too large", "limit is 4096", "Reduce the image"],
+        ["train/t3.png (train.csv line 5): is too large (3,600 million pixels)", "limit is 134", "Reduce the image"],
     ),
     "link out of the folder": (
         link_outside,
@@ -289,7 +289,7 @@ WAYS = {
     ),
     "other size": (
         lambda f: save(f / "train/t3.png", (8, 16)),
-        ["2 sizes (width x height): 8x8 (12), 16x8 (1)", "image_size=(height, width)"],
+        ["2 sizes (width x height): 8x8 (12), 16x8 (1)", "--image-size", "image_size=(height, width)"],
     ),
     "label gap": (
         lambda f: edit(f / "train.csv", "t3,1", "t3,3"),
@@ -354,7 +354,7 @@ def test_all_problems_are_reported_together(folder: Path) -> None:
         if way == "truncated":
             truncate(folder, change)
         elif way == "gigantic":
-            replace_image(folder, change, png_claiming(5000, 5000))
+            replace_image(folder, change, png_claiming(15_000, 15_000))
         elif way == "zero bytes":
             replace_image(folder, change, b"")
         else:
@@ -575,6 +575,92 @@ def test_grey_kinds(tmp_path: Path, mode: str, colour, expected: int) -> None:
 def test_cmyk_jpeg_becomes_rgb(tmp_path: Path) -> None:
     pixels = one_image(tmp_path, Image.new("CMYK", (8, 8), (0, 0, 0, 0)), 3, "jpeg")
     assert (pixels > 250).all()
+
+
+TURNS = [  # what puts an image upright that EXIF says lies so: rows of (0, 1), (2, 3)
+    (1, [[0, 1], [2, 3]]),
+    (2, [[1, 0], [3, 2]]),
+    (3, [[3, 2], [1, 0]]),
+    (4, [[2, 3], [0, 1]]),
+    (5, [[0, 2], [1, 3]]),
+    (6, [[2, 0], [3, 1]]),
+    (7, [[3, 1], [2, 0]]),
+    (8, [[1, 3], [0, 2]]),
+    (9, [[0, 1], [2, 3]]),  # no such orientation
+]
+
+
+def exif(orientation: int) -> Image.Exif:
+    tags = Image.Exif()
+    tags[ExifTags.Base.Orientation] = orientation
+    return tags
+
+
+@pytest.mark.parametrize(("orientation", "expected"), TURNS)
+@pytest.mark.parametrize("extension", ["png", "webp", "jpg"])
+def test_exif_turns_the_image(tmp_path: Path, orientation: int, expected: list, extension: str) -> None:
+    corners = np.array([[0, 80], [160, 240]], np.uint8).repeat(8, 0).repeat(16, 1)  # as tall as 16, as wide as 32
+    options = {"lossless": True} if extension == "webp" else {}
+    pixels = one_image(tmp_path, Image.fromarray(corners), 1, extension, exif=exif(orientation), **options)
+    header = decoding.read_header(tmp_path / f"image.{extension}")
+    assert pixels.shape[:2] == (header.height, header.width) == ((32, 16) if 5 <= orientation <= 8 else (16, 32))
+    quarters = pixels[4 :: pixels.shape[0] // 2, 4 :: pixels.shape[1] // 2, 0]
+    assert np.round(quarters / 80).astype(int).tolist() == expected
+
+
+def test_damaged_exif_leaves_the_image_as_it_is(tmp_path: Path) -> None:
+    pixels = one_image(tmp_path, Image.new("RGB", (4, 2), (9, 8, 7)), 3, "png", exif=b"Exif\0\0MM\0*\xff\xff")
+    assert pixels.shape == (2, 4, 3) and (pixels == (9, 8, 7)).all()
+
+
+def test_a_turned_image_has_the_size_it_is_looked_at(folder: Path) -> None:
+    for name in ("train/t0.png", "train/t1.png"):
+        lying = Image.new("RGB", (SIDE, 2 * SIDE))
+        lying.save(folder / name, exif=exif(6) if name.endswith("t1.png") else None)
+    assert "8x8 (11), 8x16 (1), 16x8 (1)" in complaint(folder)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_photograph_is_reduced_as_it_is_decoded(tmp_path: Path, monkeypatch, orientation: int) -> None:
+    """The wider half is bright. JPEG's own reduction gives what resizing the whole image gives, nearly."""
+    wide = np.zeros((1200, 1600), np.uint8)
+    wide[:, 800:] = 200
+    Image.fromarray(wide).save(tmp_path / "photo.jpg", exif=exif(orientation))
+    whole = decoding.decode_image(tmp_path / "photo.jpg", 3, (30, 40)).astype(int)
+    loaded = []
+    load = Image.Image.load
+    monkeypatch.setattr(Image.Image, "load", lambda image: loaded.append(image.size) or load(image))
+    monkeypatch.setattr(decoding, "LARGEST_SIDE", 1000)
+    reduced = decoding.decode_image(tmp_path / "photo.jpg", 3, (30, 40))
+    assert loaded[0] == (200, 150)  # an eighth, which is still more than twice 30x40
+    assert np.abs(reduced - whole).max() < 20 and np.abs(reduced - whole).mean() < 1
+    top, bottom = (0, 200) if orientation == 6 else (100, 100)
+    assert abs(reduced[:15].mean() - top) < 5 and abs(reduced[15:].mean() - bottom) < 5
+    assert decoding.decode_image(tmp_path / "photo.jpg", 3).shape == (
+        (1600, 1200, 3) if orientation == 6 else (1200, 1600, 3)
+    )
+
+
+def test_what_used_to_be_too_large_is_resized(folder: Path) -> None:
+    Image.new("RGB", (5000, 4100), (90, 80, 70)).save(folder / "train/t0.png")
+    Image.new("RGB", (5000, 4100), (90, 80, 70)).save(folder / "train/t1.png", "JPEG")
+    assert "8x8 (11), 5000x4100 (2)" in complaint(folder)
+    images = load(folder, image_size=(6, 5)).train.images[:2].astype(int)
+    assert np.abs(images - (90, 80, 70)).max() <= 1
+
+
+def test_unreadable_files_are_said_to_be_so(folder: Path, monkeypatch) -> None:
+    opened = Image.open
+
+    def refuse(path, **options):
+        if Path(path).name == "t3.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, **options)
+
+    monkeypatch.setattr(Image, "open", refuse)
+    message = complaint(folder)
+    assert "train/t3.png (train.csv line 5): cannot be read (permission denied). Give yourself the right" in message
+    assert "not a PNG" not in message
 
 
 def test_one_coloured_image_makes_all_rgb_but_a_test_image_does_not(tmp_path: Path, caplog) -> None:
