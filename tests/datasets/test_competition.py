@@ -155,13 +155,21 @@ WAYS = {
         lambda f: edit(f / "train.csv", "label", "class"),
         ["train.csv line 1: the columns are 'image_id,class'", "must read image_id,label"],
     ),
-    "extra column": (
-        lambda f: edit(f / "validation.csv", "label", "label,source"),
-        ["validation.csv line 1: the columns are 'image_id,label,source'", "must read image_id,label"],
+    "a column twice": (
+        lambda f: edit(f / "validation.csv", "label", "label,label,source"),
+        ["validation.csv line 1: the columns are 'image_id,label,label,source'", "must read image_id,label"],
     ),
-    "test with labels": (
-        lambda f: edit(f / "test.csv", "image_id", "image_id,label"),
-        ["test.csv line 1: the columns are", "must read image_id"],
+    "all rows too long": (
+        lambda f: (f / "test.csv").write_text("image_id\ntes0,1\n"),
+        ["test.csv line 2: 2 values in 'tes0,1'", "Write 1 values"],
+    ),
+    "two folders of validation": (
+        lambda f: save(f / "val/va0.png"),
+        ["validation/ and val/: each may be meant as the validation split", "validation/ is the name to keep"],
+    ),
+    "two tables of training": (
+        lambda f: (f / "Training.csv").write_text((f / "train.csv").read_text()),
+        ["train.csv and Training.csv: each may be meant as the train split", "train.csv is the name to keep"],
     ),
     "semicolons": (
         lambda f: edit(f / "train.csv", "image_id,label", "image_id;label"),
@@ -522,6 +530,111 @@ def test_class_folders(tmp_path: Path, below_train: bool) -> None:
         assert len(splits.train) == 18 and splits.validation.class_counts().tolist() == [1, 1]
         classes = [splits.class_names[label] for label in splits.train.labels]
         assert [id_.split("/")[0] for id_ in splits.train.ids] == classes
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [("training", "val", "testing"), ("Train", "valid", "TEST"), ("train", "dev", "test")],
+)
+@pytest.mark.parametrize("which", ["both", "folders", "tables"])
+def test_usual_names_of_splits(folder: Path, caplog, train: str, validation: str, test: str, which: str) -> None:
+    first = load(folder)
+    for split, name in {"train": train, "validation": validation, "test": test}.items():
+        if which != "tables":
+            (folder / split).rename(folder / name)
+        if which != "folders":
+            (folder / f"{split}.csv").rename(folder / f"{name}.csv")
+    assert same(load(folder), first)
+    read = f"{validation}{'.csv' if which == 'tables' else '/'} is read as the validation split"
+    assert read in caplog.text and "no validation split" not in caplog.text
+    next((folder / (validation if which != "tables" else "validation")).iterdir()).unlink()
+    assert f"{validation if which != 'folders' else 'validation'}.csv line" in complaint(folder)
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "dev", "Validation"])
+def test_usual_names_of_class_folders(tmp_path: Path, name: str) -> None:
+    for split in ("training", name, "testing"):
+        for label in ("cat", "dog"):
+            save(tmp_path / "data" / split / label / "1.png")
+    splits = load(tmp_path / "data")
+    assert splits.validation.ids.tolist() == [f"{name}/cat/1", f"{name}/dog/1"]
+    assert splits.test.ids.tolist() == ["testing/cat/1", "testing/dog/1"]
+    assert len(splits.train) == 2
+    save(tmp_path / "data/validation/cat/1.png" if name != "Validation" else tmp_path / "data/val/cat/1.png")
+    assert "each may be meant as the validation split" in complaint(tmp_path / "data")
+
+
+def test_a_split_beside_class_folders_is_refused(tmp_path: Path) -> None:
+    """val/ is no class without images, and its images are not left aside."""
+    for name in ("cat/1.png", "dog/1.png", "val/cat/2.png", "val/dog/2.png"):
+        save(tmp_path / "data" / name)
+    message = complaint(tmp_path / "data")
+    assert "there is no train/" in message and "sort the images into train/<class>/" in message
+
+
+def test_what_is_left_aside_is_noticed(tmp_path: Path, caplog) -> None:
+    root = tmp_path / "data"
+    for i in range(4):
+        save(root / f"train/cat/{i}.png")
+        save(root / f"train/dog/{i}.png")
+    save(root / "train/cat/more/9.png"), save(root / "train/dog/more/9.png"), save(root / "train/loose.png")
+    (root / "train/cat/notes.txt").touch(), (root / "train/dog/still.gif").touch(), (root / "train/.DS_Store").touch()
+    (root / "train/cat/__MACOSX").mkdir(), (root / "train/cat/._0.png").touch()
+    save(root / "extra/cat/1.png"), save(root / "test/1.png"), save(root / "test/more/more/1.png")
+    (root / "test/1.tiff").touch(), (root / "validation.csv").write_text("image_id,label\n")
+    splits = load(root)
+    assert len(splits.train) + len(splits.validation) == 8 and len(splits.test) == 1
+    notices = [record.getMessage().removeprefix(f"{root}: ") for record in caplog.records]
+    assert notices[:-1] == [
+        "extra/ is no folder of a split: it is not used",
+        "train/ holds 1 image(s) outside its class folders, loose.png for one: they are not used",
+        "train/ holds 2 folder(s) where images are expected, train/cat/more/ for one: what is in them is not used",
+        "train/ holds 2 file(s) that are not PNG, JPEG or WebP images, train/cat/notes.txt for one: they are not used",
+        "validation.csv is not used: the folders say what is in them",
+        "test/ holds 1 folder(s) where images are expected, test/more/ for one: what is in them is not used",
+        "test/ holds 1 file(s) that are not PNG, JPEG or WebP images, test/1.tiff for one: they are not used",
+    ]
+    for path in (root / "train/dog").glob("*.png"):
+        path.unlink()
+    assert "train/dog/: class 'dog' has no images, but folders. Put" in complaint(root)
+
+
+def test_folders_and_other_files_beside_named_images_are_noticed(folder: Path, caplog) -> None:
+    save(folder / "train/cat/1.png"), (folder / "train/a.gif").touch(), (folder / "validation.csv").unlink()
+    load(folder)
+    assert "train/ holds 1 folder(s) where images are expected, train/cat/ for one" in caplog.text
+    assert "train/ holds 1 file(s) that are not PNG, JPEG or WebP images, train/a.gif for one" in caplog.text
+    assert "validation/ holds images, but there is no validation.csv: it is not used" in caplog.text
+
+
+def test_more_columns_are_only_noticed(folder: Path, caplog) -> None:
+    first = load(folder)
+    for name, added in (("train", "source,"), ("validation", "source,"), ("test", "label,")):
+        lines = (folder / f"{name}.csv").read_text().splitlines()
+        rows = [f"{added}{lines[0]},", *(f"x,{line},y" for line in lines[1:])]
+        (folder / f"{name}.csv").write_text("\n".join(rows))
+    assert same(load(folder), first)
+    assert "train.csv has 2 more column(s), 'source' for one: not used" in caplog.text
+    assert "test.csv has 2 more column(s), 'label' for one: not used" in caplog.text
+
+
+def test_one_split_alone(folder: Path) -> None:
+    (folder / "train/t0.png").unlink()
+    listing = competition.read_listing(folder, ("test",))
+    assert [file.id for file in listing.parts["test"].files] == ["tes0", "tes1", "tes2"]
+    assert list(listing.parts) == ["test"] and not listing.problems and not listing.notices
+
+
+def test_a_folder_or_a_table_that_may_not_be_read(folder: Path, monkeypatch) -> None:
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuse)
+        assert f"{folder / 'train'}: cannot be read (permission denied). Give yourself the right" in complaint(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refuse)
+        assert "train.csv: cannot be read (permission denied). Give yourself the right" in complaint(folder)
 
 
 def test_an_unused_image_is_only_noticed(folder: Path, caplog) -> None:
