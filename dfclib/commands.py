@@ -156,7 +156,7 @@ def predict(arguments: Arguments) -> None:
     from dfclib.prediction_files import write_predictions
 
     run = inputs.find_run(arguments.run, arguments.runs)
-    images = inputs.read_images(arguments.paths, run)
+    images, problems = inputs.read_images(arguments.paths, run)
     _import_keras(arguments)
     from dfclib.prediction import predict_images
 
@@ -164,11 +164,14 @@ def predict(arguments: Arguments) -> None:
     if arguments.out:
         write_predictions(predictions, arguments.out)
         print(arguments.out)
-        return
-    rows = [["image", "label", *predictions.class_names]]
-    for id_, label, row in zip(predictions.ids, predictions.predicted, predictions.probabilities, strict=True):
-        rows.append([id_, predictions.class_names[label], *(f"{p:.3f}" for p in row)])
-    print(_table(rows))
+    else:
+        rows = [["image", "label", *predictions.class_names]]
+        for id_, label, row in zip(predictions.ids, predictions.predicted, predictions.probabilities, strict=True):
+            rows.append([id_, predictions.class_names[label], *(f"{p:.3f}" for p in row)])
+        print(_table(rows))
+    if problems:  # the labels are out, and whoever asked for all of them is told that these are not all
+        lines = "\n  ".join(problems.lines())
+        raise UserError(f"{len(images):,} images are labelled; left out, {len(problems):,}:\n  {lines}")
 
 
 def submit(arguments: Arguments) -> None:

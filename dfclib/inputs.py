@@ -1,5 +1,7 @@
 """What a user names on the command line, found and read: recipes, data, runs, images, test predictions."""
 
+import os
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +11,8 @@ from dfclib.errors import UserError
 
 if TYPE_CHECKING:
     from dfclib.datasets.images import ImageSet, Splits
+    from dfclib.datasets.listing import ImageFile
+    from dfclib.datasets.problems import Problems
     from dfclib.recipes import EnsembleRecipe, Recipe
     from dfclib.runs import Predictions, Run
 
@@ -93,47 +97,87 @@ def read_voters(names: Sequence[str], runs_dir: Path, split: str | None) -> tupl
     return [read_predictions(name) if name in files else runs[name].predictions(split) for name in names], split
 
 
-def read_images(paths: Sequence[Path], run: "Run") -> "ImageSet":
-    """Images from files and folders, as `run` takes them; ids are the paths.
+def read_images(paths: Sequence[Path], run: "Run") -> "tuple[ImageSet, Problems]":
+    """Images from files and folders, as `run` takes them, and what is wrong with those that are left out.
 
-    Images of another size than the training images are resized, with a notice on standard error.
-    Raises UserError with everything that cannot be read.
+    Ids are the paths. Images of another size than the training images are resized, with a notice on standard error.
+    Raises UserError where a path does not exist, a folder holds no image, or no image can be read.
     """
     import numpy as np
 
     from dfclib.datasets.decoding import read_pixels
     from dfclib.datasets.images import ImageSet
-    from dfclib.datasets.listing import EXTENSIONS, ImageFile
     from dfclib.datasets.problems import Problems
 
-    found: dict[Path, None] = {}  # in order, each once
-    for path in paths:
-        if not path.exists():
-            raise UserError(f"{path} does not exist: name image files, or folders of images")
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS) if path.is_dir() else [path]
-        if not inside:
-            raise UserError(f"{path} holds no image: known are {', '.join(EXTENSIONS)}")
-        found |= dict.fromkeys(inside)
-    names = [str(path) for path in found]
-    files = [
-        ImageFile(path=Path(name), name=name, id=name, size=0, mtime_ns=0, where=name)  # sizes are for a cache
-        for name in names
-    ]
-    problems, size, channels = Problems(), tuple(run.data["image_size"]), run.data["channels"]
-    pixels = read_pixels({"images": files}, problems, image_size=size)
-    if problems:
-        raise UserError("not all images can be used:\n  " + "\n  ".join(problems.lines()))
-    resized = len(files) - pixels.sizes["images"][size]
+    problems = Problems(listed=None)
+    files = [file for path in _find_images(paths, problems) if (file := _image_file(path, problems))]
+    size, channels = tuple(run.data["image_size"]), run.data["channels"]
+    pixels = read_pixels({"images": files}, problems, image_size=size, channels=channels)
+    read = pixels.rows.get("images", ())
+    if not len(read):
+        raise UserError("no image can be used:\n  " + "\n  ".join(problems.lines()))
+    resized = len(read) - pixels.sizes["images"][size]
     if resized:
         pixels.notices.append(
-            f"{resized:,} of {len(files):,} images were resized to {size[0]}x{size[1]}, as in training"
+            f"{resized:,} of {len(read):,} images were resized to {size[0]}x{size[1]}, as in training"
         )
     for notice in pixels.notices:
         print(notice, file=sys.stderr)
-    images = pixels.images["images"]
-    if images.shape[3] < channels:  # nothing but grey images, and a network that takes colour
-        images = np.repeat(images, channels, axis=3)
-    return ImageSet(images, None, np.array(names), tuple(run.data["class_names"]))
+    ids = np.array([files[row].id for row in read])
+    return ImageSet(pixels.images["images"], None, ids, tuple(run.data["class_names"])), problems
+
+
+def _find_images(paths: Sequence[Path], problems: "Problems") -> list[Path]:
+    """The files given, and the images in the folders given and below: in order, each once; nothing that is hidden.
+
+    Images of a kind that we do not read are named on standard error; folders that may not be read are a problem.
+    """
+    from dfclib.datasets.names import EXTENSIONS, is_image, is_other_image, is_shown
+    from dfclib.datasets.problems import cannot_be_read
+
+    def refused(error: OSError) -> None:
+        problems.add("folder", str(error.filename), *cannot_be_read(error, "Check the disk"))
+
+    found: dict[Path, None] = {}
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path} does not exist: name image files, or folders of images")
+        if not path.is_dir():
+            found[path] = None
+            continue
+        inside, before = [], len(problems)
+        for folder, folders, names in os.walk(path, onerror=refused):
+            folders[:] = filter(is_shown, folders)  # os.walk goes on into what stays
+            inside += [Path(folder, name) for name in names]
+        images = sorted(file for file in inside if is_image(file.name))
+        others = [str(file) for file in sorted(inside) if is_other_image(file.name)]
+        if others:
+            print(f"ignored, as not PNG, JPEG or WebP: {', '.join(others)}", file=sys.stderr)
+        if not images and len(problems) == before:
+            raise UserError(f"{path} holds no image: known are {', '.join(EXTENSIONS)}")
+        found |= dict.fromkeys(images)
+    return list(found)
+
+
+def _image_file(path: Path, problems: "Problems") -> "ImageFile | None":
+    """The file at `path` with its path as its id, or None after saying why there is nothing to open."""
+    from dfclib.datasets.listing import ImageFile
+    from dfclib.datasets.problems import cannot_be_read
+
+    try:
+        status = path.stat()
+    except OSError as error:
+        problems.add("file", str(path), *cannot_be_read(error))
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        problems.add("file", str(path), "is a device, not a file", "Leave it out")
+    elif status.st_size == 0:
+        problems.add("file", str(path), "the file is empty (0 bytes)", "Copy or download it again, or leave it out")
+    elif not str(path).isprintable():  # what cannot be printed cannot be written to a table of labels
+        problems.add("file", ascii(str(path)), "its name holds what is no printable UTF-8 text", "Rename it")
+    else:
+        return ImageFile(path, str(path), str(path), status.st_size, status.st_mtime_ns, str(path))
+    return None
 
 
 def recorded_test(run: "Run", folder: Path | None) -> "tuple[Predictions | None, ImageSet | None]":

@@ -601,16 +601,112 @@ def test_grey_images_suit_a_network_for_colour(asked):
     assert np.allclose([float(p) for p in row[2:]], [0.1, 0.2, 0.7])
 
 
-def test_predict_names_every_file_that_it_cannot_use(asked, capsys):
+def test_predict_refuses_what_holds_no_image(asked, capsys):
     run = make_run("runs")
     Path("one.png").write_text("no image")
     Path("two.png").touch()
-    Path("empty").mkdir()
-    message = fails(capsys, "predict", run, "one.png", "two.png")
-    assert "one.png" in message and "two.png" in message
+    Path("empty/.hidden").mkdir(parents=True)
+    Image.new("RGB", (24, 20)).save("empty/.hidden/a.png")
+    Path("empty/a.gif").touch()
+    message = fails(capsys, "predict", run, "one.png", "two.png", "--out", "out.csv")
+    assert "no image can be used" in message and "one.png: is not a PNG" in message and "two.png: the file" in message
     assert "nope.png does not exist" in fails(capsys, "predict", run, "nope.png")
     assert "empty holds no image" in fails(capsys, "predict", run, "empty")
-    assert not asked
+    assert not asked and not Path("out.csv").exists()
+
+
+@pytest.mark.parametrize("out", [[], ["--out", "out.csv"]], ids=["table", "file"])
+def test_predict_labels_what_it_can_and_names_the_rest(asked, capsys, monkeypatch, out):
+    run = make_run("runs")
+    Path("folder/below").mkdir(parents=True)
+    for name in ("a.png", "below/b.png", "cut.png", "locked.png", "small.png"):
+        Image.new("RGB", (24, 20) if name != "small.png" else (5, 5), (1, 2, 3)).save(Path("folder", name))
+    Path("folder/cut.png").write_bytes(Path("folder/a.png").read_bytes()[:50])
+    for i in range(12):
+        Path(f"folder/bad{i:02}.png").write_text("no image")
+    Path("folder/empty.png").touch(), Path("folder/broken.png").symlink_to("gone")
+    opened = Image.open
+
+    def refuse(path, **options):
+        if Path(path).name == "locked.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, **options)
+
+    monkeypatch.setattr(Image, "open", refuse)
+    assert call("predict", run, "folder", *out) == 1
+    captured = capsys.readouterr()
+    labelled = [f"folder/{name}" for name in ("a.png", "below/b.png", "small.png")]
+    rows = read_csv("out.csv") if out else [line.split() for line in captured.out.splitlines()]
+    assert [row[:2] for row in rows[1:]] == [[name, "2"] for name in labelled]
+    assert "1 of 3 images were resized" in captured.err
+    assert "error: 3 images are labelled; left out, 16:" in captured.err
+    for line in (
+        "folder/empty.png: the file is empty",
+        "folder/broken.png: cannot be read (no such file",
+        "folder/locked.png: cannot be read (permission denied)",
+        "folder/cut.png: cannot be decoded",
+        *(f"folder/bad{i:02}.png: is not a PNG" for i in range(12)),
+    ):
+        assert f"\n  {line}" in captured.err
+    assert len(asked[0]) == 3 and (asked[0].images == (1, 2, 3)).all()
+
+
+def test_predict_passes_over_what_is_hidden_and_names_other_images(asked, capsys):
+    run = make_run("runs")
+    for name in ("a.png", ".b.png", "._a.png", ".cache/c.png", "__MACOSX/d.png", ".e.gif"):
+        Path("folder", name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (24, 20)).save(Path("folder", name))
+    for name in ("f.GIF", "g.bmp", "h.tif", "notes.txt"):
+        Path("folder", name).touch()
+    assert call("predict", run, "folder", "folder/.b.png") == 0  # named, it is not passed over
+    captured = capsys.readouterr()
+    assert asked[0].ids.tolist() == ["folder/a.png", "folder/.b.png"]
+    assert "ignored, as not PNG, JPEG or WebP: folder/f.GIF, folder/g.bmp, folder/h.tif\n" in captured.err
+    assert call("predict", run, "folder/a.png", "folder/.e.gif") == 1
+    assert "folder/.e.gif: is not a PNG, JPEG or WebP image" in capsys.readouterr().err
+
+
+def test_predict_says_which_folder_it_may_not_read(asked, capsys, monkeypatch):
+    Path("folder/locked").mkdir(parents=True)
+    Image.new("RGB", (24, 20)).save("folder/a.png")
+    scanned = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scanned(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert call("predict", make_run("runs"), "folder") == 1
+    assert "  folder/locked: cannot be read (permission denied)" in capsys.readouterr().err
+    assert len(asked[0]) == 1
+
+
+def test_predict_turns_photographs_as_exif_says(asked):
+    upright = np.zeros((20, 24, 3), np.uint8)
+    upright[:10] = 200
+    tags = Image.Exif()
+    tags[274] = 6  # the camera was held upright: turn it clockwise
+    Image.fromarray(np.rot90(upright)).save("photo.png", exif=tags)
+    assert call("predict", make_run("runs"), "photo.png") == 0
+    assert np.array_equal(asked[0].images[0], upright)
+
+
+def test_a_network_for_grey_reads_colours_as_grey(asked, capsys):
+    Image.new("RGB", (24, 20), (255, 0, 0)).save("red.png")
+    Image.new("L", (24, 20), 9).save("grey.png")
+    assert call("predict", make_run("runs", data={"channels": 1}), "grey.png", "red.png") == 0
+    assert asked[0].images.shape == (2, 20, 24, 1)
+    assert asked[0].images[:, 0, 0, 0].tolist() == [9, 76]
+    assert "1 image(s) are in colour: they are read as grey" in capsys.readouterr().err
+
+
+def test_predict_names_a_file_whose_name_cannot_be_printed(asked, capsys):
+    Image.new("RGB", (24, 20)).save("a.png")
+    Path(os.fsdecode(b"caf\xe9.png")).write_bytes(Path("a.png").read_bytes())
+    assert call("predict", make_run("runs"), ".") == 1
+    assert "its name holds what is no printable UTF-8 text. Rename it" in capsys.readouterr().err
+    assert asked[0].ids.tolist() == ["a.png"]
 
 
 def sample(folder, ids):
