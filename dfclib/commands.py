@@ -178,17 +178,18 @@ def submit(arguments: Arguments) -> None:
     from dfclib.prediction_files import write_predictions
 
     run = inputs.find_run(arguments.run, arguments.runs)
-    sample = (arguments.data or DATA) / "sample_submission.csv"
-    predictions, images = inputs.recorded_test(run, arguments.data)
+    folder = arguments.data or DATA
+    predictions, images = inputs.submission(run, folder)
+    how = "as recorded in the run for these ids; no image was opened"
     if predictions is None:
-        print(f"{run.name} labels {len(images):,} test images", file=sys.stderr)
+        how = f"made from the images in {folder}"
+        print(f"{run.name} has no predictions of all these ids: it labels {len(images):,} test images", file=sys.stderr)
         _import_keras(arguments)
         from dfclib.prediction import predict_images
 
         predictions = predict_images(run, images)
-    predictions = inputs.in_sample_order(predictions, sample)
     write_predictions(replace(predictions, probabilities=None), arguments.out)
-    print(f"{len(predictions):,} predictions of {run.name}, in the order of {sample}")
+    print(f"{len(predictions):,} predictions of {run.name}, in the order of {folder / 'sample_submission.csv'}: {how}")
     print(arguments.out)
     if arguments.send is not None:
         from dfclib.datasets.kaggle import submit as send

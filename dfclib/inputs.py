@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from dfclib.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from dfclib.datasets.images import ImageSet, Splits
     from dfclib.datasets.listing import ImageFile
     from dfclib.datasets.problems import Problems
@@ -180,43 +182,65 @@ def _image_file(path: Path, problems: "Problems") -> "ImageFile | None":
     return None
 
 
-def recorded_test(run: "Run", folder: Path | None) -> "tuple[Predictions | None, ImageSet | None]":
-    """(the run's own test predictions, None); or (None, the images to ask its model about).
+def submission(run: "Run", folder: Path) -> "tuple[Predictions | None, ImageSet | None]":
+    """(what the run recorded of the images that `folder` asks about, None), or (None, the images to label).
 
-    The latter where the run has none, or where `folder` holds other images than those it was trained with.
+    Either is in the order of sample_submission.csv. Ids decide: where those of sample_submission.csv and test.csv
+    are all recorded, no image is opened; otherwise the test images are, and no others. Raises UserError where the
+    ids differ, or the classes.
     """
-    if folder is None and "test" in run.splits:
-        return run.predictions("test"), None
-    splits = load_splits(folder or DATA, run.data["image_size"])
-    if splits.test is None:
-        raise UserError(f"{folder or DATA} has no test images: there is nothing to submit")
-    if "test" in run.splits and splits.fingerprint == run.data["fingerprint"]:
-        recorded = run.predictions("test")
-        if set(recorded.ids.tolist()) == set(splits.test.ids.tolist()):
-            return recorded, None
-    if splits.class_names != tuple(run.data["class_names"]):
-        raise UserError(
-            f"{run.name} knows the classes {', '.join(run.data['class_names'])}, and {folder or DATA} has "
-            f"{', '.join(splits.class_names)}: submit a run that was trained on that folder"
-        )
-    return None, splits.test
-
-
-def in_sample_order(predictions: "Predictions", sample_path: Path) -> "Predictions":
-    """`predictions` in the order of a sample_submission.csv. Raises UserError where the ids differ."""
+    from dfclib.datasets.competition import load_test
+    from dfclib.datasets.listing import read_listing
     from dfclib.prediction_files import read_predictions
 
+    sample_path = folder / "sample_submission.csv"
     if not sample_path.exists():
         raise UserError(f"{sample_path} does not exist: name the competition's folder with --data")
-    wanted = read_predictions(sample_path).ids.tolist()  # its labels are placeholders
-    rows = {id_: row for row, id_ in enumerate(predictions.ids.tolist())}
-    missing = [id_ for id_ in wanted if id_ not in rows]
-    extra = sorted(rows.keys() - set(wanted))
-    if missing or extra:
-        parts = [f"{len(missing):,} of its ids have no prediction ({', '.join(missing[:3])})"] if missing else []
-        parts += [f"{len(extra):,} predictions are for other ids ({', '.join(extra[:3])})"] if extra else []
+    sample = read_predictions(sample_path).ids.tolist()  # its labels are placeholders
+    if "test" in run.splits:
+        recorded = run.predictions("test")
+        rows = {id_: row for row, id_ in enumerate(recorded.ids.tolist())}
+        asked = [*sample, *_test_ids(folder)]
+        if rows.keys() >= set(asked):
+            recorded = recorded.take([rows[id_] for id_ in dict.fromkeys(asked)])
+            return recorded.take(_sample_rows(recorded.ids, sample, sample_path)), None
+    class_names = read_listing(folder).class_names  # from train.csv's labels or the folders' names: opens no image
+    if class_names and class_names != tuple(run.data["class_names"]):
         raise UserError(
-            f"the predictions do not fit {sample_path}: {'; '.join(parts)}. "
+            f"{run.name} knows the classes {', '.join(run.data['class_names'])}, and {folder} has "
+            f"{', '.join(class_names)}: submit a run that was trained on that folder"
+        )
+    images = load_test(folder, tuple(run.data["image_size"]), run.data["channels"])
+    if images is None:
+        raise UserError(f"{folder} has no test images: there is nothing to submit")
+    return None, images.take(_sample_rows(images.ids, sample, sample_path))
+
+
+def _test_ids(folder: Path) -> list[str]:
+    """The ids in test.csv; none where there is no such file. Raises UserError where it cannot be read."""
+    from dfclib.datasets.names import SPLIT_NAMES
+    from dfclib.datasets.problems import Problems
+    from dfclib.datasets.rows import read_rows
+
+    problems, ids = Problems(), []
+    for path in (folder / f"{name}.csv" for name in SPLIT_NAMES["test"]):
+        if path.exists():
+            ids += [row.id for row in read_rows(path, ("image_id",), problems, [])]
+    if problems:
+        raise UserError(f"the test images of {folder} are not known:\n  " + "\n  ".join(problems.lines()))
+    return ids
+
+
+def _sample_rows(ids: "np.ndarray", sample: list[str], sample_path: Path) -> list[int]:
+    """Which of `ids` follow each other in sample_submission.csv. Raises UserError where the ids differ."""
+    rows = {id_: row for row, id_ in enumerate(ids.tolist())}
+    missing = [id_ for id_ in sample if id_ not in rows]
+    extra = sorted(rows.keys() - set(sample))
+    if missing or extra:
+        parts = [f"{len(missing):,} of its ids have no image ({', '.join(missing[:3])})"] if missing else []
+        parts += [f"{len(extra):,} images have other ids ({', '.join(extra[:3])})"] if extra else []
+        raise UserError(
+            f"the test images do not fit {sample_path}: {'; '.join(parts)}. "
             "Name the folder whose test images are meant with --data."
         )
-    return predictions.take([rows[id_] for id_ in wanted])
+    return [rows[id_] for id_ in sample]

@@ -723,16 +723,48 @@ def test_submit_keeps_the_samples_order_and_the_labels(asked):
     assert not asked
 
 
-def test_submit_asks_the_model_about_another_folder_only(asked):
-    here, other = splits(), splits(seed=1)
-    write_folder(here, Path("here"))
-    write_folder(other, Path("other"))
-    run = make_run("runs", data={"fingerprint": here.fingerprint})
-    assert call("submit", run, "--data", "here") == 0
+def test_submit_opens_no_image_where_the_ids_are_recorded(asked, capsys):
+    """Not even images that are there, and neither train.csv nor a cache."""
+    write_folder(splits(), Path("deepfake_data"))
+    for name in ("train.csv", "validation.csv", "test/test-0.png"):
+        Path("deepfake_data", name).unlink()
+    assert call("submit", make_run("runs")) == 0
+    assert [row[1] for row in read_csv("submission.csv")[1:]] == ["0", "1", "2", "0"]
+    assert "as recorded in the run for these ids; no image was opened" in capsys.readouterr().out
+    assert not asked and not Path("deepfake_data/.dfclib-cache").exists()
+
+
+def test_submit_takes_some_of_the_recorded_predictions(asked):
+    write_folder(splits(test=3), Path("deepfake_data"))
+    assert call("submit", make_run("runs")) == 0
+    assert [row[0] for row in read_csv("submission.csv")[1:]] == ["test-0", "test-1", "test-2"]
     assert not asked
-    assert call("submit", run, "--data", "other", "--out", "other.csv") == 0
-    assert np.array_equal(asked[0].images, other.test.images)
-    assert [row[1] for row in read_csv("other.csv")[1:]] == ["2"] * 4
+
+
+def test_submit_decodes_the_test_split_alone_where_ids_are_not_recorded(asked, capsys):
+    other = splits(test=5)
+    write_folder(other, Path("other"))
+    Path("other/train/train-0.png").write_text("no image"), Path("other/validation/validation-0.png").unlink()
+    sample("other", ["test-4", "test-0", "test-1", "test-2", "test-3"])
+    assert call("submit", make_run("runs"), "--data", "other") == 0
+    assert np.array_equal(asked[0].images, other.test.images[[4, 0, 1, 2, 3]])
+    assert read_csv("submission.csv")[1:] == [[f"test-{i}", "2"] for i in (4, 0, 1, 2, 3)]
+    captured = capsys.readouterr()
+    assert "has no predictions of all these ids: it labels 5 test images" in captured.err
+    assert "made from the images in other" in captured.out
+    assert not Path("other/.dfclib-cache").exists()
+    Path("other/test/test-1.png").write_text("no image")
+    assert "test/test-1.png (test.csv line 3): is not a PNG" in fails(
+        capsys, "submit", make_run("runs"), "--data", "other"
+    )
+    assert len(asked) == 1
+
+
+def test_submit_brings_images_to_what_the_run_was_trained_on(asked):
+    write_folder(splits(test=5), Path("other"))
+    Image.new("L", (9, 9), 7).save("other/test/test-0.png")
+    assert call("submit", make_run("runs"), "--data", "other") == 0
+    assert asked[0].images.shape == (5, 20, 24, 3) and (asked[0].images[0] == 7).all()
 
 
 def test_submit_asks_the_model_where_no_test_predictions_are_recorded(asked):
@@ -746,13 +778,25 @@ def test_submit_refuses_other_ids_and_other_classes(asked, capsys):
     run = make_run("runs")
     assert "sample_submission.csv does not exist" in fails(capsys, "submit", run)
     write_folder(splits(), Path("deepfake_data"))
+    sample("deepfake_data", ["test-0", "test-1"])
+    assert "2 images have other ids (test-2, test-3)" in fails(capsys, "submit", run)
     sample("deepfake_data", ["test-0", "test-1", "test-2", "strange"])
     message = fails(capsys, "submit", run)
-    assert "1 of its ids have no prediction (strange)" in message
-    assert "1 predictions are for other ids (test-3)" in message
+    assert "1 of its ids have no image (strange)" in message
+    assert "1 images have other ids (test-3)" in message
+    Path("deepfake_data/test.csv").write_text("id\ntest-0\n")
+    assert "test.csv line 1: the columns are 'id'" in fails(capsys, "submit", run)
+    write_folder(splits(test=5), Path("other"))
     run = make_run("runs", seed=1, data={"class_names": ["a", "b", "c"]})
-    assert "knows the classes a, b, c" in fails(capsys, "submit", run, "--data", "deepfake_data")
-    assert not Path("submission.csv").exists()
+    assert "knows the classes a, b, c, and other has 0, 1, 2" in fails(capsys, "submit", run, "--data", "other")
+    assert not asked and not Path("submission.csv").exists()
+
+
+def test_submit_needs_test_images_where_nothing_is_recorded(asked, capsys):
+    write_folder(splits(), Path("other"))
+    Path("other/test.csv").unlink()
+    run = make_run("runs", parts={"validation": predictions("validation", [0], labels=[0])})
+    assert "other has no test images" in fails(capsys, "submit", run, "--data", "other")
 
 
 def test_submit_sends_only_when_asked(monkeypatch, capsys):
