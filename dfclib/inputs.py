@@ -53,7 +53,7 @@ def load_splits(
         return load_fashion(folder)
     if folder is None and image_size is not None:
         raise UserError("--image-size is for a folder of images: name one with --data")
-    return load(folder, None if image_size is None else tuple(image_size))
+    return load(folder, image_size)
 
 
 def find_recipe(name: str, scale: str | None, data: Path | None) -> "Recipe | EnsembleRecipe":

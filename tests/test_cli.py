@@ -406,7 +406,8 @@ def test_edited_recipe_is_refused_before_data_is_read(change, options, expected,
 def test_mixed_sizes_need_an_image_size(trained, capsys):
     write_folder(splits(), Path("folder"))
     Image.new("RGB", (50, 40)).save("folder/train/train-0.png")
-    assert "sizes" in fails(capsys, "train", "attempt1", "--data", "folder")
+    message = fails(capsys, "train", "attempt1", "--data", "folder")
+    assert "2 sizes" in message and "--image-size HEIGHT WIDTH" in message
     assert call("train", "attempt1", "--data", "folder", "--image-size", 16, 18) == 0
     assert trained[0].splits.train.size == (16, 18)
 
