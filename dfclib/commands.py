@@ -153,9 +153,11 @@ def evaluate(arguments: Arguments) -> None:
 
 
 def predict(arguments: Arguments) -> None:
+    from dfclib.prediction import require_weights
     from dfclib.prediction_files import write_predictions
 
     run = inputs.find_run(arguments.run, arguments.runs)
+    require_weights(run)  # before thousands of photographs are decoded
     images, problems = inputs.read_images(arguments.paths, run)
     _import_keras(arguments)
     from dfclib.prediction import predict_images

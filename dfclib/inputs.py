@@ -191,6 +191,7 @@ def submission(run: "Run", folder: Path) -> "tuple[Predictions | None, ImageSet 
     """
     from dfclib.datasets.competition import load_test
     from dfclib.datasets.listing import read_listing
+    from dfclib.prediction import require_weights
     from dfclib.prediction_files import read_predictions
 
     sample_path = folder / "sample_submission.csv"
@@ -210,6 +211,7 @@ def submission(run: "Run", folder: Path) -> "tuple[Predictions | None, ImageSet 
             f"{run.name} knows the classes {', '.join(run.data['class_names'])}, and {folder} has "
             f"{', '.join(class_names)}: submit a run that was trained on that folder"
         )
+    require_weights(run)
     images = load_test(folder, tuple(run.data["image_size"]), run.data["channels"])
     if images is None:
         raise UserError(f"{folder} has no test images: there is nothing to submit")

@@ -31,6 +31,7 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from dfclib.datasets.names import SPLIT_NAMES, is_image
 from dfclib.errors import UserError
 
 HERE = Path(__file__).resolve().parent
@@ -39,7 +40,6 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 VOLATILE = ("papermill", "execution", "lines_to_next_cell")
 FIRST_SYSTEM = "07"  # before it the six attempts, from it on the other systems
 FASHION = "10"  # has images of its own: those of --data are not for it
-IMAGE_FILES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -111,12 +111,12 @@ def choose_notebooks(names: list[str], folder: Path = HERE) -> list[Path]:
 
 
 def count_training_images(folder: Path) -> int | None:
-    """Rows of train.csv, or image files under train/, or None where there is neither."""
-    table = folder / "train.csv"
-    if table.is_file():
-        with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            return max(0, sum(1 for row in csv.reader(file) if row) - 1)
-    images = sum(path.suffix.lower() in IMAGE_FILES for path in (folder / "train").rglob("*"))
+    """Rows of train.csv, or image files under train/ (or training.csv, training/), or None where there is neither."""
+    for table in (folder / f"{name}.csv" for name in SPLIT_NAMES["train"]):
+        if table.is_file():
+            with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+                return max(0, sum(1 for row in csv.reader(file) if row) - 1)
+    images = sum(is_image(path.name) for name in SPLIT_NAMES["train"] for path in (folder / name).rglob("*"))
     return images or None
 
 

@@ -571,6 +571,7 @@ def asked(monkeypatch, no_keras):
         return Predictions(images.ids, np.full(len(images), 2), CLASSES, probabilities)
 
     monkeypatch.setattr("dfclib.prediction.predict_images", fake)
+    monkeypatch.setattr("dfclib.prediction.require_weights", lambda run: None)
     return seen
 
 
@@ -600,6 +601,15 @@ def test_grey_images_suit_a_network_for_colour(asked):
     assert header == ["image_id", "label", *CLASSES]
     assert row[:2] == ["grey.png", "2"]
     assert np.allclose([float(p) for p in row[2:]], [0.1, 0.2, 0.7])
+
+
+def test_missing_weights_are_said_before_an_image_is_opened(capsys, monkeypatch):
+    write_folder(splits(test=5), Path("folder"))
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("an image was opened"))
+    run = make_run("runs")
+    for command in (["predict", run, "folder/test"], ["submit", run, "--data", "folder"]):
+        message = fails(capsys, *command)
+        assert "has no weights" in message and f"python -m dfclib train {run / 'recipe.json'} --data FOLDER" in message
 
 
 def test_predict_refuses_what_holds_no_image(asked, capsys):

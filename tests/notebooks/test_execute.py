@@ -199,6 +199,8 @@ def test_training_images_are_counted(execute, tmp_path):
         (tmp_path / "train" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "train" / name).touch()
     assert execute.count_training_images(tmp_path) == 3
+    (tmp_path / "train").rename(tmp_path / "training")
+    assert execute.count_training_images(tmp_path) == 3
     (tmp_path / "train.csv").write_text("image_id,label\nx,0\ny,1\n\n")
     assert execute.count_training_images(tmp_path) == 2
 
