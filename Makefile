@@ -4,9 +4,11 @@
 .DEFAULT_GOAL := help
 .PHONY: help venv story systems fashion test test-colab notebooks figures readme lint format lock clean
 
-# Variables that the commands take: make story DATA=path/to/competition SCALE=full SEED=1, make venv PYTHON=python3.12
+# Variables that the commands take: make story DATA=path/to/competition SCALE=full SEED=1, make venv PYTHON=python3.12;
+# IMAGE_SIZE="H W" brings a folder's images of mixed sizes to one height and width
 PYTHON ?=
 DATA ?=
+IMAGE_SIZE ?=
 SCALE ?=
 SEED ?=
 
@@ -73,11 +75,11 @@ venv: .venv/.installed ## create .venv and install what the project needs, from 
 	$(call create,.venv-colab)
 	$(call install,.venv-colab,-r requirements.txt -c requirements/colab.txt)
 
-story: .venv/.installed ## train and tell the six attempts [DATA=folder] [SCALE=quick|compact|full] [SEED=n]
-	.venv/bin/python notebooks/execute.py story $(if $(DATA),--data "$(DATA)") $(if $(SCALE),--scale "$(SCALE)") $(if $(SEED),--seed "$(SEED)")
+story: .venv/.installed ## train and tell the six attempts [DATA=folder] [IMAGE_SIZE="H W"] [SCALE=quick|compact|full] [SEED=n]
+	.venv/bin/python notebooks/execute.py story $(if $(DATA),--data "$(DATA)") $(if $(IMAGE_SIZE),--image-size $(IMAGE_SIZE)) $(if $(SCALE),--scale "$(SCALE)") $(if $(SEED),--seed "$(SEED)")
 
-systems: .venv/.installed ## train and compare the other four systems [DATA=folder] [SCALE=quick|compact|full] [SEED=n]
-	.venv/bin/python notebooks/execute.py systems $(if $(DATA),--data "$(DATA)") $(if $(SCALE),--scale "$(SCALE)") $(if $(SEED),--seed "$(SEED)")
+systems: .venv/.installed ## train and compare the other four systems [DATA=folder] [IMAGE_SIZE="H W"] [SCALE=quick|compact|full] [SEED=n]
+	.venv/bin/python notebooks/execute.py systems $(if $(DATA),--data "$(DATA)") $(if $(IMAGE_SIZE),--image-size $(IMAGE_SIZE)) $(if $(SCALE),--scale "$(SCALE)") $(if $(SEED),--seed "$(SEED)")
 
 fashion: .venv/.installed ## S4 on Fashion-MNIST: fetch, train, evaluate, draw into build/fashion [DATA=folder] [SCALE=..]
 	.venv/bin/python -m dfclib fashion $(if $(DATA),--data "$(DATA)") $(if $(SCALE),--scale "$(SCALE)")

@@ -190,10 +190,12 @@ def evaluate(arguments: Arguments) -> None:
 
 
 def predict(arguments: Arguments) -> None:
+    from dfclib.prediction import require_weights
     from dfclib.prediction_files import write_predictions
 
     run = inputs.find_run(arguments.run, arguments.runs)
-    images = inputs.read_images(arguments.paths, run)
+    require_weights(run)  # before thousands of photographs are decoded
+    images, problems = inputs.read_images(arguments.paths, run)
     _import_keras(arguments)
     from dfclib.prediction import predict_images
 
@@ -201,28 +203,32 @@ def predict(arguments: Arguments) -> None:
     if arguments.out:
         write_predictions(predictions, arguments.out)
         print(arguments.out)
-        return
-    rows = [["image", "label", *predictions.class_names]]
-    for id_, label, row in zip(predictions.ids, predictions.predicted, predictions.probabilities, strict=True):
-        rows.append([id_, predictions.class_names[label], *(f"{p:.3f}" for p in row)])
-    print(_table(rows))
+    else:
+        rows = [["image", "label", *predictions.class_names]]
+        for id_, label, row in zip(predictions.ids, predictions.predicted, predictions.probabilities, strict=True):
+            rows.append([id_, predictions.class_names[label], *(f"{p:.3f}" for p in row)])
+        print(_table(rows))
+    if problems:  # the labels are out, and whoever asked for all of them is told that these are not all
+        lines = "\n  ".join(problems.lines())
+        raise UserError(f"{len(images):,} images are labelled; left out, {len(problems):,}:\n  {lines}")
 
 
 def submit(arguments: Arguments) -> None:
     from dfclib.prediction_files import write_predictions
 
     run = inputs.find_run(arguments.run, arguments.runs)
-    sample = (arguments.data or DATA) / "sample_submission.csv"
-    predictions, images = inputs.recorded_test(run, arguments.data)
+    folder = arguments.data or DATA
+    predictions, images = inputs.submission(run, folder)
+    how = "as recorded in the run for these ids; no image was opened"
     if predictions is None:
-        print(f"{run.name} labels {len(images):,} test images", file=sys.stderr)
+        how = f"made from the images in {folder}"
+        print(f"{run.name} has no predictions of all these ids: it labels {len(images):,} test images", file=sys.stderr)
         _import_keras(arguments)
         from dfclib.prediction import predict_images
 
         predictions = predict_images(run, images)
-    predictions = inputs.in_sample_order(predictions, sample)
     write_predictions(replace(predictions, probabilities=None), arguments.out)
-    print(f"{len(predictions):,} predictions of {run.name}, in the order of {sample}")
+    print(f"{len(predictions):,} predictions of {run.name}, in the order of {folder / 'sample_submission.csv'}: {how}")
     print(arguments.out)
     if arguments.send is not None:
         from dfclib.datasets.kaggle import submit as send

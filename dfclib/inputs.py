@@ -1,5 +1,7 @@
 """What a user names on the command line, found and read: recipes, data, runs, images, test predictions."""
 
+import os
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +10,11 @@ from typing import TYPE_CHECKING
 from dfclib.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from dfclib.datasets.images import ImageSet, Splits
+    from dfclib.datasets.listing import ImageFile
+    from dfclib.datasets.problems import Problems
     from dfclib.recipes import EnsembleRecipe, Recipe
     from dfclib.runs import Predictions, Run
 
@@ -45,7 +51,7 @@ def load_splits(
         return load_fashion(folder)
     if folder is None and image_size is not None:
         raise UserError("--image-size is for a folder of images: name one with --data")
-    return load(folder, None if image_size is None else tuple(image_size))
+    return load(folder, image_size)
 
 
 def find_recipe(name: str, scale: str | None, data: Path | None) -> "Recipe | EnsembleRecipe":
@@ -92,86 +98,150 @@ def read_voters(names: Sequence[str], runs_dir: Path, split: str | None) -> tupl
     return [read_predictions(name) if name in files else runs[name].predictions(split) for name in names], split
 
 
-def read_images(paths: Sequence[Path], run: "Run") -> "ImageSet":
-    """Images from files and folders, as `run` takes them; ids are the paths.
+def read_images(paths: Sequence[Path], run: "Run") -> "tuple[ImageSet, Problems]":
+    """Images from files and folders, as `run` takes them, and what is wrong with those that are left out.
 
-    Images of another size than the training images are resized, with a notice on standard error.
-    Raises UserError with everything that cannot be read.
+    Ids are the paths. Images of another size than the training images are resized, with a notice on standard error.
+    Raises UserError where a path does not exist, a folder holds no image, or no image can be read.
     """
     import numpy as np
 
     from dfclib.datasets.decoding import read_pixels
     from dfclib.datasets.images import ImageSet
-    from dfclib.datasets.listing import EXTENSIONS, ImageFile
     from dfclib.datasets.problems import Problems
 
-    found: dict[Path, None] = {}  # in order, each once
-    for path in paths:
-        if not path.exists():
-            raise UserError(f"{path} does not exist: name image files, or folders of images")
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS) if path.is_dir() else [path]
-        if not inside:
-            raise UserError(f"{path} holds no image: known are {', '.join(EXTENSIONS)}")
-        found |= dict.fromkeys(inside)
-    names = [str(path) for path in found]
-    files = [
-        ImageFile(path=Path(name), name=name, id=name, size=0, mtime_ns=0, where=name)  # sizes are for a cache
-        for name in names
-    ]
-    problems, size, channels = Problems(), tuple(run.data["image_size"]), run.data["channels"]
-    pixels = read_pixels({"images": files}, problems, image_size=size)
-    if problems:
-        raise UserError("not all images can be used:\n  " + "\n  ".join(problems.lines()))
-    resized = len(files) - pixels.sizes["images"][size]
+    problems = Problems(listed=None)
+    files = [file for path in _find_images(paths, problems) if (file := _image_file(path, problems))]
+    size, channels = tuple(run.data["image_size"]), run.data["channels"]
+    pixels = read_pixels({"images": files}, problems, image_size=size, channels=channels)
+    read = pixels.rows.get("images", ())
+    if not len(read):
+        raise UserError("no image can be used:\n  " + "\n  ".join(problems.lines()))
+    resized = len(read) - pixels.sizes["images"][size]
     if resized:
         pixels.notices.append(
-            f"{resized:,} of {len(files):,} images were resized to {size[0]}x{size[1]}, as in training"
+            f"{resized:,} of {len(read):,} images were resized to {size[0]}x{size[1]}, as in training"
         )
     for notice in pixels.notices:
         print(notice, file=sys.stderr)
-    images = pixels.images["images"]
-    if images.shape[3] < channels:  # nothing but grey images, and a network that takes colour
-        images = np.repeat(images, channels, axis=3)
-    return ImageSet(images, None, np.array(names), tuple(run.data["class_names"]))
+    ids = np.array([files[row].id for row in read])
+    return ImageSet(pixels.images["images"], None, ids, tuple(run.data["class_names"])), problems
 
 
-def recorded_test(run: "Run", folder: Path | None) -> "tuple[Predictions | None, ImageSet | None]":
-    """(the run's own test predictions, None); or (None, the images to ask its model about).
+def _find_images(paths: Sequence[Path], problems: "Problems") -> list[Path]:
+    """The files given, and the images in the folders given and below: in order, each once; nothing that is hidden.
 
-    The latter where the run has none, or where `folder` holds other images than those it was trained with.
+    Images of a kind that we do not read are named on standard error; folders that may not be read are a problem.
     """
-    if folder is None and "test" in run.splits:
-        return run.predictions("test"), None
-    splits = load_splits(folder or DATA, run.data["image_size"])
-    if splits.test is None:
-        raise UserError(f"{folder or DATA} has no test images: there is nothing to submit")
-    if "test" in run.splits and splits.fingerprint == run.data["fingerprint"]:
-        recorded = run.predictions("test")
-        if set(recorded.ids.tolist()) == set(splits.test.ids.tolist()):
-            return recorded, None
-    if splits.class_names != tuple(run.data["class_names"]):
-        raise UserError(
-            f"{run.name} knows the classes {', '.join(run.data['class_names'])}, and {folder or DATA} has "
-            f"{', '.join(splits.class_names)}: submit a run that was trained on that folder"
-        )
-    return None, splits.test
+    from dfclib.datasets.names import EXTENSIONS, is_image, is_other_image, is_shown
+    from dfclib.datasets.problems import cannot_be_read
+
+    def refused(error: OSError) -> None:
+        problems.add("folder", str(error.filename), *cannot_be_read(error, "Check the disk"))
+
+    found: dict[Path, None] = {}
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path} does not exist: name image files, or folders of images")
+        if not path.is_dir():
+            found[path] = None
+            continue
+        inside, before = [], len(problems)
+        for folder, folders, names in os.walk(path, onerror=refused):
+            folders[:] = filter(is_shown, folders)  # os.walk goes on into what stays
+            inside += [Path(folder, name) for name in names]
+        images = sorted(file for file in inside if is_image(file.name))
+        others = [str(file) for file in sorted(inside) if is_other_image(file.name)]
+        if others:
+            print(f"ignored, as not PNG, JPEG or WebP: {', '.join(others)}", file=sys.stderr)
+        if not images and len(problems) == before:
+            raise UserError(f"{path} holds no image: known are {', '.join(EXTENSIONS)}")
+        found |= dict.fromkeys(images)
+    return list(found)
 
 
-def in_sample_order(predictions: "Predictions", sample_path: Path) -> "Predictions":
-    """`predictions` in the order of a sample_submission.csv. Raises UserError where the ids differ."""
+def _image_file(path: Path, problems: "Problems") -> "ImageFile | None":
+    """The file at `path` with its path as its id, or None after saying why there is nothing to open."""
+    from dfclib.datasets.listing import ImageFile
+    from dfclib.datasets.problems import cannot_be_read
+
+    try:
+        status = path.stat()
+    except OSError as error:
+        problems.add("file", str(path), *cannot_be_read(error))
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        problems.add("file", str(path), "is a device, not a file", "Leave it out")
+    elif status.st_size == 0:
+        problems.add("file", str(path), "the file is empty (0 bytes)", "Copy or download it again, or leave it out")
+    elif not str(path).isprintable():  # what cannot be printed cannot be written to a table of labels
+        problems.add("file", ascii(str(path)), "its name holds what is no printable UTF-8 text", "Rename it")
+    else:
+        return ImageFile(path, str(path), str(path), status.st_size, status.st_mtime_ns, str(path))
+    return None
+
+
+def submission(run: "Run", folder: Path) -> "tuple[Predictions | None, ImageSet | None]":
+    """(what the run recorded of the images that `folder` asks about, None), or (None, the images to label).
+
+    Either is in the order of sample_submission.csv. Ids decide: where those of sample_submission.csv and test.csv
+    are all recorded, no image is opened; otherwise the test images are, and no others. Raises UserError where the
+    ids differ, or the classes.
+    """
+    from dfclib.datasets.competition import load_test
+    from dfclib.datasets.listing import read_listing
+    from dfclib.prediction import require_weights
     from dfclib.prediction_files import read_predictions
 
+    sample_path = folder / "sample_submission.csv"
     if not sample_path.exists():
         raise UserError(f"{sample_path} does not exist: name the competition's folder with --data")
-    wanted = read_predictions(sample_path).ids.tolist()  # its labels are placeholders
-    rows = {id_: row for row, id_ in enumerate(predictions.ids.tolist())}
-    missing = [id_ for id_ in wanted if id_ not in rows]
-    extra = sorted(rows.keys() - set(wanted))
-    if missing or extra:
-        parts = [f"{len(missing):,} of its ids have no prediction ({', '.join(missing[:3])})"] if missing else []
-        parts += [f"{len(extra):,} predictions are for other ids ({', '.join(extra[:3])})"] if extra else []
+    sample = read_predictions(sample_path).ids.tolist()  # its labels are placeholders
+    if "test" in run.splits:
+        recorded = run.predictions("test")
+        rows = {id_: row for row, id_ in enumerate(recorded.ids.tolist())}
+        asked = [*sample, *_test_ids(folder)]
+        if rows.keys() >= set(asked):
+            recorded = recorded.take([rows[id_] for id_ in dict.fromkeys(asked)])
+            return recorded.take(_sample_rows(recorded.ids, sample, sample_path)), None
+    class_names = read_listing(folder).class_names  # from train.csv's labels or the folders' names: opens no image
+    if class_names and class_names != tuple(run.data["class_names"]):
         raise UserError(
-            f"the predictions do not fit {sample_path}: {'; '.join(parts)}. "
+            f"{run.name} knows the classes {', '.join(run.data['class_names'])}, and {folder} has "
+            f"{', '.join(class_names)}: submit a run that was trained on that folder"
+        )
+    require_weights(run)
+    images = load_test(folder, tuple(run.data["image_size"]), run.data["channels"])
+    if images is None:
+        raise UserError(f"{folder} has no test images: there is nothing to submit")
+    return None, images.take(_sample_rows(images.ids, sample, sample_path))
+
+
+def _test_ids(folder: Path) -> list[str]:
+    """The ids in test.csv; none where there is no such file. Raises UserError where it cannot be read."""
+    from dfclib.datasets.names import SPLIT_NAMES
+    from dfclib.datasets.problems import Problems
+    from dfclib.datasets.rows import read_rows
+
+    problems, ids = Problems(), []
+    for path in (folder / f"{name}.csv" for name in SPLIT_NAMES["test"]):
+        if path.exists():
+            ids += [row.id for row in read_rows(path, ("image_id",), problems, [])]
+    if problems:
+        raise UserError(f"the test images of {folder} are not known:\n  " + "\n  ".join(problems.lines()))
+    return ids
+
+
+def _sample_rows(ids: "np.ndarray", sample: list[str], sample_path: Path) -> list[int]:
+    """Which of `ids` follow each other in sample_submission.csv. Raises UserError where the ids differ."""
+    rows = {id_: row for row, id_ in enumerate(ids.tolist())}
+    missing = [id_ for id_ in sample if id_ not in rows]
+    extra = sorted(rows.keys() - set(sample))
+    if missing or extra:
+        parts = [f"{len(missing):,} of its ids have no image ({', '.join(missing[:3])})"] if missing else []
+        parts += [f"{len(extra):,} images have other ids ({', '.join(extra[:3])})"] if extra else []
+        raise UserError(
+            f"the test images do not fit {sample_path}: {'; '.join(parts)}. "
             "Name the folder whose test images are meant with --data."
         )
-    return predictions.take([rows[id_] for id_ in wanted])
+    return [rows[id_] for id_ in sample]

@@ -8,7 +8,6 @@ from dfclib.errors import UserError
 from dfclib.files import sha256
 from dfclib.recipes.recipe import EnsembleRecipe
 from dfclib.runs import Predictions, Run, load_run
-from dfclib.training import predict
 
 
 def predict_images(run: Run, images: ImageSet) -> Predictions:
@@ -32,16 +31,26 @@ def predict_images(run: Run, images: ImageSet) -> Predictions:
         return vote(
             run.recipe.vote, members, run.metrics.get("weights", run.recipe.weights), run.recipe.seed, run.members
         )
+    from dfclib.training import predict  # imports Keras, which what comes before it does without
+
     return predict(_load_model(run), images, run.recipe)
 
 
-def _load_model(run: Run):
-    if not run.model_path.exists():
+def require_weights(run: Run) -> None:
+    """Raises UserError, with the command that makes them, where the weights of `run` or of its members are missing."""
+    if isinstance(run.recipe, EnsembleRecipe):
+        for name in run.members:
+            require_weights(load_run(run.path.parent / name))
+    elif not run.model_path.exists():
         data = "" if run.data["embedded"] else " --data FOLDER"
         raise UserError(
             f"run {run.name} has no weights (recorded runs leave out those above 12 MB). This command makes them: "
             f"python -m dfclib train {run.path / 'recipe.json'}{data}"
         )
+
+
+def _load_model(run: Run):
+    require_weights(run)
     if sha256(run.model_path) != run.metrics["model_sha256"]:
         raise UserError(f"{run.model_path} is not the file that the training wrote: train the run again with --fresh")
     import keras

@@ -51,6 +51,7 @@ sys.path.insert(0, str(root))
 
 # %% tags=["parameters"]
 data = None  # a competition's folder; None: the embedded images
+image_size = None  # height and width, as (128, 128), for a folder with images of mixed sizes; None: they have one size
 scale = None  # quick, compact or full; None: quick on the embedded images, compact on a folder
 runs_dir = "build/runs-quick"  # trainings are kept here; `make test` empties this folder: name another for long ones
 seed = None  # None: the recipe's own
@@ -74,7 +75,7 @@ from dfclib.tables import Table, images_table
 # once. They are not the competition's images, and no number measured on them is one of the competition's numbers.
 
 # %%
-splits = load(data)
+splits = load(data, image_size)
 
 # %% tags=["nbval-check-output"]
 images_table(splits)

@@ -50,6 +50,7 @@ sys.path.insert(0, str(root))
 
 # %% tags=["parameters"]
 data = None  # a competition's folder; None: the embedded images
+image_size = None  # height and width, as (128, 128), for a folder with images of mixed sizes; None: they have one size
 scale = None  # quick, compact or full; None: quick on the embedded images, compact on a folder
 runs_dir = "build/runs-quick"  # trainings are kept here; `make test` empties this folder: name another for long ones
 seed = None  # None: the recipe's own
@@ -91,7 +92,7 @@ import_keras()
 # Unless `data` names a folder, these are the embedded images, which are not the competition's.
 
 # %%
-splits = load(data)
+splits = load(data, image_size)
 scale = scale or default_scale(splits)
 
 # %% tags=["nbval-check-output"]

@@ -3,6 +3,7 @@
     python notebooks/execute.py story                              # 00 to 06, embedded data, quick: minutes
     python notebooks/execute.py systems                            # 07 to 10, likewise
     python notebooks/execute.py story --data path/to/competition   # real images, compact: hours on two cores
+    python notebooks/execute.py story --data photos --image-size 128 128   # a folder with images of mixed sizes
     python notebooks/execute.py --in-place                         # authors: write outputs into the committed ones
 
 Exit 0; 1 where a notebook fails or the data cannot be found; 2 for wrong arguments; 130 where interrupted.
@@ -30,6 +31,7 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from dfclib.datasets.names import SPLIT_NAMES, is_image
 from dfclib.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,7 +43,6 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 VOLATILE = ("papermill", "execution", "lines_to_next_cell")
 FIRST_SYSTEM = "07"  # before it the six attempts, from it on the other systems
 FASHION = "10"  # has images of its own: those of --data are not for it
-IMAGE_FILES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -49,6 +50,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     which = "names or first figures (04), story (00 to 06) or systems (the rest); default: all"
     parser.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help=which)
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="a competition's folder; default: embedded data")
+    sizes = "height and width in pixels, for a folder with images of mixed sizes"
+    parser.add_argument("--image-size", type=int, nargs=2, metavar=("H", "W"), help=sizes)
     parser.add_argument("--scale", choices=("quick", "compact", "full"), help="default: quick, and with --data compact")
     parser.add_argument("--seed", type=int, help="another seed than the notebooks' own")
     parser.add_argument("--runs", type=Path, metavar="DIR", help="where trainings are kept (default: runs)")
@@ -72,8 +75,14 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="write outputs into the committed notebooks, at default parameters",
     )
     options = parser.parse_args(arguments)
-    if options.in_place and (options.data or options.scale or options.runs or options.seed is not None):
-        parser.error("--in-place executes at the notebooks' own parameters: leave out --data, --scale, --seed, --runs")
+    own = (options.data, options.image_size, options.scale, options.runs, options.seed)
+    if options.in_place and any(value is not None for value in own):
+        given = "--data, --image-size, --scale, --seed, --runs"
+        parser.error(f"--in-place executes at the notebooks' own parameters: leave out {given}")
+    if options.image_size and options.data is None:
+        parser.error("--image-size is for a folder of images: name one with --data")
+    if options.image_size and min(options.image_size) < 1:
+        parser.error("--image-size takes height and width in pixels, received {} {}".format(*options.image_size))
     if options.seed is not None and options.seed < 0:
         parser.error(f"--seed must not be negative, received {options.seed}")
     return options
@@ -105,12 +114,12 @@ def choose_notebooks(names: list[str], folder: Path = HERE) -> list[Path]:
 
 
 def count_training_images(folder: Path) -> int | None:
-    """Rows of train.csv, or image files under train/, or None where there is neither."""
-    table = folder / "train.csv"
-    if table.is_file():
-        with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            return max(0, sum(1 for row in csv.reader(file) if row) - 1)
-    images = sum(path.suffix.lower() in IMAGE_FILES for path in (folder / "train").rglob("*"))
+    """Rows of train.csv, or image files under train/ (or training.csv, training/), or None where there is neither."""
+    for table in (folder / f"{name}.csv" for name in SPLIT_NAMES["train"]):
+        if table.is_file():
+            with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+                return max(0, sum(1 for row in csv.reader(file) if row) - 1)
+    images = sum(is_image(path.name) for name in SPLIT_NAMES["train"] for path in (folder / name).rglob("*"))
     return images or None
 
 
@@ -150,6 +159,20 @@ def data_for(notebook: Path, data: Path | None) -> str | None:
     if data is None:
         return None
     return "fashion-mnist" if notebook.stem.startswith(FASHION) else str(data)
+
+
+def parameters_for(notebook: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """What is put in place of a notebook's own parameters: what the command line gives, as far as it is for it."""
+    parameters = {
+        "data": data_for(notebook, options.data),
+        "scale": options.scale,
+        "runs_dir": str(options.runs),
+    }
+    if options.image_size and not notebook.stem.startswith(FASHION):  # Fashion-MNIST's images have one size
+        parameters["image_size"] = options.image_size
+    if options.seed is not None:
+        parameters["seed"] = options.seed
+    return parameters
 
 
 def shown(path: Path) -> Path:
@@ -331,6 +354,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.data is not None and not options.data.is_dir():
             raise UserError(f"--data: {options.data} is not a folder. Give the folder that holds train.csv.")
         notebooks = choose_notebooks(options.notebooks)
+        if options.image_size and all(path.stem.startswith(FASHION) for path in notebooks):
+            raise UserError("--image-size: Fashion-MNIST's images have one size; leave it out")
         if not options.in_place:
             announce(options, notebooks)
         start = time.monotonic()
@@ -340,14 +365,7 @@ def main(arguments: list[str] | None = None) -> int:
             if options.in_place:
                 executed = execute_in_place(path, target, title)
             else:
-                parameters = {
-                    "data": data_for(path, options.data),
-                    "scale": options.scale,
-                    "runs_dir": str(options.runs),
-                }
-                if options.seed is not None:
-                    parameters["seed"] = options.seed
-                executed = execute(read_source(path), target, parameters, title)
+                executed = execute(read_source(path), target, parameters_for(path, options), title)
             extract_figures(executed, path.stem, options.figures)
         print(f"\nall {len(notebooks)} notebooks executed in {duration(time.monotonic() - start)}")
         print(f"executed notebooks: {shown(HERE if options.in_place else options.out)}")

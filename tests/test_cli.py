@@ -406,7 +406,8 @@ def test_edited_recipe_is_refused_before_data_is_read(change, options, expected,
 def test_mixed_sizes_need_an_image_size(trained, capsys):
     write_folder(splits(), Path("folder"))
     Image.new("RGB", (50, 40)).save("folder/train/train-0.png")
-    assert "sizes" in fails(capsys, "train", "attempt1", "--data", "folder")
+    message = fails(capsys, "train", "attempt1", "--data", "folder")
+    assert "2 sizes" in message and "--image-size HEIGHT WIDTH" in message
     assert call("train", "attempt1", "--data", "folder", "--image-size", 16, 18) == 0
     assert trained[0].splits.train.size == (16, 18)
 
@@ -570,6 +571,7 @@ def asked(monkeypatch, no_keras):
         return Predictions(images.ids, np.full(len(images), 2), CLASSES, probabilities)
 
     monkeypatch.setattr("dfclib.prediction.predict_images", fake)
+    monkeypatch.setattr("dfclib.prediction.require_weights", lambda run: None)
     return seen
 
 
@@ -601,16 +603,121 @@ def test_grey_images_suit_a_network_for_colour(asked):
     assert np.allclose([float(p) for p in row[2:]], [0.1, 0.2, 0.7])
 
 
-def test_predict_names_every_file_that_it_cannot_use(asked, capsys):
+def test_missing_weights_are_said_before_an_image_is_opened(capsys, monkeypatch):
+    write_folder(splits(test=5), Path("folder"))
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("an image was opened"))
+    run = make_run("runs")
+    for command in (["predict", run, "folder/test"], ["submit", run, "--data", "folder"]):
+        message = fails(capsys, *command)
+        assert "has no weights" in message and f"python -m dfclib train {run / 'recipe.json'} --data FOLDER" in message
+
+
+def test_predict_refuses_what_holds_no_image(asked, capsys):
     run = make_run("runs")
     Path("one.png").write_text("no image")
     Path("two.png").touch()
-    Path("empty").mkdir()
-    message = fails(capsys, "predict", run, "one.png", "two.png")
-    assert "one.png" in message and "two.png" in message
+    Path("empty/.hidden").mkdir(parents=True)
+    Image.new("RGB", (24, 20)).save("empty/.hidden/a.png")
+    Path("empty/a.gif").touch()
+    message = fails(capsys, "predict", run, "one.png", "two.png", "--out", "out.csv")
+    assert "no image can be used" in message and "one.png: is not a PNG" in message and "two.png: the file" in message
     assert "nope.png does not exist" in fails(capsys, "predict", run, "nope.png")
     assert "empty holds no image" in fails(capsys, "predict", run, "empty")
-    assert not asked
+    assert not asked and not Path("out.csv").exists()
+
+
+@pytest.mark.parametrize("out", [[], ["--out", "out.csv"]], ids=["table", "file"])
+def test_predict_labels_what_it_can_and_names_the_rest(asked, capsys, monkeypatch, out):
+    run = make_run("runs")
+    Path("folder/below").mkdir(parents=True)
+    for name in ("a.png", "below/b.png", "cut.png", "locked.png", "small.png"):
+        Image.new("RGB", (24, 20) if name != "small.png" else (5, 5), (1, 2, 3)).save(Path("folder", name))
+    Path("folder/cut.png").write_bytes(Path("folder/a.png").read_bytes()[:50])
+    for i in range(12):
+        Path(f"folder/bad{i:02}.png").write_text("no image")
+    Path("folder/empty.png").touch(), Path("folder/broken.png").symlink_to("gone")
+    opened = Image.open
+
+    def refuse(path, **options):
+        if Path(path).name == "locked.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, **options)
+
+    monkeypatch.setattr(Image, "open", refuse)
+    assert call("predict", run, "folder", *out) == 1
+    captured = capsys.readouterr()
+    labelled = [f"folder/{name}" for name in ("a.png", "below/b.png", "small.png")]
+    rows = read_csv("out.csv") if out else [line.split() for line in captured.out.splitlines()]
+    assert [row[:2] for row in rows[1:]] == [[name, "2"] for name in labelled]
+    assert "1 of 3 images were resized" in captured.err
+    assert "error: 3 images are labelled; left out, 16:" in captured.err
+    for line in (
+        "folder/empty.png: the file is empty",
+        "folder/broken.png: cannot be read (no such file",
+        "folder/locked.png: cannot be read (permission denied)",
+        "folder/cut.png: cannot be decoded",
+        *(f"folder/bad{i:02}.png: is not a PNG" for i in range(12)),
+    ):
+        assert f"\n  {line}" in captured.err
+    assert len(asked[0]) == 3 and (asked[0].images == (1, 2, 3)).all()
+
+
+def test_predict_passes_over_what_is_hidden_and_names_other_images(asked, capsys):
+    run = make_run("runs")
+    for name in ("a.png", ".b.png", "._a.png", ".cache/c.png", "__MACOSX/d.png", ".e.gif"):
+        Path("folder", name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (24, 20)).save(Path("folder", name))
+    for name in ("f.GIF", "g.bmp", "h.tif", "notes.txt"):
+        Path("folder", name).touch()
+    assert call("predict", run, "folder", "folder/.b.png") == 0  # named, it is not passed over
+    captured = capsys.readouterr()
+    assert asked[0].ids.tolist() == ["folder/a.png", "folder/.b.png"]
+    assert "ignored, as not PNG, JPEG or WebP: folder/f.GIF, folder/g.bmp, folder/h.tif\n" in captured.err
+    assert call("predict", run, "folder/a.png", "folder/.e.gif") == 1
+    assert "folder/.e.gif: is not a PNG, JPEG or WebP image" in capsys.readouterr().err
+
+
+def test_predict_says_which_folder_it_may_not_read(asked, capsys, monkeypatch):
+    Path("folder/locked").mkdir(parents=True)
+    Image.new("RGB", (24, 20)).save("folder/a.png")
+    scanned = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scanned(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert call("predict", make_run("runs"), "folder") == 1
+    assert "  folder/locked: cannot be read (permission denied)" in capsys.readouterr().err
+    assert len(asked[0]) == 1
+
+
+def test_predict_turns_photographs_as_exif_says(asked):
+    upright = np.zeros((20, 24, 3), np.uint8)
+    upright[:10] = 200
+    tags = Image.Exif()
+    tags[274] = 6  # the camera was held upright: turn it clockwise
+    Image.fromarray(np.rot90(upright)).save("photo.png", exif=tags)
+    assert call("predict", make_run("runs"), "photo.png") == 0
+    assert np.array_equal(asked[0].images[0], upright)
+
+
+def test_a_network_for_grey_reads_colours_as_grey(asked, capsys):
+    Image.new("RGB", (24, 20), (255, 0, 0)).save("red.png")
+    Image.new("L", (24, 20), 9).save("grey.png")
+    assert call("predict", make_run("runs", data={"channels": 1}), "grey.png", "red.png") == 0
+    assert asked[0].images.shape == (2, 20, 24, 1)
+    assert asked[0].images[:, 0, 0, 0].tolist() == [9, 76]
+    assert "1 image(s) are in colour: they are read as grey" in capsys.readouterr().err
+
+
+def test_predict_names_a_file_whose_name_cannot_be_printed(asked, capsys):
+    Image.new("RGB", (24, 20)).save("a.png")
+    Path(os.fsdecode(b"caf\xe9.png")).write_bytes(Path("a.png").read_bytes())
+    assert call("predict", make_run("runs"), ".") == 1
+    assert "its name holds what is no printable UTF-8 text. Rename it" in capsys.readouterr().err
+    assert asked[0].ids.tolist() == ["a.png"]
 
 
 def sample(folder, ids):
@@ -627,16 +734,48 @@ def test_submit_keeps_the_samples_order_and_the_labels(asked):
     assert not asked
 
 
-def test_submit_asks_the_model_about_another_folder_only(asked):
-    here, other = splits(), splits(seed=1)
-    write_folder(here, Path("here"))
-    write_folder(other, Path("other"))
-    run = make_run("runs", data={"fingerprint": here.fingerprint})
-    assert call("submit", run, "--data", "here") == 0
+def test_submit_opens_no_image_where_the_ids_are_recorded(asked, capsys):
+    """Not even images that are there, and neither train.csv nor a cache."""
+    write_folder(splits(), Path("deepfake_data"))
+    for name in ("train.csv", "validation.csv", "test/test-0.png"):
+        Path("deepfake_data", name).unlink()
+    assert call("submit", make_run("runs")) == 0
+    assert [row[1] for row in read_csv("submission.csv")[1:]] == ["0", "1", "2", "0"]
+    assert "as recorded in the run for these ids; no image was opened" in capsys.readouterr().out
+    assert not asked and not Path("deepfake_data/.dfclib-cache").exists()
+
+
+def test_submit_takes_some_of_the_recorded_predictions(asked):
+    write_folder(splits(test=3), Path("deepfake_data"))
+    assert call("submit", make_run("runs")) == 0
+    assert [row[0] for row in read_csv("submission.csv")[1:]] == ["test-0", "test-1", "test-2"]
     assert not asked
-    assert call("submit", run, "--data", "other", "--out", "other.csv") == 0
-    assert np.array_equal(asked[0].images, other.test.images)
-    assert [row[1] for row in read_csv("other.csv")[1:]] == ["2"] * 4
+
+
+def test_submit_decodes_the_test_split_alone_where_ids_are_not_recorded(asked, capsys):
+    other = splits(test=5)
+    write_folder(other, Path("other"))
+    Path("other/train/train-0.png").write_text("no image"), Path("other/validation/validation-0.png").unlink()
+    sample("other", ["test-4", "test-0", "test-1", "test-2", "test-3"])
+    assert call("submit", make_run("runs"), "--data", "other") == 0
+    assert np.array_equal(asked[0].images, other.test.images[[4, 0, 1, 2, 3]])
+    assert read_csv("submission.csv")[1:] == [[f"test-{i}", "2"] for i in (4, 0, 1, 2, 3)]
+    captured = capsys.readouterr()
+    assert "has no predictions of all these ids: it labels 5 test images" in captured.err
+    assert "made from the images in other" in captured.out
+    assert not Path("other/.dfclib-cache").exists()
+    Path("other/test/test-1.png").write_text("no image")
+    assert "test/test-1.png (test.csv line 3): is not a PNG" in fails(
+        capsys, "submit", make_run("runs"), "--data", "other"
+    )
+    assert len(asked) == 1
+
+
+def test_submit_brings_images_to_what_the_run_was_trained_on(asked):
+    write_folder(splits(test=5), Path("other"))
+    Image.new("L", (9, 9), 7).save("other/test/test-0.png")
+    assert call("submit", make_run("runs"), "--data", "other") == 0
+    assert asked[0].images.shape == (5, 20, 24, 3) and (asked[0].images[0] == 7).all()
 
 
 def test_submit_asks_the_model_where_no_test_predictions_are_recorded(asked):
@@ -650,13 +789,25 @@ def test_submit_refuses_other_ids_and_other_classes(asked, capsys):
     run = make_run("runs")
     assert "sample_submission.csv does not exist" in fails(capsys, "submit", run)
     write_folder(splits(), Path("deepfake_data"))
+    sample("deepfake_data", ["test-0", "test-1"])
+    assert "2 images have other ids (test-2, test-3)" in fails(capsys, "submit", run)
     sample("deepfake_data", ["test-0", "test-1", "test-2", "strange"])
     message = fails(capsys, "submit", run)
-    assert "1 of its ids have no prediction (strange)" in message
-    assert "1 predictions are for other ids (test-3)" in message
+    assert "1 of its ids have no image (strange)" in message
+    assert "1 images have other ids (test-3)" in message
+    Path("deepfake_data/test.csv").write_text("id\ntest-0\n")
+    assert "test.csv line 1: the columns are 'id'" in fails(capsys, "submit", run)
+    write_folder(splits(test=5), Path("other"))
     run = make_run("runs", seed=1, data={"class_names": ["a", "b", "c"]})
-    assert "knows the classes a, b, c" in fails(capsys, "submit", run, "--data", "deepfake_data")
-    assert not Path("submission.csv").exists()
+    assert "knows the classes a, b, c, and other has 0, 1, 2" in fails(capsys, "submit", run, "--data", "other")
+    assert not asked and not Path("submission.csv").exists()
+
+
+def test_submit_needs_test_images_where_nothing_is_recorded(asked, capsys):
+    write_folder(splits(), Path("other"))
+    Path("other/test.csv").unlink()
+    run = make_run("runs", parts={"validation": predictions("validation", [0], labels=[0])})
+    assert "other has no test images" in fails(capsys, "submit", run, "--data", "other")
 
 
 def test_submit_sends_only_when_asked(monkeypatch, capsys):

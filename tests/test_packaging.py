@@ -195,13 +195,16 @@ esac"""
         ([], "notebooks/execute.py story"),
         (["DATA=my data", "SCALE=full"], 'notebooks/execute.py story --data "my data" --scale "full"'),
         (["SEED=3"], 'notebooks/execute.py story --seed "3"'),
+        (["DATA=a b", "IMAGE_SIZE=96 128"], 'notebooks/execute.py story --data "a b" --image-size 96 128'),
     ],
 )
-def test_story_hands_its_variables_on(variables, expected):
+def test_story_and_systems_hand_their_variables_on(variables, expected):
     """What `make -n` would run, whether or not .venv is there."""
-    command = [MAKE, "-n", "story", *variables]
-    printed = subprocess.run(command, cwd=ROOT, env=PLAIN, capture_output=True, text=True, check=True).stdout
-    assert " ".join(printed.splitlines()[-1].split()) == f".venv/bin/python {expected}"
+    for target in ("story", "systems"):
+        command = [MAKE, "-n", target, *variables]
+        printed = subprocess.run(command, cwd=ROOT, env=PLAIN, capture_output=True, text=True, check=True).stdout
+        wanted = f".venv/bin/python {expected.replace('story', target)}"
+        assert " ".join(printed.splitlines()[-1].split()) == wanted
 
 
 def test_ci_calls_make_test():

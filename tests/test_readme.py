@@ -28,7 +28,7 @@ def commands() -> list[str]:
     fences = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     lines = [line for fence in fences for line in fence.splitlines()]
     lines += re.findall(r"`((?:make|python|python3\.11|rm) [^`]+)`", README)
-    return sorted({" ".join(shlex.split(line, comments=True)) for line in lines} - {""})
+    return sorted({shlex.join(shlex.split(line, comments=True)) for line in lines} - {""})
 
 
 def starting_with(*words: str) -> list[str]:
@@ -61,8 +61,8 @@ def test_readme_shows_the_ladder_and_the_systems():
 @pytest.mark.parametrize("command", starting_with("make"))
 def test_make_commands_are_targets_with_known_variables(command):
     targets = set(re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split())
-    variables = set(re.findall(r"^([A-Z]+) \?=", MAKEFILE, re.MULTILINE))
-    target, *assignments = command.split()[1:]
+    variables = set(re.findall(r"^([A-Z_]+) \?=", MAKEFILE, re.MULTILINE))
+    target, *assignments = shlex.split(command)[1:]
     assert target in targets
     assert {assignment.split("=")[0] for assignment in assignments} <= variables
 

@@ -193,3 +193,5 @@ def test_default_scale_and_a_folder_that_is_not_there(tmp_path, splits):
     assert default_scale(splits) == "compact"
     with pytest.raises(UserError):
         load(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"image_size \(128, 96\) is for a folder of images"):
+        load(None, [128, 96])

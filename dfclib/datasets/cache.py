@@ -21,7 +21,7 @@ from dfclib.datasets.listing import ImageFile
 from dfclib.errors import UserError
 from dfclib.files import write_atomically, write_json
 
-CACHE_VERSION = 1  # raise when the same files would give other pixels
+CACHE_VERSION = 2  # raise when the same files would give other pixels
 
 
 @dataclass

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dfclib.datasets.competition import read_contents
-from dfclib.datasets.decoding import sizes_text
+from dfclib.datasets.decoding import IMAGE_SIZE, sizes_text
 from dfclib.datasets.duplicates import NEAR, Duplicates, find_duplicates
 from dfclib.datasets.images import ImageSet
 
@@ -106,7 +106,7 @@ def check_folder(
     notices = list(listing.notices)
     if len(sum(contents.sizes.values(), Counter())) > 1:
         notices.append(
-            "the sizes differ: loading needs an image size, from a recipe or as image_size=(height, width); "
+            f"the sizes differ: training needs an image size ({IMAGE_SIZE}); "
             "the figures below are of images brought to the commonest size"
         )
     splits = {}

@@ -105,18 +105,40 @@ def load_folder(
     if image_size is not None and not (len(image_size) == 2 and all(side >= 1 for side in image_size)):
         raise UserError(f"image_size must be (height, width) in pixels, received {image_size!r}")
     contents = read_contents(folder, image_size, cache_dir, progress, max_gigabytes)
-    problems = contents.listing.problems
-    if problems:
-        count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
-        lines = "\n".join(f"  {line}" for line in problems.lines())
-        read_as = f" (read as {contents.listing.layout})" if contents.listing.layout else ""
-        raise UserError(f"{folder} cannot be used as it is{read_as}, {count}:\n{lines}")
-    for notice in contents.listing.notices:
-        _log.warning("%s: %s", folder, notice)
+    _accept(contents.listing)
     parts = contents.parts
     embedded = (Path(folder) / EMBEDDED_MARK).exists()
     name = slug(Path(folder).resolve().name)
     return Splits(name, parts["train"], parts["validation"], parts.get("test"), embedded)
+
+
+def load_test(folder: Path | str, image_size: tuple[int, int], channels: int, progress: bool = True) -> ImageSet | None:
+    """The test images of a folder, resized to image_size (height, width); None where there is no test split.
+
+    No other image is opened, and nothing is kept. There are neither labels nor class names. Raises UserError with
+    everything that is wrong with the test split.
+    """
+    listing = read_listing(folder, ("test",))
+    part = listing.parts.get("test")
+    if part is None and not listing.problems:
+        return None
+    files = part.files if part else []
+    pixels = read_pixels({"test": files}, listing.problems, image_size=image_size, channels=channels, progress=progress)
+    listing.notices.extend(pixels.notices)
+    _accept(listing)
+    return ImageSet(pixels.images["test"], None, np.array([file.id for file in files], np.str_), ())
+
+
+def _accept(listing: Listing) -> None:
+    """Log the notices; raises UserError with all problems where there are any."""
+    problems = listing.problems
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
+        lines = "\n".join(f"  {line}" for line in problems.lines())
+        read_as = f" (read as {listing.layout})" if listing.layout else ""
+        raise UserError(f"{listing.folder} cannot be used as it is{read_as}, {count}:\n{lines}")
+    for notice in listing.notices:
+        _log.warning("%s: %s", listing.folder, notice)
 
 
 def write_folder(splits: Splits, folder: Path | str) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from dfclib.datasets.problems import Problems, shown
+from dfclib.datasets.problems import Problems, cannot_be_read, shown
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,11 @@ class Row:
     label: str | None
 
 
-def read_rows(path: Path, columns: tuple[str, ...], problems: Problems) -> list[Row]:
-    """The rows of a CSV file; blank lines are passed over, everything else that is wrong is a problem."""
+def read_rows(path: Path, columns: tuple[str, ...], problems: Problems, notices: list[str]) -> list[Row]:
+    """The rows of a CSV file; blank lines are passed over, everything else that is wrong is a problem.
+
+    Columns beyond `columns` are a notice: their values are not used.
+    """
     name, add = path.name, problems.add
     wanted = f"The first line must read {','.join(columns)}"
     try:
@@ -31,11 +34,11 @@ def read_rows(path: Path, columns: tuple[str, ...], problems: Problems) -> list[
         add("csv", name, f"is not UTF-8 text (byte {error.start})", "Save it as CSV, UTF-8")
         return []
     except OSError as error:
-        add("csv", name, f"cannot be read ({error.strerror})", "Put a readable CSV file there")
+        add("csv", name, *cannot_be_read(error, "Put a readable CSV file there"))
         return []
     # newline="": the reader sees \n, \r\n and \r as lines, as an editor does
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
-    header, rows, line = None, [], 0
+    header, rows, line, before = None, [], 0, len(problems)
     while True:
         start = line + 1
         try:
@@ -54,7 +57,10 @@ def read_rows(path: Path, columns: tuple[str, ...], problems: Problems) -> list[
             add("csv", where, what, "Close it in its line")
         elif header is None:
             header = cells
-            if sorted(header) != sorted(columns):
+            others = [column for column in header if column not in columns]
+            if others and all(header.count(column) == 1 for column in columns):
+                notices.append(f"{name} has {len(others)} more column(s), {shown(others[0])} for one: not used")
+            elif sorted(header) != sorted(columns):
                 other = next((f" (separated by {c!r}?)" for c in ";\t" if c in text.splitlines()[start - 1]), "")
                 add("columns", where, f"the columns are {shown(','.join(header))}{other}", wanted)
                 return []
@@ -63,10 +69,10 @@ def read_rows(path: Path, columns: tuple[str, ...], problems: Problems) -> list[
             add("row", where, f"{len(cells)} values in {shown(','.join(cells))}", remedy)
         else:
             values = dict(zip(header, cells, strict=True))
-            rows.append(Row(where, values["image_id"], values.get("label")))
+            rows.append(Row(where, values["image_id"], values["label"] if "label" in columns else None))
     if header is None:
         add("columns", name, "the file is empty", wanted + ", and each further line name an image")
-    elif not rows:
+    elif not rows and len(problems) == before:
         add("columns", name, "no row follows the header", f"Add a line for each image, or remove {name}")
     return rows
 

@@ -1,25 +1,29 @@
 """Where a notebook's images come from: a folder that somebody names, or else images made on the spot."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from dfclib.datasets.images import Splits
+from dfclib.errors import UserError
 
 FASHION_MNIST = "fashion-mnist"
 
 
-def load(folder: Path | str | None = None, image_size: tuple[int, int] | None = None) -> Splits:
+def load(folder: Path | str | None = None, image_size: Sequence[int] | None = None) -> Splits:
     """The images of `folder` (a competition's, or any of its shape); None: the embedded ones, made on the spot.
 
     image_size: height and width in pixels, for a folder with images of mixed sizes
     Raises UserError with everything that is wrong with the folder.
     """
     if folder is None:
+        if image_size is not None:
+            raise UserError(f"image_size {tuple(image_size)} is for a folder of images: name one, or leave it out")
         from dfclib.datasets.synthetic import make_splits
 
         return make_splits()
     from dfclib.datasets.competition import load_folder
 
-    return load_folder(Path(folder).expanduser(), image_size=image_size)
+    return load_folder(Path(folder).expanduser(), None if image_size is None else tuple(image_size))
 
 
 def load_fashion(data: Path | str | None = None) -> Splits:

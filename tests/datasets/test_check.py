@@ -77,6 +77,7 @@ def test_a_broken_folder_is_measured_as_far_as_it_can_be(folder: Path) -> None:
     assert "test.csv line 3: there is no image" in text and "No problems" not in text
     assert report.splits["train"].images == 6 and report.splits["test"].images == 2
     assert report.splits["train"].class_counts.tolist() == [2, 2, 2]
+    assert report.splits["train"].sizes == {(SIDE, SIDE): 6}  # of those that are measured
 
 
 def test_unclear_labels_leave_the_images_measurable(folder: Path) -> None:
@@ -107,7 +108,7 @@ def test_copies_are_reported(folder: Path) -> None:
 def test_mixed_sizes_are_a_notice(folder: Path) -> None:
     Image.new("RGB", (SIDE, 2 * SIDE)).save(folder / "train/t1.png")
     report = check(folder)
-    assert report.problems == [] and "image_size=(height, width)" in report.text()
+    assert report.problems == [] and "--image-size HEIGHT WIDTH" in report.text()
     assert "16x16 (6), 16x32 (1)" in report.text()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from dfclib.datasets import cache, competition, decoding
 from dfclib.datasets.competition import load_folder, write_folder
@@ -155,13 +155,21 @@ WAYS = {
         lambda f: edit(f / "train.csv", "label", "class"),
         ["train.csv line 1: the columns are 'image_id,class'", "must read image_id,label"],
     ),
-    "extra column": (
-        lambda f: edit(f / "validation.csv", "label", "label,source"),
-        ["validation.csv line 1: the columns are 'image_id,label,source'", "must read image_id,label"],
+    "a column twice": (
+        lambda f: edit(f / "validation.csv", "label", "label,label,source"),
+        ["validation.csv line 1: the columns are 'image_id,label,label,source'", "must read image_id,label"],
     ),
-    "test with labels": (
-        lambda f: edit(f / "test.csv", "image_id", "image_id,label"),
-        ["test.csv line 1: the columns are", "must read image_id"],
+    "all rows too long": (
+        lambda f: (f / "test.csv").write_text("image_id\ntes0,1\n"),
+        ["test.csv line 2: 2 values in 'tes0,1'", "Write 1 values"],
+    ),
+    "two folders of validation": (
+        lambda f: save(f / "val/va0.png"),
+        ["validation/ and val/: each may be meant as the validation split", "validation/ is the name to keep"],
+    ),
+    "two tables of training": (
+        lambda f: (f / "Training.csv").write_text((f / "train.csv").read_text()),
+        ["train.csv and Training.csv: each may be meant as the train split", "train.csv is the name to keep"],
     ),
     "semicolons": (
         lambda f: edit(f / "train.csv", "image_id,label", "image_id;label"),
@@ -268,12 +276,12 @@ WAYS = {
         ["train/t3.png (train.csv line 5): cannot be decoded", "truncated", "download it again"],
     ),
     "gigantic": (
-        lambda f: replace_image(f, "train/t3.png", png_claiming(4097, 8)),
-        ["train/t3.png (train.csv line 5): is too large (4097 x 8", "limit is 4096", "Reduce the image"],
+        lambda f: replace_image(f, "train/t3.png", png_claiming(13_000, 13_000)),
+        ["train/t3.png (train.csv line 5): is too large (169 million pixels)", "limit is 134", "Reduce the image"],
     ),
     "decompression bomb": (
         lambda f: replace_image(f, "train/t3.png", png_claiming(60_000, 60_000)),
-        ["train/t3.png (train.csv line 5): is too large", "limit is 4096", "Reduce the image"],
+        ["train/t3.png (train.csv line 5): is too large (3,600 million pixels)", "limit is 134", "Reduce the image"],
     ),
     "link out of the folder": (
         link_outside,
@@ -289,7 +297,7 @@ WAYS = {
     ),
     "other size": (
         lambda f: save(f / "train/t3.png", (8, 16)),
-        ["2 sizes (width x height): 8x8 (12), 16x8 (1)", "image_size=(height, width)"],
+        ["2 sizes (width x height): 8x8 (12), 16x8 (1)", "--image-size", "image_size=(height, width)"],
     ),
     "label gap": (
         lambda f: edit(f / "train.csv", "t3,1", "t3,3"),
@@ -354,7 +362,7 @@ def test_all_problems_are_reported_together(folder: Path) -> None:
         if way == "truncated":
             truncate(folder, change)
         elif way == "gigantic":
-            replace_image(folder, change, png_claiming(5000, 5000))
+            replace_image(folder, change, png_claiming(15_000, 15_000))
         elif way == "zero bytes":
             replace_image(folder, change, b"")
         else:
@@ -524,6 +532,111 @@ def test_class_folders(tmp_path: Path, below_train: bool) -> None:
         assert [id_.split("/")[0] for id_ in splits.train.ids] == classes
 
 
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [("training", "val", "testing"), ("Train", "valid", "TEST"), ("train", "dev", "test")],
+)
+@pytest.mark.parametrize("which", ["both", "folders", "tables"])
+def test_usual_names_of_splits(folder: Path, caplog, train: str, validation: str, test: str, which: str) -> None:
+    first = load(folder)
+    for split, name in {"train": train, "validation": validation, "test": test}.items():
+        if which != "tables":
+            (folder / split).rename(folder / name)
+        if which != "folders":
+            (folder / f"{split}.csv").rename(folder / f"{name}.csv")
+    assert same(load(folder), first)
+    read = f"{validation}{'.csv' if which == 'tables' else '/'} is read as the validation split"
+    assert read in caplog.text and "no validation split" not in caplog.text
+    next((folder / (validation if which != "tables" else "validation")).iterdir()).unlink()
+    assert f"{validation if which != 'folders' else 'validation'}.csv line" in complaint(folder)
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "dev", "Validation"])
+def test_usual_names_of_class_folders(tmp_path: Path, name: str) -> None:
+    for split in ("training", name, "testing"):
+        for label in ("cat", "dog"):
+            save(tmp_path / "data" / split / label / "1.png")
+    splits = load(tmp_path / "data")
+    assert splits.validation.ids.tolist() == [f"{name}/cat/1", f"{name}/dog/1"]
+    assert splits.test.ids.tolist() == ["testing/cat/1", "testing/dog/1"]
+    assert len(splits.train) == 2
+    save(tmp_path / "data/validation/cat/1.png" if name != "Validation" else tmp_path / "data/val/cat/1.png")
+    assert "each may be meant as the validation split" in complaint(tmp_path / "data")
+
+
+def test_a_split_beside_class_folders_is_refused(tmp_path: Path) -> None:
+    """val/ is no class without images, and its images are not left aside."""
+    for name in ("cat/1.png", "dog/1.png", "val/cat/2.png", "val/dog/2.png"):
+        save(tmp_path / "data" / name)
+    message = complaint(tmp_path / "data")
+    assert "there is no train/" in message and "sort the images into train/<class>/" in message
+
+
+def test_what_is_left_aside_is_noticed(tmp_path: Path, caplog) -> None:
+    root = tmp_path / "data"
+    for i in range(4):
+        save(root / f"train/cat/{i}.png")
+        save(root / f"train/dog/{i}.png")
+    save(root / "train/cat/more/9.png"), save(root / "train/dog/more/9.png"), save(root / "train/loose.png")
+    (root / "train/cat/notes.txt").touch(), (root / "train/dog/still.gif").touch(), (root / "train/.DS_Store").touch()
+    (root / "train/cat/__MACOSX").mkdir(), (root / "train/cat/._0.png").touch()
+    save(root / "extra/cat/1.png"), save(root / "test/1.png"), save(root / "test/more/more/1.png")
+    (root / "test/1.tiff").touch(), (root / "validation.csv").write_text("image_id,label\n")
+    splits = load(root)
+    assert len(splits.train) + len(splits.validation) == 8 and len(splits.test) == 1
+    notices = [record.getMessage().removeprefix(f"{root}: ") for record in caplog.records]
+    assert notices[:-1] == [
+        "extra/ is no folder of a split: it is not used",
+        "train/ holds 1 image(s) outside its class folders, loose.png for one: they are not used",
+        "train/ holds 2 folder(s) where images are expected, train/cat/more/ for one: what is in them is not used",
+        "train/ holds 2 file(s) that are not PNG, JPEG or WebP images, train/cat/notes.txt for one: they are not used",
+        "validation.csv is not used: the folders say what is in them",
+        "test/ holds 1 folder(s) where images are expected, test/more/ for one: what is in them is not used",
+        "test/ holds 1 file(s) that are not PNG, JPEG or WebP images, test/1.tiff for one: they are not used",
+    ]
+    for path in (root / "train/dog").glob("*.png"):
+        path.unlink()
+    assert "train/dog/: class 'dog' has no images, but folders. Put" in complaint(root)
+
+
+def test_folders_and_other_files_beside_named_images_are_noticed(folder: Path, caplog) -> None:
+    save(folder / "train/cat/1.png"), (folder / "train/a.gif").touch(), (folder / "validation.csv").unlink()
+    load(folder)
+    assert "train/ holds 1 folder(s) where images are expected, train/cat/ for one" in caplog.text
+    assert "train/ holds 1 file(s) that are not PNG, JPEG or WebP images, train/a.gif for one" in caplog.text
+    assert "validation/ holds images, but there is no validation.csv: it is not used" in caplog.text
+
+
+def test_more_columns_are_only_noticed(folder: Path, caplog) -> None:
+    first = load(folder)
+    for name, added in (("train", "source,"), ("validation", "source,"), ("test", "label,")):
+        lines = (folder / f"{name}.csv").read_text().splitlines()
+        rows = [f"{added}{lines[0]},", *(f"x,{line},y" for line in lines[1:])]
+        (folder / f"{name}.csv").write_text("\n".join(rows))
+    assert same(load(folder), first)
+    assert "train.csv has 2 more column(s), 'source' for one: not used" in caplog.text
+    assert "test.csv has 2 more column(s), 'label' for one: not used" in caplog.text
+
+
+def test_one_split_alone(folder: Path) -> None:
+    (folder / "train/t0.png").unlink()
+    listing = competition.read_listing(folder, ("test",))
+    assert [file.id for file in listing.parts["test"].files] == ["tes0", "tes1", "tes2"]
+    assert list(listing.parts) == ["test"] and not listing.problems and not listing.notices
+
+
+def test_a_folder_or_a_table_that_may_not_be_read(folder: Path, monkeypatch) -> None:
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuse)
+        assert f"{folder / 'train'}: cannot be read (permission denied). Give yourself the right" in complaint(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refuse)
+        assert "train.csv: cannot be read (permission denied). Give yourself the right" in complaint(folder)
+
+
 def test_an_unused_image_is_only_noticed(folder: Path, caplog) -> None:
     save(folder / "train/stray.png")
     load(folder)
@@ -575,6 +688,92 @@ def test_grey_kinds(tmp_path: Path, mode: str, colour, expected: int) -> None:
 def test_cmyk_jpeg_becomes_rgb(tmp_path: Path) -> None:
     pixels = one_image(tmp_path, Image.new("CMYK", (8, 8), (0, 0, 0, 0)), 3, "jpeg")
     assert (pixels > 250).all()
+
+
+TURNS = [  # what puts an image upright that EXIF says lies so: rows of (0, 1), (2, 3)
+    (1, [[0, 1], [2, 3]]),
+    (2, [[1, 0], [3, 2]]),
+    (3, [[3, 2], [1, 0]]),
+    (4, [[2, 3], [0, 1]]),
+    (5, [[0, 2], [1, 3]]),
+    (6, [[2, 0], [3, 1]]),
+    (7, [[3, 1], [2, 0]]),
+    (8, [[1, 3], [0, 2]]),
+    (9, [[0, 1], [2, 3]]),  # no such orientation
+]
+
+
+def exif(orientation: int) -> Image.Exif:
+    tags = Image.Exif()
+    tags[ExifTags.Base.Orientation] = orientation
+    return tags
+
+
+@pytest.mark.parametrize(("orientation", "expected"), TURNS)
+@pytest.mark.parametrize("extension", ["png", "webp", "jpg"])
+def test_exif_turns_the_image(tmp_path: Path, orientation: int, expected: list, extension: str) -> None:
+    corners = np.array([[0, 80], [160, 240]], np.uint8).repeat(8, 0).repeat(16, 1)  # as tall as 16, as wide as 32
+    options = {"lossless": True} if extension == "webp" else {}
+    pixels = one_image(tmp_path, Image.fromarray(corners), 1, extension, exif=exif(orientation), **options)
+    header = decoding.read_header(tmp_path / f"image.{extension}")
+    assert pixels.shape[:2] == (header.height, header.width) == ((32, 16) if 5 <= orientation <= 8 else (16, 32))
+    quarters = pixels[4 :: pixels.shape[0] // 2, 4 :: pixels.shape[1] // 2, 0]
+    assert np.round(quarters / 80).astype(int).tolist() == expected
+
+
+def test_damaged_exif_leaves_the_image_as_it_is(tmp_path: Path) -> None:
+    pixels = one_image(tmp_path, Image.new("RGB", (4, 2), (9, 8, 7)), 3, "png", exif=b"Exif\0\0MM\0*\xff\xff")
+    assert pixels.shape == (2, 4, 3) and (pixels == (9, 8, 7)).all()
+
+
+def test_a_turned_image_has_the_size_it_is_looked_at(folder: Path) -> None:
+    for name in ("train/t0.png", "train/t1.png"):
+        lying = Image.new("RGB", (SIDE, 2 * SIDE))
+        lying.save(folder / name, exif=exif(6) if name.endswith("t1.png") else None)
+    assert "8x8 (11), 8x16 (1), 16x8 (1)" in complaint(folder)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_photograph_is_reduced_as_it_is_decoded(tmp_path: Path, monkeypatch, orientation: int) -> None:
+    """The wider half is bright. JPEG's own reduction gives what resizing the whole image gives, nearly."""
+    wide = np.zeros((1200, 1600), np.uint8)
+    wide[:, 800:] = 200
+    Image.fromarray(wide).save(tmp_path / "photo.jpg", exif=exif(orientation))
+    whole = decoding.decode_image(tmp_path / "photo.jpg", 3, (30, 40)).astype(int)
+    loaded = []
+    load = Image.Image.load
+    monkeypatch.setattr(Image.Image, "load", lambda image: loaded.append(image.size) or load(image))
+    monkeypatch.setattr(decoding, "LARGEST_SIDE", 1000)
+    reduced = decoding.decode_image(tmp_path / "photo.jpg", 3, (30, 40))
+    assert loaded[0] == (200, 150)  # an eighth, which is still more than twice 30x40
+    assert np.abs(reduced - whole).max() < 20 and np.abs(reduced - whole).mean() < 1
+    top, bottom = (0, 200) if orientation == 6 else (100, 100)
+    assert abs(reduced[:15].mean() - top) < 5 and abs(reduced[15:].mean() - bottom) < 5
+    assert decoding.decode_image(tmp_path / "photo.jpg", 3).shape == (
+        (1600, 1200, 3) if orientation == 6 else (1200, 1600, 3)
+    )
+
+
+def test_what_used_to_be_too_large_is_resized(folder: Path) -> None:
+    Image.new("RGB", (5000, 4100), (90, 80, 70)).save(folder / "train/t0.png")
+    Image.new("RGB", (5000, 4100), (90, 80, 70)).save(folder / "train/t1.png", "JPEG")
+    assert "8x8 (11), 5000x4100 (2)" in complaint(folder)
+    images = load(folder, image_size=(6, 5)).train.images[:2].astype(int)
+    assert np.abs(images - (90, 80, 70)).max() <= 1
+
+
+def test_unreadable_files_are_said_to_be_so(folder: Path, monkeypatch) -> None:
+    opened = Image.open
+
+    def refuse(path, **options):
+        if Path(path).name == "t3.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, **options)
+
+    monkeypatch.setattr(Image, "open", refuse)
+    message = complaint(folder)
+    assert "train/t3.png (train.csv line 5): cannot be read (permission denied). Give yourself the right" in message
+    assert "not a PNG" not in message
 
 
 def test_one_coloured_image_makes_all_rgb_but_a_test_image_does_not(tmp_path: Path, caplog) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 import pytest
+from PIL import Image
 
 from dfclib.errors import UserError
 
@@ -156,7 +157,18 @@ def test_a_missing_folder_is_refused_before_anything_starts(execute, tmp_path, c
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--scale", "big"], ["--seed", "-1"], ["--in-place", "--scale", "full"], ["--x"]]
+    "arguments",
+    [
+        ["--scale", "big"],
+        ["--seed", "-1"],
+        ["--in-place", "--scale", "full"],
+        ["--in-place", "--seed", "0"],
+        ["--x"],
+        ["--image-size", "20", "20"],
+        ["--data", ".", "--image-size", "20"],
+        ["--data", ".", "--image-size", "20", "0"],
+        ["--data", ".", "--in-place", "--image-size", "20", "20"],
+    ],
 )
 def test_wrong_arguments_exit_with_2(execute, tmp_path, arguments):
     with pytest.raises(SystemExit) as stop:
@@ -186,6 +198,8 @@ def test_training_images_are_counted(execute, tmp_path):
     for name in ("a/1.png", "a/2.JPG", "b/3.webp", "b/notes.txt"):
         (tmp_path / "train" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "train" / name).touch()
+    assert execute.count_training_images(tmp_path) == 3
+    (tmp_path / "train").rename(tmp_path / "training")
     assert execute.count_training_images(tmp_path) == 3
     (tmp_path / "train.csv").write_text("image_id,label\nx,0\ny,1\n\n")
     assert execute.count_training_images(tmp_path) == 2
@@ -218,6 +232,20 @@ def test_expected_time_of_fashion_mnist_is_that_of_its_own_images(execute, monke
     minutes, unknown = execute.expected_minutes("compact", 600, execute.systems_of([Path("10_fashion_mnist.ipynb")]))
     epochs = sum(find(name).compact().epochs for name in ("s4-author", "s4-ours"))
     assert (minutes, unknown) == (pytest.approx(epochs * 54_000 / 60), [])
+
+
+def test_image_size_reaches_the_notebooks_that_load_a_folder(execute, tmp_path):
+    text = TEXT.replace("scale = None", "scale = None\nimage_size = None")
+    text += "\n# %%\nfrom dfclib.datasets.sources import load\nprint(load(data, image_size).train.images.shape)\n"
+    (tmp_path / "notebooks" / "00_small.py").write_text(text)
+    (tmp_path / "notebooks" / "10_fashion.py").write_text(TEXT)
+    for i in range(8):
+        path = tmp_path / "photos" / "train" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20 + i, 30)).save(path)
+    assert run(execute, tmp_path, "--data", str(tmp_path / "photos"), "--image-size", "12", "10") == 0
+    assert "(6, 12, 10, 3)" in outputs(tmp_path / "out" / "00_small.ipynb")
+    assert run(execute, tmp_path, "10", "--data", str(tmp_path / "photos"), "--image-size", "12", "10") == 1
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (65, "1:05"), (3599.6, "1:00:00"), (7384, "2:03:04")])

@@ -105,8 +105,15 @@ def test_one_cell_holds_the_parameters(path):
     (cell,) = tagged(path, "parameters")
     statements = ast.parse(cell.source).body
     names = [target.id for statement in statements if isinstance(statement, ast.Assign) for target in statement.targets]
-    assert names == ["data", "scale", "runs_dir", "seed"]
+    fixed = path.stem.startswith("10")  # Fashion-MNIST's images have one size
+    assert names == ["data", *([] if fixed else ["image_size"]), "scale", "runs_dir", "seed"]
     assert [statement for statement in statements if not isinstance(statement, ast.Assign)] == []
+
+
+@every_notebook
+def test_the_images_are_loaded_at_the_size_asked_for(path):
+    calls = [line for cell in code_cells(path) for line in cell.source.splitlines() if line.startswith("splits = ")]
+    assert calls == ["splits = load_fashion(data)" if path.stem.startswith("10") else "splits = load(data, image_size)"]
 
 
 @every_notebook
