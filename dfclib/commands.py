@@ -216,8 +216,13 @@ def figures(arguments: Arguments) -> None:
 def record(arguments: Arguments) -> None:
     from dfclib import runs
 
-    found = [inputs.find_run(name, arguments.runs) for name in arguments.names]  # all, before one is copied
-    for run in found:
+    found = {}
+    for name in arguments.names:  # all are looked at before one is copied
+        run = inputs.find_run(name, arguments.runs)
+        runs.check_recordable(run, arguments.to)
+        if not found.setdefault(run.name, run).path.samefile(run.path):
+            raise UserError(f"{run.path} and {found[run.name].path} are both called {run.name}: record one of them")
+    for run in found.values():
         print(runs.record(run, arguments.to, weights=not arguments.no_weights).path)
 
 

@@ -28,11 +28,18 @@ def predict_images(run: Run, images: ImageSet) -> Predictions:
     if images.class_names != names:
         images = replace(images, class_names=names, labels=None)
     if isinstance(run.recipe, EnsembleRecipe):
-        members = [predict_images(load_run(run.path.parent / name), images) for name in run.members]
+        members = [predict_images(_voter(run, name), images) for name in run.members]
         return vote(
             run.recipe.vote, members, run.metrics.get("weights", run.recipe.weights), run.recipe.seed, run.members
         )
     return predict(_load_model(run), images, run.recipe)
+
+
+def _voter(run: Run, name: str) -> Run:
+    voter = load_run(run.path.parent / name)
+    if isinstance(voter.recipe, EnsembleRecipe):  # an edited recipe.json could name a vote as its own member
+        raise UserError(f"run {run.name} names {name} as a member, which is a vote itself: members are single models")
+    return voter
 
 
 def _load_model(run: Run):

@@ -457,6 +457,42 @@ def test_record_copies_a_run(capsys):
     assert runs.load_run(Path("report/runs") / path.name).predictions("validation").accuracy == 5 / 6
 
 
+def test_record_copies_several_runs_or_none(capsys):
+    first, second, third = (make_run("runs", seed=seed) for seed in range(3))
+    (third / "metrics.json").unlink()
+    assert "is not finished" in fails(capsys, "record", first.name, second.name, third.name)
+    (second / "model.keras").symlink_to("/etc/passwd")
+    assert "model.keras is a link" in fails(capsys, "record", first.name, second.name)
+    (second / "model.keras").unlink()
+    twin = make_run("other")
+    assert "are both called" in fails(capsys, "record", first, twin)
+    assert not Path("report").exists()
+    assert call("record", first.name, second.name, first) == 0
+    recorded = [Path("report/runs") / path.name for path in (first, second)]
+    assert capsys.readouterr().out.splitlines() == list(map(str, recorded))
+    assert sorted(Path("report/runs").iterdir()) == recorded
+
+
+def test_no_command_writes_outside_for_a_name_in_recipe_json(capsys):
+    """record and figures name files by what recipe.json says."""
+    run = make_run("runs")
+    values = json.loads((run / "recipe.json").read_text())
+    (run / "__init__.py").write_text("")
+    before = sorted(Path().rglob("*"))
+    for name in ("../../planted", str(Path("planted").resolve()), "a/b", ".."):
+        write_json(run / "recipe.json", values | {"name": name})
+        for command in (["record", run], ["figures", run, "--out", "build/drawn"]):
+            assert "name must be lower-case letters, digits and dashes" in fails(capsys, *command)
+        assert sorted(Path().rglob("*")) == before
+
+
+def test_train_writes_outside_for_no_ensembles_name(monkeypatch, capsys, no_keras):
+    monkeypatch.setattr(inputs, "load_splits", lambda *_: splits())
+    write_json(Path("edited.json"), find("s1-vote").quick().to_dict() | {"name": "../../x"})
+    assert "name must be lower-case letters, digits and dashes" in fails(capsys, "train", "edited.json")
+    assert [path.name for path in Path().iterdir()] == ["edited.json"]
+
+
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [
