@@ -25,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     argparse itself exits, with 2, where the command line is wrong.
     """
+    if hasattr(sys.stdout, "reconfigure"):  # a minus sign, or somebody's file name, that the terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     arguments = _parser().parse_args(argv)
     try:
         arguments.function(arguments)

@@ -241,6 +241,18 @@ def test_a_reader_that_stops_reading_is_no_error():
         assert process.wait(60) == 1
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_a_terminal_that_lacks_a_character_is_no_error(encoding):
+    """Windows' code pages have no minus sign; and on Linux a file's name need not be text."""
+    write_csv("a.csv", "x,\u2212", "y,+")
+    name = "a-\u2212-\udcff.csv"
+    code = f"from dfclib import cli; import sys; sys.exit(cli.main(['vote', 'a.csv', '--out', {name!r}]))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, env=_environment() | {"PYTHONIOENCODING": encoding})
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.splitlines()[-1].decode(encoding).endswith("\\udcff.csv")
+
+
 def _environment():
     return os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])}
 
