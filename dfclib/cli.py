@@ -25,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     argparse itself exits, with 2, where the command line is wrong.
     """
+    if hasattr(sys.stdout, "reconfigure"):  # a minus sign, or somebody's file name, that the terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     arguments = _parser().parse_args(argv)
     try:
         arguments.function(arguments)
@@ -166,6 +168,10 @@ def _add_prediction_commands(top: Any) -> None:
     splits = "which predictions of the runs (default: test where all have it, else validation)"
     p.add_argument("--split", choices=("held_out", "validation", "test"), help=splits)
     p.add_argument("--seed", type=int, default=0, metavar="N", help="draws the ties that nothing else decides")
+    shares = (
+        "write the share of the votes that each class got, too; without it image_id,label alone, as Kaggle takes it"
+    )
+    p.add_argument("--shares", action="store_true", help=shares)
     p.add_argument("--out", type=Path, required=True, metavar="FILE", help="the CSV file to write")
     _add_runs(p)
 

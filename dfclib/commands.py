@@ -14,6 +14,9 @@ from dfclib.errors import UserError
 from dfclib.inputs import DATA, RECORDED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from dfclib.datasets.images import Splits
     from dfclib.recipes import EnsembleRecipe, Recipe
     from dfclib.reproduce import Task
@@ -151,15 +154,20 @@ def vote(arguments: Arguments) -> None:
     kind = arguments.kind
     if arguments.weights and kind == "hard":
         raise UserError("--weights are for a soft or geometric vote: add --soft or --geometric, or leave them out")
+    if arguments.shares and kind != "hard":
+        raise UserError(f"--shares are a hard vote's, and a {kind} vote writes its probabilities: leave it out")
     names = arguments.members
+    inputs.check_out(arguments.out, names)
     members, split = inputs.read_voters(names, arguments.runs, arguments.split)
     voted = ensembles.vote(kind, members, arguments.weights, arguments.seed, names)
-    write_predictions(voted, arguments.out)
+    only_labels = kind == "hard" and not arguments.shares  # what Kaggle takes
+    say = _beside(arguments.out)
+    write_predictions(replace(voted, probabilities=None) if only_labels else voted, arguments.out)
     where = f" of the {split} split" if split else ""
-    print(f"{kind} vote of {len(members)} over {len(voted):,} images{where}")
+    say(f"{kind} vote of {len(members)} over {len(voted):,} images{where}")
     if voted.labels is not None:
-        print(_accuracy_line(voted))
-    print(arguments.out)
+        say(_accuracy_line(voted))
+    say(arguments.out)
 
 
 def evaluate(arguments: Arguments) -> None:
@@ -194,6 +202,8 @@ def predict(arguments: Arguments) -> None:
     from dfclib.prediction_files import write_predictions
 
     run = inputs.find_run(arguments.run, arguments.runs)
+    if arguments.out:
+        inputs.check_out(arguments.out, arguments.paths)
     require_weights(run)  # before thousands of photographs are decoded
     images, problems = inputs.read_images(arguments.paths, run)
     _import_keras(arguments)
@@ -201,8 +211,9 @@ def predict(arguments: Arguments) -> None:
 
     predictions = predict_images(run, images)
     if arguments.out:
+        say = _beside(arguments.out)
         write_predictions(predictions, arguments.out)
-        print(arguments.out)
+        say(arguments.out)
     else:
         rows = [["image", "label", *predictions.class_names]]
         for id_, label, row in zip(predictions.ids, predictions.predicted, predictions.probabilities, strict=True):
@@ -218,6 +229,8 @@ def submit(arguments: Arguments) -> None:
 
     run = inputs.find_run(arguments.run, arguments.runs)
     folder = arguments.data or DATA
+    sample = folder / "sample_submission.csv"
+    inputs.check_out(arguments.out, [sample])
     predictions, images = inputs.submission(run, folder)
     how = "as recorded in the run for these ids; no image was opened"
     if predictions is None:
@@ -227,9 +240,10 @@ def submit(arguments: Arguments) -> None:
         from dfclib.prediction import predict_images
 
         predictions = predict_images(run, images)
+    say = _beside(arguments.out)
     write_predictions(replace(predictions, probabilities=None), arguments.out)
-    print(f"{len(predictions):,} predictions of {run.name}, in the order of {folder / 'sample_submission.csv'}: {how}")
-    print(arguments.out)
+    say(f"{len(predictions):,} predictions of {run.name}, in the order of {sample}: {how}")
+    say(arguments.out)
     if arguments.send is not None:
         from dfclib.datasets.kaggle import submit as send
 
@@ -259,8 +273,13 @@ def figures(arguments: Arguments) -> None:
 def record(arguments: Arguments) -> None:
     from dfclib import runs
 
-    found = [inputs.find_run(name, arguments.runs) for name in arguments.names]  # all, before one is copied
-    for run in found:
+    found = {}
+    for name in arguments.names:  # all are looked at before one is copied
+        run = inputs.find_run(name, arguments.runs)
+        runs.check_recordable(run, arguments.to)
+        if not found.setdefault(run.name, run).path.samefile(run.path):
+            raise UserError(f"{run.path} and {found[run.name].path} are both called {run.name}: record one of them")
+    for run in found.values():
         print(runs.record(run, arguments.to, weights=not arguments.no_weights).path)
 
 
@@ -352,6 +371,15 @@ def _duration(minutes: float) -> str:
     if minutes < 1:
         return f"{max(1, 60 * minutes):.0f} s"
     return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.0f} h"
+
+
+def _beside(out: "Path") -> "Callable[[object], None]":
+    """`print`, to standard error where the predictions themselves go to /dev/stdout or a pipe."""
+    from functools import partial
+
+    from dfclib.files import is_stream
+
+    return partial(print, file=sys.stderr) if is_stream(out) else print
 
 
 def _print_json(value: Any) -> None:

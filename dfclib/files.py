@@ -3,9 +3,12 @@
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
 import secrets
+import stat
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,39 +16,40 @@ from typing import Any, BinaryIO
 from dfclib.errors import UserError
 
 
-def write_atomically(path: Path | str, write: Callable[[BinaryIO], None]) -> Path:
+def write_atomically(path: Path | str, write: Callable[[BinaryIO], None], follow_links: bool = False) -> Path:
     """Let `write` fill a temporary file beside `path`, flush it to the disk and rename it to `path`.
 
     A reader sees the old file or the new one, never a part. The temporary file is removed on failure.
-    Raises UserError where the disk is full or the folder cannot be written.
+    What is no regular file (/dev/stdout, a named pipe) is written into, and never replaced.
+    follow_links: write to what a link at `path` leads to, as for a path that the user typed. Else the link itself is
+        replaced: in a folder that came from elsewhere it would lead our files out of it.
+    Raises UserError where the disk is full, the folder cannot be written, or `path` is a folder.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(
-                f"disk full while writing {path}; nothing that stood there was harmed. "
-                "Free some space and run the same command again."
-            ) from error
-        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-            raise UserError(f"cannot write {path}: {error.strerror}. Choose a folder that you may write to.") from error
-        raise
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    with _errors_explained(path):
+        if path.is_dir():
+            raise UserError(f"{path} is a folder: name a file to write")
+        if is_stream(path):
+            if path.is_symlink() and not follow_links:
+                raise UserError(f"{path} is a link to what is no file: remove it, or name another file")
+            _write_into(path, write)
+        else:
+            _replace(Path(os.path.realpath(path)) if follow_links else path, write)
     return path
 
 
-def write_text(path: Path | str, text: str) -> Path:
+def is_stream(path: Path | str) -> bool:
+    """Whether `path` is there and is no regular file or folder, or is this process's standard output (> file)."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)) or _is_standard_output(status)
+
+
+def write_text(path: Path | str, text: str, follow_links: bool = False) -> Path:
     """Write `text` as UTF-8, atomically."""
-    return write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+    return write_atomically(path, lambda file: file.write(text.encode("utf-8")), follow_links)
 
 
 def write_json(path: Path | str, value: Any) -> Path:
@@ -89,3 +93,53 @@ def locked(folder: Path | str, name: str, message: str) -> Iterator[None]:
         except BlockingIOError as error:
             raise UserError(message) from error
         yield
+
+
+def _replace(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _write_into(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    content = io.BytesIO()  # what writes archives goes back and forth, which a pipe does not
+    write(content)
+    if _is_standard_output(os.stat(path)):
+        # opened by its name, a socket is refused, and a file begins anew instead of going on
+        with contextlib.suppress(AttributeError, ValueError):
+            sys.stdout.flush()
+        with os.fdopen(os.dup(1), "wb") as file:
+            file.write(content.getvalue())
+        return
+    with path.open("wb") as file:
+        file.write(content.getvalue())
+
+
+def _is_standard_output(status: os.stat_result) -> bool:
+    try:
+        return status.st_ino != 0 and os.path.samestat(status, os.fstat(1))
+    except OSError:  # closed
+        return False
+
+
+@contextlib.contextmanager
+def _errors_explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(
+                f"disk full while writing {path}; nothing that stood there was harmed. "
+                "Free some space and run the same command again."
+            ) from error
+        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+            raise UserError(f"cannot write {path}: {error.strerror}. Choose a folder that you may write to.") from error
+        raise

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DATA = Path("deepfake_data")  # where the competition lies unless somebody says otherwise
 RUNS = Path("runs")
 RECORDED = Path("report/runs")
+DATA_TABLES = {f"{name}.csv" for name in ("train", "validation", "test", "sample_submission")}
 
 
 def data_folder(given: Path | None, recipe: "Recipe | EnsembleRecipe") -> Path | None:
@@ -81,6 +82,40 @@ def find_run(name: str, runs_dir: Path) -> "Run":
     known = sorted({run.path.name for folder in (runs_dir, RECORDED) for run in find_runs(folder)})
     hint = f"finished are {', '.join(known[:10])}" if known else "train one first"
     raise UserError(f"there is no run {name!r}, neither a folder nor a name in {runs_dir} or {RECORDED}: {hint}")
+
+
+def check_out(out: Path, read: Sequence[Path | str] = ()) -> None:
+    """Raise UserError, before anything expensive starts, where writing predictions to `out` would destroy something.
+
+    read: files that the command reads. A file of predictions may be replaced, /dev/stdout or a pipe written into.
+    """
+    from dfclib.datasets.listing import EXTENSIONS
+    from dfclib.files import is_stream
+    from dfclib.runs import RUN_FILES
+
+    another = "name another file with --out"
+    if out.is_dir():
+        raise UserError(f"{out} is a folder: {another}")
+    if is_stream(out):
+        return
+    if out.suffix.lower() in EXTENSIONS:
+        raise UserError(f"{out} is a picture's name, and predictions are a CSV file: {another}")
+    if out.name in RUN_FILES and (out.parent / "recipe.json").exists():
+        raise UserError(f"{out} belongs to a run: {another}")
+    if not out.exists():
+        return
+    for path in map(Path, read):
+        if path.exists() and out.samefile(path):
+            raise UserError(f"{out} is read by this command and would be overwritten: {another}")
+    if out.resolve().name.lower() in DATA_TABLES or not _holds_predictions(out):
+        raise UserError(f"{out} is there and is no file of predictions: {another}, or remove it")
+
+
+def _holds_predictions(path: Path) -> bool:
+    """Whether a file is empty or begins as `write_predictions` begins one."""
+    with path.open("rb") as file:
+        header = file.readline(1000).removeprefix(b"\xef\xbb\xbf").strip()
+    return header in (b"", b"image_id,label") or header.startswith(b"image_id,label,")
 
 
 def read_voters(names: Sequence[str], runs_dir: Path, split: str | None) -> tuple[list["Predictions"], str | None]:

@@ -7,7 +7,7 @@ from dfclib.ensembles import vote
 from dfclib.errors import UserError
 from dfclib.files import sha256
 from dfclib.recipes.recipe import EnsembleRecipe
-from dfclib.runs import Predictions, Run, load_run
+from dfclib.runs import Predictions, Run
 
 
 def predict_images(run: Run, images: ImageSet) -> Predictions:
@@ -27,7 +27,7 @@ def predict_images(run: Run, images: ImageSet) -> Predictions:
     if images.class_names != names:
         images = replace(images, class_names=names, labels=None)
     if isinstance(run.recipe, EnsembleRecipe):
-        members = [predict_images(load_run(run.path.parent / name), images) for name in run.members]
+        members = [predict_images(_voter(run, name), images) for name in run.members]
         return vote(
             run.recipe.vote, members, run.metrics.get("weights", run.recipe.weights), run.recipe.seed, run.members
         )
@@ -40,7 +40,7 @@ def require_weights(run: Run) -> None:
     """Raises UserError, with the command that makes them, where the weights of `run` or of its members are missing."""
     if isinstance(run.recipe, EnsembleRecipe):
         for name in run.members:
-            require_weights(load_run(run.path.parent / name))
+            require_weights(_voter(run, name))
     elif not run.model_path.exists():
         data = "" if run.data["embedded"] else " --data FOLDER"
         raise UserError(

@@ -65,6 +65,7 @@ def write_predictions(predictions: Predictions, path: Path | str) -> Path:
     """Write `image_id,label` and, where there are any, one probability column a class, atomically.
 
     Labels are the original class names. Probabilities have nine digits, enough to read the same float32 back.
+    A link is followed, and /dev/stdout or a pipe written into.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -73,7 +74,7 @@ def write_predictions(predictions: Predictions, path: Path | str) -> Path:
     for i, (id_, label) in enumerate(zip(predictions.ids, predictions.predicted, strict=True)):
         values = predictions.probabilities[i] if with_probabilities else ()
         writer.writerow([id_, predictions.class_names[label], *(f"{value:.9g}" for value in values)])
-    return write_text(path, text.getvalue())
+    return write_text(path, text.getvalue(), follow_links=True)
 
 
 def sorted_labels(labels: Iterable[str], where: str) -> tuple[str, ...]:

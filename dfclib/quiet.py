@@ -22,9 +22,17 @@ def import_keras() -> None:
 
 @contextlib.contextmanager
 def _hidden_unless_it_fails() -> Iterator[None]:
-    """Send what is written to file descriptor 2 into a file, and back where the body raises."""
-    sys.stderr.flush()
-    kept = os.dup(2)
+    """Send what is written to file descriptor 2 into a file, and back where the body raises.
+
+    Where there is no such descriptor (closed, or a Windows program without a console) nothing is hidden.
+    """
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+        kept = os.dup(2)
+    except (OSError, ValueError):
+        yield
+        return
     with tempfile.TemporaryFile() as hidden:
         os.dup2(hidden.fileno(), 2)
         try:

@@ -12,7 +12,10 @@
 import csv
 import io
 import json
+import os
+import re
 import shutil
+import stat
 import zipfile
 import zlib
 from dataclasses import dataclass, replace
@@ -32,6 +35,10 @@ if TYPE_CHECKING:
 SPLIT_NAMES = ("held_out", "validation", "test")
 HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
 LARGEST_RECORDED_MODEL = 12_000_000  # bytes: recorded runs go into the repository
+# what a finished run is made of; metrics.json last, as it says that the rest is there
+RUN_FILES = ("recipe.json", "history.csv", "probabilities.npz", "model.keras", "metrics.json")
+OPTIONAL_FILES = ("history.csv", "model.keras")
+PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,199}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +97,10 @@ class Run:
 
     @cached_property
     def recipe_file(self) -> dict[str, Any]:
-        """All of recipe.json."""
-        values = read_json(self.path / "recipe.json")
-        missing = {"name", "recipe", "recipe_fingerprint", "data", "environment"} - set(values)
-        if missing:
-            raise UserError(f"{self.path / 'recipe.json'} lacks {', '.join(sorted(missing))}: it is not a run's recipe")
+        """All of recipe.json. Raises UserError where it is no run's, or a name in it could leave a folder."""
+        path = self.path / "recipe.json"
+        values = read_json(path)
+        _check_recipe_file(values, path)
         return values
 
     @property
@@ -103,7 +109,10 @@ class Run:
 
     @cached_property
     def recipe(self) -> Recipe | EnsembleRecipe:
-        return from_dict(self.recipe_dict, where=str(self.path / "recipe.json"))
+        path = self.path / "recipe.json"
+        recipe = from_dict(self.recipe_dict, where=str(path))
+        _check_name(recipe.name, f"{path}: recipe.name")
+        return recipe
 
     @property
     def scale(self) -> str:
@@ -144,7 +153,10 @@ class Run:
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        return read_json(self.path / "metrics.json")
+        values = read_json(self.path / "metrics.json")
+        if not isinstance(values, dict):
+            raise UserError(f"{self.path / 'metrics.json'} is no object: train the run again with --fresh")
+        return values
 
     @cached_property
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -167,13 +179,16 @@ class Run:
         if f"{split}_ids" not in self._arrays:
             raise UserError(f"run {self.name} has no predictions for {split!r}; it has {', '.join(self.splits)}")
         get = self._arrays.get
-        return Predictions(
-            ids=get(f"{split}_ids"),
-            predicted=get(f"{split}_predicted"),
-            class_names=tuple(self.data["class_names"]),
-            probabilities=get(f"{split}_probabilities"),
-            labels=get(f"{split}_labels"),
-        )
+        names = tuple(self.data["class_names"])
+        predicted, labels = get(f"{split}_predicted"), get(f"{split}_labels")
+        path = self.path / "probabilities.npz"
+        for indices in (predicted, *([] if labels is None else [labels])):
+            if indices is None or indices.dtype.kind != "i" or ((indices < 0) | (indices >= len(names))).any():
+                raise UserError(f"{path}: {split} has labels that are none of the {len(names)} classes of the run")
+        try:
+            return Predictions(get(f"{split}_ids"), predicted, names, get(f"{split}_probabilities"), labels)
+        except ValueError as error:
+            raise UserError(f"{path}, {split}: {error}. Train the run again with --fresh.") from error
 
     @property
     def model_path(self) -> Path:
@@ -181,7 +196,8 @@ class Run:
 
     @cached_property
     def is_current(self) -> bool:
-        """Whether the recipe that this run was trained by is still the one of its name; False: an earlier one."""
+        """Whether the recipe that this run was trained by is the one that its name has today, at the run's scale, seed
+        and protocol; False: an earlier one, or one that somebody edited."""
         try:
             recipe = find(self.recipe.name).at_scale(self.scale)
             options = {"seed": self.seed, "epochs": self.recipe.given_epochs, "protocol": self.protocol}
@@ -199,11 +215,16 @@ class Run:
 
     @property
     def is_finished(self) -> bool:
-        return (self.path / "metrics.json").exists()
+        return (self.path / "metrics.json").is_file()
 
 
 def run_name(recipe: Recipe | EnsembleRecipe, data_name: str) -> str:
-    """<recipe>-<scale>-<data>-<protocol>-seed<N>; after the scale a number of epochs, where somebody asked for one."""
+    """<recipe>-<scale>-<data>-<protocol>-seed<N>; after the scale a number of epochs, where somebody asked for one.
+
+    Raises UserError where that would be no plain name of a folder.
+    """
+    _check_name(recipe.name, "recipe name")
+    _check_name(data_name, "name of the data")
     scale = recipe.scale if recipe.given_epochs is None else f"{recipe.scale}-{recipe.given_epochs}-epochs"
     return f"{recipe.name}-{scale}-{data_name}-{recipe.protocol.replace('_', '-')}-seed{recipe.seed}"
 
@@ -214,7 +235,7 @@ def load_run(path: Path | str) -> Run:
     if not path.is_dir():
         raise UserError(f"{path} is not a run: there is no such folder")
     run = Run(path)
-    if not (path / "recipe.json").exists():
+    if not (path / "recipe.json").is_file():
         raise UserError(f"{path} is not a run: it has no recipe.json")
     if not run.is_finished:
         raise UserError(f"run {path} is not finished: give its train command again and it goes on where it stopped")
@@ -223,8 +244,8 @@ def load_run(path: Path | str) -> Run:
 
 def find_runs(folder: Path | str) -> list[Run]:
     """Every finished run directly under `folder`, sorted by name; none where the folder does not exist."""
-    paths = sorted(Path(folder).glob("*/metrics.json"))
-    return [Run(path.parent) for path in paths if (path.parent / "recipe.json").exists()]
+    paths = sorted(Path(folder).glob("[!.]*/metrics.json"))  # a dot: what `record` has not finished
+    return [Run(path.parent) for path in paths if path.is_file() and (path.parent / "recipe.json").is_file()]
 
 
 def find_recorded(*names: str, protocol: str | None = None, folder: Path | str = "report/runs") -> list[Run]:
@@ -271,26 +292,120 @@ def write_predictions_file(path: Path, predictions: dict[str, Predictions]) -> N
     write_atomically(path / "probabilities.npz", lambda file: np.savez_compressed(file, **arrays))
 
 
-def record(run: Run, to: Path | str = "report/runs", weights: bool = True) -> Run:
-    """Copy a finished run to `to`, without its checkpoint and, above 12 MB, without its weights.
-
-    weights: False leaves small weights out as well, as for the many voters of an ensemble
-    Raises UserError where the run is unfinished, or another run of that name is recorded there already.
-    """
+def check_recordable(run: Run, to: Path | str = "report/runs") -> None:
+    """Raise UserError where `record` would refuse; nothing is written."""
     run = load_run(run.path)
+    for name in RUN_FILES:
+        _is_there(run.path / name)
     target = Path(to) / run.name
-    if target.exists():
-        recorded = Run(target)
-        for part in ("recipe_fingerprint", "data"):
-            if recorded.recipe_file[part] != run.recipe_file[part]:
-                raise UserError(f"{target} records another training ({part} differs): remove it if it is obsolete")
-    files = [path for path in sorted(run.path.iterdir()) if path.is_file() and not path.name.startswith(".")]
-    for path in sorted(files, key=lambda p: p.name == "metrics.json"):  # metrics last: it says that all is there
-        if path.name == "model.keras" and (not weights or path.stat().st_size > LARGEST_RECORDED_MODEL):
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise UserError(f"{target} is a link or a file, where a run's folder would be: move it away")
+    if not target.exists() or target.samefile(run.path):
+        return
+    strangers = sorted(path.name for path in target.iterdir() if not _is_ours(path))
+    if strangers:
+        raise UserError(
+            f"{target} holds {strangers[0]}, which no recorded run has, and would be replaced: move it away"
+        )
+    recorded = Run(target)
+    if not recorded.is_finished:  # an interrupted copy
+        return
+    differ = [part for part in ("recipe_fingerprint", "data") if recorded.recipe_file[part] != run.recipe_file[part]]
+    if differ == ["recipe_fingerprint"] and run.is_current and not recorded.is_current:
+        return
+    if differ:
+        raise UserError(f"{target} records another training ({differ[0]} differs): remove it if it is obsolete")
+
+
+def record(run: Run, to: Path | str = "report/runs", weights: bool = True) -> Run:
+    """Copy a finished run's files to `to`, without its checkpoint and, above 12 MB, without its weights.
+
+    A recorded run of that name is replaced by the same training, and by one of the current recipe where its own is
+    an earlier one. Stopped at any moment and called again, it completes; what was recorded before stays until the
+    new copy is whole.
+    weights: False leaves small weights out as well, as for the many voters of an ensemble
+    Raises UserError where the run is unfinished, a file of it is a link, or another run of that name is recorded.
+    """
+    run, to = load_run(run.path), Path(to)
+    target, new, old = to / run.name, to / f".{run.name}.new", to / f".{run.name}.old"
+    if old.is_dir() and not old.is_symlink() and not target.exists():
+        os.rename(old, target)  # killed between the two renames below
+    check_recordable(run, to)
+    if target.exists() and target.samefile(run.path):
+        return run
+    for leftover in (new, old):
+        if leftover.is_symlink():
+            leftover.unlink()
+        elif leftover.exists():
+            shutil.rmtree(leftover)
+    for name in RUN_FILES:
+        source = run.path / name
+        if not _is_there(source):
             continue
-        with path.open("rb") as source:
-            write_atomically(target / path.name, lambda file, source=source: shutil.copyfileobj(source, file))
+        if name == "model.keras" and (not weights or source.stat().st_size > LARGEST_RECORDED_MODEL):
+            continue
+        with source.open("rb") as file:
+            write_atomically(new / name, lambda copy, file=file: shutil.copyfileobj(file, copy))
+    if target.exists():
+        os.rename(target, old)  # no system can exchange two folders in one step everywhere
+    os.rename(new, target)
+    shutil.rmtree(old, ignore_errors=True)
     return load_run(target)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a run's file is there. Raises UserError where it must be and is not, or is no plain file."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        if path.name in OPTIONAL_FILES:
+            return False
+        raise UserError(f"{path} does not exist: the run is not whole, train it again with --fresh") from None
+    if not stat.S_ISREG(mode):
+        kind = "a link" if stat.S_ISLNK(mode) else "no file"
+        raise UserError(f"{path} is {kind}, and only files are recorded: put the file itself there")
+    return True
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether `record` wrote it: a run's file, or what was left of one that it was killed in."""
+    left = path.name.startswith(".") and path.name.endswith(".tmp")
+    return (path.name in RUN_FILES or left) and not path.is_symlink() and path.is_file()
+
+
+def _check_name(name: Any, where: str) -> None:
+    if not isinstance(name, str) or not PLAIN_NAME.fullmatch(name):
+        raise UserError(
+            f"{where} must be lower-case letters, digits and dashes, as it names a folder; "
+            f"received {json.dumps(name, default=str)[:80]}"
+        )
+
+
+def _check_recipe_file(values: Any, path: Path) -> None:
+    """Raise UserError where recipe.json is not a run's: fields missing or ill-typed, or names that are no names."""
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is no object with a run's recipe, data and environment")
+    missing = {"name", "recipe", "recipe_fingerprint", "data", "environment"} - set(values)
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(sorted(missing))}: it is not a run's recipe")
+    data, members = values["data"], values.get("members", [])
+    for field, value, kind, words in (
+        ("data", data, dict, "an object"),
+        ("environment", values["environment"], dict, "an object"),
+        ("members", members, list, "a list of names"),
+    ):
+        if not isinstance(value, kind):
+            raise UserError(f"{path}: {field} must be {words}, received {json.dumps(value)[:80]}")
+    _check_name(values["name"], f"{path}: name")
+    _check_name(data.get("name"), f"{path}: data.name")
+    for member in members:
+        _check_name(member, f"{path}: members")
+    classes = data.get("class_names")
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise UserError(f"{path}: data.class_names must be a list of texts, received {json.dumps(classes)[:80]}")
+    size = data.get("image_size", [1, 1])
+    if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
+        raise UserError(f"{path}: data.image_size must be height and width in pixels, received {json.dumps(size)[:80]}")
 
 
 def describe_changes(old: Any, new: Any, where: str = "") -> list[str]:

@@ -241,6 +241,18 @@ def test_a_reader_that_stops_reading_is_no_error():
         assert process.wait(60) == 1
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_a_terminal_that_lacks_a_character_is_no_error(encoding):
+    """Windows' code pages have no minus sign; and on Linux a file's name need not be text."""
+    write_csv("a.csv", "x,\u2212", "y,+")
+    name = "a-\u2212-\udcff.csv"
+    code = f"from dfclib import cli; import sys; sys.exit(cli.main(['vote', 'a.csv', '--out', {name!r}]))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, env=_environment() | {"PYTHONIOENCODING": encoding})
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.splitlines()[-1].decode(encoding).endswith("\\udcff.csv")
+
+
 def _environment():
     return os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])}
 
@@ -458,6 +470,42 @@ def test_record_copies_a_run(capsys):
     assert runs.load_run(Path("report/runs") / path.name).predictions("validation").accuracy == 5 / 6
 
 
+def test_record_copies_several_runs_or_none(capsys):
+    first, second, third = (make_run("runs", seed=seed) for seed in range(3))
+    (third / "metrics.json").unlink()
+    assert "is not finished" in fails(capsys, "record", first.name, second.name, third.name)
+    (second / "model.keras").symlink_to("/etc/passwd")
+    assert "model.keras is a link" in fails(capsys, "record", first.name, second.name)
+    (second / "model.keras").unlink()
+    twin = make_run("other")
+    assert "are both called" in fails(capsys, "record", first, twin)
+    assert not Path("report").exists()
+    assert call("record", first.name, second.name, first) == 0
+    recorded = [Path("report/runs") / path.name for path in (first, second)]
+    assert capsys.readouterr().out.splitlines() == list(map(str, recorded))
+    assert sorted(Path("report/runs").iterdir()) == recorded
+
+
+def test_no_command_writes_outside_for_a_name_in_recipe_json(capsys):
+    """record and figures name files by what recipe.json says."""
+    run = make_run("runs")
+    values = json.loads((run / "recipe.json").read_text())
+    (run / "__init__.py").write_text("")
+    before = sorted(Path().rglob("*"))
+    for name in ("../../planted", str(Path("planted").resolve()), "a/b", ".."):
+        write_json(run / "recipe.json", values | {"name": name})
+        for command in (["record", run], ["figures", run, "--out", "build/drawn"]):
+            assert "name must be lower-case letters, digits and dashes" in fails(capsys, *command)
+        assert sorted(Path().rglob("*")) == before
+
+
+def test_train_writes_outside_for_no_ensembles_name(monkeypatch, capsys, no_keras):
+    monkeypatch.setattr(inputs, "load_splits", lambda *_: splits())
+    write_json(Path("edited.json"), find("s1-vote").quick().to_dict() | {"name": "../../x"})
+    assert "name must be lower-case letters, digits and dashes" in fails(capsys, "train", "edited.json")
+    assert [path.name for path in Path().iterdir()] == ["edited.json"]
+
+
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [
@@ -507,6 +555,101 @@ def test_vote_over_files(capsys):
     assert call("vote", "a.csv", "b.csv", "c.csv", "--out", "vote.csv") == 0
     assert [row[:2] for row in read_csv("vote.csv")[1:]] == [["x", "0"], ["y", "1"], ["z", "2"]]
     assert "accuracy" not in capsys.readouterr().out
+
+
+def test_a_hard_vote_writes_what_kaggle_takes_and_shares_when_asked(capsys):
+    write_csv("a.csv", "x,cat", "y,dog")
+    write_csv("b.csv", "x,cat", "y,cat")
+    write_csv("c.csv", "x,cat", "y,dog")
+    files = ["a.csv", "b.csv", "c.csv"]
+    assert call("vote", *files, "--out", "vote.csv") == 0
+    assert Path("vote.csv").read_text() == "image_id,label\nx,cat\ny,dog\n"
+    assert call("vote", *files, "--out", "vote.csv", "--shares") == 0
+    assert read_csv("vote.csv")[0] == ["image_id", "label", "cat", "dog"]
+    assert read_csv("vote.csv")[2] == ["y", "dog", "0.333333343", "0.666666687"]
+    runs_ = [make_run("runs"), make_run("runs", seed=1)]
+    assert call("vote", *runs_, "--out", "vote.csv") == 0
+    assert {len(row) for row in read_csv("vote.csv")} == {2}
+    assert call("vote", *runs_, "--soft", "--out", "vote.csv") == 0
+    assert {len(row) for row in read_csv("vote.csv")} == {5}
+    assert "--shares are a hard vote's" in fails(capsys, "vote", *runs_, "--soft", "--shares", "--out", "vote.csv")
+
+
+@pytest.fixture
+def precious(asked):
+    """Files that no --out may destroy, and the run and the files that commands read."""
+    write_folder(splits(), Path("deepfake_data"))
+    run = make_run("runs").rename("run")
+    (run / "model.keras").write_bytes(b"PK")
+    write_csv("a.csv", "test-0,0", "test-1,1", "test-2,2", "test-3,0")
+    write_csv("mine.csv", "test-0,0")
+    Path("hard.csv").hardlink_to("a.csv")
+    Path("soft.csv").symlink_to("a.csv")
+    Path("table.csv").symlink_to(Path("deepfake_data/validation.csv"))
+    Image.new("RGB", (24, 20)).save("photo.png")
+    Image.new("RGB", (24, 20)).save("photo.tiff")
+    Image.new("RGB", (24, 20)).save("misnamed.csv", format="png")
+    Path("notes.txt").write_text("mine")
+    Path("grades.csv").write_text("name,grade\nme,1\n")
+    Path("links.csv").symlink_to("notes.txt")
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("vote a.csv a.csv --out a.csv", "a.csv is read by this command"),
+        ("vote a.csv a.csv --out ./deepfake_data/../a.csv", "is read by this command"),
+        ("vote a.csv a.csv --out hard.csv", "is read by this command"),
+        ("vote a.csv a.csv --out soft.csv", "is read by this command"),
+        ("vote soft.csv --out a.csv", "is read by this command"),
+        ("vote run --out run/recipe.json", "belongs to a run"),
+        ("vote run --out run/history.csv", "belongs to a run"),
+        ("vote run --out run/probabilities.npz", "belongs to a run"),
+        ("vote run --out run/model.keras", "belongs to a run"),
+        ("vote a.csv --out run", "run is a folder"),
+        ("vote a.csv --out deepfake_data/train.csv", "is no file of predictions"),
+        ("vote a.csv --out table.csv", "is no file of predictions"),
+        ("vote a.csv --out grades.csv", "is no file of predictions"),
+        ("vote a.csv --out links.csv", "is no file of predictions"),
+        ("vote a.csv --out notes.txt", "is no file of predictions"),
+        ("predict run photo.png --out photo.png", "is a picture's name"),
+        ("predict run photo.png --out new.JPG", "is a picture's name"),
+        ("predict run photo.png --out photo.tiff", "is no file of predictions"),
+        ("predict run misnamed.csv --out misnamed.csv", "is read by this command"),
+        ("predict run photo.png --out misnamed.csv", "is no file of predictions"),
+        ("predict run photo.png --out run/model.keras", "belongs to a run"),
+        ("submit run --out deepfake_data/sample_submission.csv", "is read by this command"),
+        ("submit run --out deepfake_data/test.csv", "is no file of predictions"),
+        ("submit run --out notes.txt", "is no file of predictions"),
+        ("figures run --out notes.txt", "notes.txt"),
+        ("record run --to notes.txt", "notes.txt"),
+    ],
+    ids=str,
+)
+def test_out_destroys_nothing(precious, command, expected, capsys, asked):
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    assert expected in fails(capsys, *command.split())
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+    assert not asked  # before anything expensive starts
+
+
+def test_out_replaces_what_was_written_by_us_or_is_empty(precious):
+    Path("empty.csv").touch()
+    for out in ("empty.csv", "empty.csv", "mine.csv", "deepfake_data/votes.csv", "run/new.csv"):
+        assert call("vote", "a.csv", "--out", out) == 0
+        assert Path(out).read_text() == Path("a.csv").read_text()
+    Path("latest.csv").symlink_to("mine.csv")
+    assert call("predict", "run", "photo.png", "--out", "latest.csv") == 0
+    assert Path("latest.csv").is_symlink()
+    assert read_csv("mine.csv")[1][0] == "photo.png"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="Windows has no /dev/stdout")
+def test_predictions_can_go_to_standard_output_alone():
+    write_csv("a.csv", "x,0", "y,1")
+    done = _python("-m", "dfclib", "vote", "a.csv", "a.csv", "--out", "/dev/stdout")
+    assert (done.returncode, done.stdout) == (0, "image_id,label\nx,0\ny,1\n")
+    assert "hard vote of 2 over 2 images" in done.stderr
 
 
 def test_vote_over_runs_takes_test_where_all_have_it(capsys):

@@ -1,5 +1,7 @@
 """The package's and the Makefile's promises: versions, files, and what a machine without Python is told."""
 
+import ast
+import email
 import os
 import platform
 import re
@@ -7,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -36,6 +39,52 @@ def test_lock_pins_every_requirement_within_its_range(name):
     assert pin.operator == "=="
     assert RANGES[name].specifier.contains(pin.version)
     assert LOCK[name].marker is None, f"{name} would be missing on some Python"
+
+
+def test_an_installed_dfclib_needs_what_requirements_name_and_extras_hold_the_rest():
+    extras = PROJECT["optional-dependencies"]
+    listed = [PROJECT["dependencies"], extras["notebooks"], extras["test"]]
+    assert [str(Requirement(line)) for lines in listed for line in lines] == [str(r) for r in RANGES.values()]
+
+
+def test_what_the_package_imports_is_what_it_depends_on():
+    """Tools for tests and notebooks, or a library that nobody imports any more, are nothing to install for users."""
+    imported = set()
+    for path in (ROOT / "dfclib").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(node.module.split(".")[0])
+    imported -= set(sys.stdlib_module_names) | {"dfclib"}
+    imported -= {"kagglesdk", "requests", "urllib3"}  # kaggle's own
+    imported -= {"google", "jax", "torch", "psutil"}  # used where they are, as in Colab
+    names = {"PIL": "pillow", "sklearn": "scikit-learn"}
+    needed = {Requirement(line).name.lower() for line in PROJECT["dependencies"]}
+    assert {names.get(name, name) for name in imported} == needed
+
+
+def test_a_wheel_holds_the_package_and_asks_for_no_tools(tmp_path):
+    pytest.importorskip("setuptools")
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "dfclib", source / "dfclib", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tests" / "notebooks", source / "tests" / "notebooks")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, "-w", str(tmp_path), str(source)], check=True)
+    (wheel,) = tmp_path.glob("dfclib-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        files = {name for name in archive.namelist() if ".dist-info/" not in name}
+        (about,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata = email.message_from_bytes(archive.read(about))
+    assert files == {str(p.relative_to(source).as_posix()) for p in (source / "dfclib").rglob("*") if p.is_file()}
+    assert metadata["Version"] == dfclib.__version__
+    assert set(metadata.get_all("Provides-Extra")) == {"notebooks", "test"}
+    plain = [Requirement(line) for line in metadata.get_all("Requires-Dist")]
+    plain = {requirement.name.lower() for requirement in plain if requirement.marker is None}
+    assert plain == {Requirement(line).name.lower() for line in PROJECT["dependencies"]}
+    assert not plain & {"pytest", "ruff", "nbval", "papermill", "jupytext", "ipykernel", "nbformat"}
 
 
 def test_every_line_of_the_lock_is_an_exact_version():

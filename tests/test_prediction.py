@@ -127,3 +127,12 @@ def test_a_vote_trained_before_weights_were_kept_beside_its_figures_has_its_reci
 def test_an_ensemble_names_the_member_that_is_missing(run, splits):
     with pytest.raises(UserError, match="twin"):
         predict_images(ensemble_of(run), splits.validation)
+
+
+def test_a_vote_that_names_a_vote_as_its_member_is_refused_and_not_followed_for_ever(run, splits):
+    ensemble = EnsembleRecipe("loop", "Loop", "S0", (run.recipe,))
+    contents = read_json(run.path / "recipe.json")
+    contents |= {"recipe": ensemble.to_dict(), "members": [run.path.name]}
+    write_json(run.path / "recipe.json", contents)
+    with pytest.raises(UserError, match="which is a vote itself"):
+        predict_images(Run(run.path), splits.validation)

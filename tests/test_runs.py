@@ -1,9 +1,12 @@
 """The run folder: whole, readable without TensorFlow, clear about what is broken."""
 
+import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,18 @@ from dfclib import files, runs
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json
 from dfclib.recipes import find
-from dfclib.runs import HISTORY_COLUMNS, Predictions, Run, describe_changes, find_runs, load_run, record, run_name
+from dfclib.runs import (
+    HISTORY_COLUMNS,
+    RUN_FILES,
+    Predictions,
+    Run,
+    describe_changes,
+    find_runs,
+    is_current,
+    load_run,
+    record,
+    run_name,
+)
 
 ROOT = Path(__file__).parents[1]
 RECORDED = sorted(path.parent for path in (ROOT / "report" / "runs").glob("*/metrics.json"))
@@ -153,6 +167,85 @@ def test_a_recipe_that_was_edited_badly_is_named_by_file_and_field(run):
         _ = Run(run.path).data
 
 
+def edit(run, **changes):
+    """Change fields of recipe.json, `data__name` being data's name; the run as it is read then."""
+    contents = read_json(run.path / "recipe.json")
+    for key, value in changes.items():
+        *outer, last = key.split("__")
+        part = contents
+        for name in outer:
+            part = part[name]
+        part[last] = value
+    write_json(run.path / "recipe.json", contents)
+    return Run(run.path)
+
+
+BAD_NAMES = [
+    "../../dfclib", "..", ".", "", "/tmp/x", "a/b", "a\\b", "C:x", "A", "a\n", "a\0", ".a", "-a", "a" * 201, "ä", 7,
+    None, ["a"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_NAMES, ids=repr)
+@pytest.mark.parametrize("field", ["name", "data__name", "members"])
+def test_a_name_that_could_leave_a_folder_is_refused_before_it_is_used(run, tmp_path, field, name):
+    before = sorted(tmp_path.rglob("*"))
+    edited = edit(run, **{field: [name] if field == "members" else name})
+    for use in (lambda: edited.name, lambda: edited.members, lambda: edited.data, lambda: record(edited, tmp_path)):
+        with pytest.raises(UserError, match=r"recipe.json: \S+ must be lower-case letters, digits and dashes"):
+            use()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_ensembles_name_and_the_datas_are_checked_before_a_folder_is_named_by_them(run):
+    vote = find("s1-vote").quick()
+    for bad in ("../../x", "/tmp/x", "A b"):
+        with pytest.raises(UserError, match="recipe name must be"):
+            run_name(replace(vote, name=bad), "data")
+        with pytest.raises(UserError, match="name of the data must be"):
+            run_name(vote, bad)
+        with pytest.raises(UserError, match=r"recipe\.name must be|recipe name must be"):
+            _ = edit(run, recipe=vote.to_dict() | {"name": bad}).recipe
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"data": []}, "data must be an object"),
+        ({"environment": "CPU"}, "environment must be an object"),
+        ({"members": "abc"}, "members must be a list"),
+        ({"data__class_names": "01234"}, "class_names must be a list of texts"),
+        ({"data__class_names": [0, 1]}, "class_names must be a list of texts"),
+        ({"data__image_size": [0, 16]}, "image_size must be height and width"),
+        ({"data__image_size": [16, True]}, "image_size must be height and width"),
+        ({"data__image_size": 16}, "image_size must be height and width"),
+    ],
+    ids=str,
+)
+def test_a_field_of_the_wrong_type_is_named(run, changes, expected):
+    with pytest.raises(UserError, match=f"recipe.json: .*{expected}"):
+        _ = edit(run, **changes).data
+
+
+def test_json_that_is_no_object_is_no_run(run):
+    for text in ("[]", '["name", "recipe", "recipe_fingerprint", "data", "environment"]', "1"):
+        (run.path / "recipe.json").write_text(text)
+        with pytest.raises(UserError, match="recipe.json is no object"):
+            _ = Run(run.path).name
+    (run.path / "metrics.json").write_text("[]")
+    with pytest.raises(UserError, match="metrics.json is no object"):
+        _ = Run(run.path).metrics
+
+
+def test_predictions_of_classes_that_are_not_there_are_refused(run):
+    fewer = edit(run, data__class_names=["0", "1"])
+    with pytest.raises(UserError, match="none of the 2 classes"):
+        fewer.predictions("validation")
+    more = edit(run, data__class_names=["0", "1", "2", "3", "4", "5"])
+    with pytest.raises(UserError, match="probabilities.npz, validation: .*probabilities of shape"):
+        more.predictions("validation")
+
+
 def test_load_run_says_what_is_missing(run):
     assert load_run(str(run.path)).metrics == run.metrics
     with pytest.raises(UserError, match="no such folder"):
@@ -216,13 +309,168 @@ def test_record_leaves_large_weights_out(run, tmp_path, monkeypatch):
 def test_record_twice_is_well_and_another_training_is_refused(run, tmp_path):
     record(run, tmp_path / "report")
     record(run, tmp_path / "report")
-    contents = read_json(run.path / "recipe.json")
-    write_json(run.path / "recipe.json", contents | {"recipe_fingerprint": "0" * 16})
+    other = edit(run, recipe_fingerprint="0" * 16)
     with pytest.raises(UserError, match="recipe_fingerprint differs"):
-        record(Run(run.path), tmp_path / "report")
+        record(other, tmp_path / "report")
+    other = edit(run, recipe_fingerprint=run.recipe.fingerprint, data__fingerprint="0" * 16)
+    with pytest.raises(UserError, match="data differs"):
+        record(other, tmp_path / "report")
     (run.path / "metrics.json").unlink()
     with pytest.raises(UserError, match="not finished"):
         record(run, tmp_path / "elsewhere")
+
+
+def contents(folder):
+    """The bytes of a run's files, without the lock that a training leaves."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
+
+
+def test_record_copies_nothing_but_a_runs_own_files(run, tmp_path):
+    (run.path / "__init__.py").write_text("raise SystemExit('code from a run')")
+    (run.path / "secret.txt").symlink_to("/etc/hostname")
+    assert set(contents(record(run, tmp_path / "report").path)) == set(RUN_FILES)
+
+
+@pytest.mark.parametrize("name", RUN_FILES)
+@pytest.mark.parametrize("kind", ["link", "dangling link", "folder", "pipe"])
+def test_record_follows_no_link_and_copies_no_folder(run, tmp_path, name, kind):
+    path = run.path / name
+    kept = path.rename(tmp_path / name)
+    if kind == "link":
+        path.symlink_to(kept)
+    elif kind == "dangling link":
+        path.symlink_to(tmp_path / "nowhere")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        os.mkfifo(path)  # opened, it would wait for somebody who writes
+    with pytest.raises(UserError):
+        record(Run(run.path), tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
+def test_record_leaves_a_link_and_a_strangers_file_where_a_run_would_go(run, tmp_path):
+    to, elsewhere = tmp_path / "report", tmp_path / "elsewhere"
+    to.mkdir(), elsewhere.mkdir()
+    (to / run.name).symlink_to(elsewhere)
+    with pytest.raises(UserError, match="is a link or a file"):
+        record(run, to)
+    assert not list(elsewhere.iterdir())
+    (to / run.name).unlink()
+    recorded = record(run, to)
+    (recorded.path / "notes.md").write_text("mine")
+    with pytest.raises(UserError, match="holds notes.md"):
+        record(run, to)
+    assert (recorded.path / "notes.md").read_text() == "mine"
+
+
+def test_an_unfinished_training_is_not_taken_for_an_interrupted_copy(run, tmp_path):
+    training = tmp_path / "others" / run.name
+    shutil.copytree(run.path, training)
+    (training / "metrics.json").unlink()
+    (training / ".lock").unlink()
+    (training / "checkpoint").mkdir()
+    with pytest.raises(UserError, match="holds checkpoint"):
+        record(run, training.parent)
+    assert (training / "checkpoint").is_dir()
+
+
+def test_recording_a_run_onto_itself_changes_nothing(run):
+    (run.path / "checkpoint").mkdir()
+    assert record(run, run.path.parent, weights=False).path == run.path
+    assert (run.path / "checkpoint").is_dir() and run.model_path.exists()
+
+
+@pytest.mark.parametrize("left", [["recipe.json"], ["recipe.json", "probabilities.npz"], ["history.csv"], []])
+def test_a_half_copy_of_an_earlier_version_is_completed(run, tmp_path, left):
+    target = tmp_path / "report" / run.name
+    target.mkdir(parents=True)
+    for name in left:
+        shutil.copy(run.path / name, target)
+    (target / ".model.keras.123-abcd.tmp").write_bytes(b"half")
+    assert contents(record(run, tmp_path / "report").path) == contents(run.path)
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing catches it."""
+
+
+def steps_until_killed(monkeypatch, step):
+    """Die before the file operation number `step` (from 1); what has been counted."""
+    count = [0]
+
+    def dying(operation):
+        def counted(*args, **options):
+            count[0] += 1
+            if count[0] == step:
+                raise Killed
+            return operation(*args, **options)
+
+        return counted
+
+    monkeypatch.setattr(runs.os, "rename", dying(os.rename))
+    monkeypatch.setattr(runs.shutil, "rmtree", dying(shutil.rmtree))
+    monkeypatch.setattr(runs.shutil, "copyfileobj", dying(shutil.copyfileobj))
+    return count
+
+
+@pytest.mark.parametrize("recorded_before", [False, True])
+def test_a_recording_killed_at_any_step_loses_nothing_and_is_completed(run, tmp_path, monkeypatch, recorded_before):
+    step = 0
+    while True:
+        step += 1
+        to = tmp_path / f"report-{step}"
+        before = {}
+        if recorded_before:
+            before = contents(record(run, to, weights=False).path)
+        with monkeypatch.context() as patch:
+            count = steps_until_killed(patch, step)
+            with contextlib.suppress(Killed):
+                record(run, to)
+        whole = [path for path in to.iterdir() if (path / "metrics.json").exists()]
+        for found in find_runs(to):
+            assert contents(found.path) in (before, contents(run.path))
+        if recorded_before:
+            assert any(contents(path) in (before, contents(run.path)) for path in whole)
+        assert contents(record(run, to).path) == contents(run.path)
+        assert [path.name for path in to.iterdir()] == [run.name]
+        if count[0] < step:
+            break
+    assert step > 6  # five files and a rename
+
+
+def test_an_earlier_recipes_run_is_replaced_by_the_current_ones_and_never_the_other_way(run, tmp_path, monkeypatch):
+    recorded = record(run, tmp_path / "report", weights=False)
+    before = contents(recorded.path)
+    newer = edit(run, recipe_fingerprint="0" * 16)
+    current = set()
+    monkeypatch.setattr(runs, "is_current", lambda run: run.path in current)
+    for standing in (set(), {recorded.path}, {recorded.path, newer.path}):
+        current = standing
+        with pytest.raises(UserError, match="recipe_fingerprint differs"):
+            record(newer, tmp_path / "report")
+        assert contents(recorded.path) == before
+    current = {newer.path}
+    assert contents(record(newer, tmp_path / "report").path) == contents(newer.path)
+    other_data = edit(newer, data__fingerprint="1" * 16, recipe_fingerprint="2" * 16)
+    with pytest.raises(UserError, match="another training"):
+        record(other_data, tmp_path / "report")
+
+
+def test_which_runs_have_the_current_recipe(run):
+    assert not is_current(run)  # no recipe is called tiny
+    for recipe in (
+        find("attempt1"),
+        find("attempt4").compact(),
+        find("attempt2").quick().with_options(seed=3, protocol="held_out"),
+        find("s1-vote").compact().with_options(seed=2),
+        find("attempt3").members[2].compact(),
+    ):
+        assert is_current(edit(run, recipe=recipe.to_dict())), recipe.name
+        changed = find(recipe.name).at_scale(recipe.scale).with_options(epochs=7)
+        assert not is_current(edit(run, recipe=changed.to_dict())), recipe.name
+    unreadable = find("attempt1").to_dict() | {"a_field_of_an_earlier_version": 1}
+    assert not is_current(edit(run, recipe=unreadable))
 
 
 def test_a_recording_that_is_cut_short_is_no_finished_run(run, tmp_path, monkeypatch):

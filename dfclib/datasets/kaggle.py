@@ -1,5 +1,6 @@
 """Fetch the competition from Kaggle and send predictions to it, by Kaggle's own package."""
 
+import builtins
 import contextlib
 import csv
 import errno
@@ -25,7 +26,7 @@ TOKEN_PAGE = "https://www.kaggle.com/settings"
 COMPETITIONS_PAGE = "https://www.kaggle.com/competitions"
 
 STAGING = ".download"  # the archive and the file being unpacked; removed at the end
-RECORD = ".download.json"  # names and sizes of a complete download
+RECORD = ".download.json"  # names and sizes of a complete download; null while it is unpacked
 MAX_FILES = 500_000
 MAX_RATIO = 100  # unpacked bytes to archive bytes; images hardly shrink, text by ten
 ALWAYS_ALLOWED_BYTES = 100_000_000  # whatever the ratio
@@ -42,7 +43,8 @@ def download(to: Path | str, competition: str = COMPETITION, client: Any | None 
     allows it, files that are already unpacked are kept, and a complete download is not fetched again.
     `client` is a signed-in KaggleApi (or something with its methods); without one the usual places are
     searched for a token. Raises UserError for whatever the user can mend: no token, rules not accepted,
-    no network, disk full, an archive that is damaged or that would write outside `to`.
+    no network, disk full, an archive that is damaged or that would write outside `to`, a folder that holds
+    something else.
     """
     to = Path(to)
     _check_name(competition)
@@ -51,13 +53,14 @@ def download(to: Path | str, competition: str = COMPETITION, client: Any | None 
     if _is_complete(to, competition):
         _say(f"{to} already holds {competition}, complete.", progress)
         return to
+    _refuse_strangers(to)
     with _failures_explained(competition, to):
         client = client or _sign_in(Path.cwd())
         staging = to / STAGING
         for last_try in (False, True):
             try:
                 archive = _fetch(client, competition, staging, force=last_try, progress=progress)
-                sizes = _unpack(archive, to, staging, progress)
+                sizes = _unpack(archive, to, staging, competition, progress)
                 break
             except DAMAGED as error:
                 shutil.rmtree(staging, ignore_errors=True)
@@ -153,13 +156,24 @@ def _client_class() -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the package from printing its advice, and exit(), which it calls, from closing standard input."""
-    stdin, sys.stdin = sys.stdin, io.StringIO()
+    """Keep the package from printing its advice, and have its exit(1) raise SystemExit wherever it is called.
+
+    Python's own exit closes standard input, and in a notebook's cell IPython hides it: there the package would die of
+    a NameError before the other places for a token are looked at.
+    """
+    names = ("exit", "quit")
+    before = {name: getattr(builtins, name) for name in names if hasattr(builtins, name)}
     try:
+        for name in names:
+            setattr(builtins, name, sys.exit)
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
-        sys.stdin = stdin
+        for name in names:
+            if name in before:
+                setattr(builtins, name, before[name])
+            else:
+                delattr(builtins, name)
 
 
 def _colab_secrets() -> tuple[dict[str, str], str]:
@@ -216,7 +230,7 @@ def _fetch(client: Any, competition: str, staging: Path, force: bool, progress: 
     return archive
 
 
-def _unpack(archive: Path, to: Path, staging: Path, progress: bool) -> dict[str, int]:
+def _unpack(archive: Path, to: Path, staging: Path, competition: str, progress: bool) -> dict[str, int]:
     """Unpack what is not there yet; return the size in bytes of every file by its name in the archive."""
     from tqdm import tqdm
 
@@ -234,6 +248,8 @@ def _unpack(archive: Path, to: Path, staging: Path, progress: bool) -> dict[str,
                 f"disk full: unpacking needs {needed / 1e9:.2f} GB in {to} and {free / 1e9:.2f} GB are free. "
                 "Free some space and run the same command again; it goes on where it stopped."
             )
+        if missing:  # from now on the folder holds files, and must be known as ours however this ends
+            write_json(to / RECORD, {"competition": competition, "files": None})
         part = staging / f"{os.getpid()}.part"
         for info in tqdm(missing, desc="unpacking", unit="file", disable=not progress):
             with opened.open(info) as source, part.open("wb") as sink:
@@ -295,15 +311,27 @@ def _is_complete(to: Path, competition: str) -> bool:
     """Whether the record of a complete download is there and every file still has its size."""
     try:
         record = read_json(to / RECORD)
-        of, sizes = record["competition"], record["files"].items()
-    except (UserError, OSError, LookupError, TypeError, AttributeError):
+        of, sizes = record["competition"], record["files"]
+    except (UserError, OSError, LookupError, TypeError):
         return False  # never finished
     if of != competition:
         raise UserError(f"{to} holds the competition {of}: choose another folder for {competition}.")
     try:
-        return all((to / name).stat().st_size == size for name, size in sizes)
-    except OSError:
+        return all((to / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, TypeError, AttributeError):
         return False
+
+
+def _refuse_strangers(to: Path) -> None:
+    """Raise UserError where the folder holds files and no download has begun there."""
+    if (to / RECORD).is_file() or (to / STAGING).is_dir() or not to.is_dir():
+        return
+    found = sorted(entry.name for entry in to.iterdir())
+    if found:
+        raise UserError(
+            f"{to} is not empty (it holds {found[0]}), and no download has begun there: name a folder that is empty "
+            "or does not exist. A competition that was unpacked by hand is used as it is."
+        )
 
 
 def _check_counts(folder: Path, competition: str, progress: bool) -> None:

@@ -44,7 +44,7 @@ def new_figure(width: float, height: float, title: str) -> Figure:
     letters = int(width * 72 / (0.55 * TITLE))
     # "n = 1,250" stays on one line: textwrap does not break at no-break spaces
     lines = [textwrap.fill(line.replace(" = ", "\u00a0=\u00a0"), letters) for line in title.splitlines()]
-    figure.suptitle("\n".join(lines), fontsize=TITLE)
+    figure.suptitle(plain("\n".join(lines)), fontsize=TITLE)
     return figure
 
 
@@ -68,7 +68,7 @@ def draw_line(axes: Axes, x: Sequence, y: Sequence, style: int, label: str, ever
     colour, marker, line = STYLES[style % len(STYLES)]
     every = every or max(1, len(x) // 15)  # markers that touch hide the line
     look = {"color": colour, "marker": marker, "linestyle": line, "linewidth": 1.5, "markersize": 5}
-    axes.plot(x, y, markevery=(style % every, every), label=label, **look)
+    axes.plot(x, y, markevery=(style % every, every), label=plain(label), **look)
 
 
 def name_classes(axes: Axes, names: Sequence[str], which: str) -> None:
@@ -83,7 +83,12 @@ def name_classes(axes: Axes, names: Sequence[str], which: str) -> None:
 
 
 def short(name: str, letters: int = 16) -> str:
-    return name if len(name) <= letters else name[: letters - 1] + "…"
+    return plain(name if len(name) <= letters else name[: letters - 1] + "…")
+
+
+def plain(text: str) -> str:
+    """The text with its dollars as dollars: what stands between two of them matplotlib would read as a formula."""
+    return text.replace("$", r"\$")
 
 
 def bare(axes: Axes) -> None:

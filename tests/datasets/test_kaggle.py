@@ -49,13 +49,11 @@ def assert_downloaded(folder: Path, content: dict[str, bytes] = CONTENT) -> None
 
 
 @pytest.fixture(autouse=True)
-def isolated(tmp_path, monkeypatch):
+def isolated(tmp_path_factory, monkeypatch):
     """An empty home, no Kaggle variable, no proxy, an empty working directory."""
     for name in [name for name in os.environ if name.startswith(("KAGGLE", "XDG_"))]:
         monkeypatch.delenv(name)
-    home, work = tmp_path / "home", tmp_path / "work"
-    home.mkdir()
-    work.mkdir()
+    home, work = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
     monkeypatch.setenv("NO_PROXY", "*")
@@ -143,6 +141,8 @@ def test_interrupted_unpacking_goes_on_with_the_same_archive(tmp_path, monkeypat
     replace, done = os.replace, []
 
     def die_at_the_fourth(source, target):
+        if Path(target).name == kaggle.RECORD:
+            return replace(source, target)
         if len(done) == 3:
             raise KeyboardInterrupt
         done.append(Path(target))
@@ -161,6 +161,7 @@ def test_interrupted_unpacking_goes_on_with_the_same_archive(tmp_path, monkeypat
 
 
 def test_file_of_right_size_and_other_content_is_replaced(tmp_path):
+    (tmp_path / kaggle.STAGING).mkdir()
     (tmp_path / "train").mkdir()
     (tmp_path / "train/a.png").write_bytes(b"Z" * 900)
     kaggle.download(tmp_path, client=FakeKaggle(zipped()), progress=False)
@@ -183,6 +184,31 @@ def test_damaged_archive_is_fetched_once_more(tmp_path, broken):
     with pytest.raises(UserError, match=r"damaged twice .*competitions/deepfake-classification-unibuc/data"):
         kaggle.download(tmp_path / "again", client=FakeKaggle(broken, broken), progress=False)
     assert not (tmp_path / "again" / kaggle.STAGING).exists()
+
+
+@pytest.mark.parametrize("stranger", ["notes.txt", "train.csv", "train/mine.png", ".git/HEAD"])
+def test_a_folder_with_files_of_others_is_left_alone(tmp_path, stranger):
+    path = tmp_path / stranger
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+    untouched = FakeKaggle(error=AssertionError("fetched"))
+    with pytest.raises(UserError, match=f"not empty \\(it holds {path.relative_to(tmp_path).parts[0]}\\)"):
+        kaggle.download(tmp_path, client=untouched, progress=False)
+    assert files_in(tmp_path) == {stranger: b"mine"}
+
+
+def test_our_own_unfinished_download_is_no_stranger(tmp_path):
+    """Damaged twice, in the middle of unpacking: files are there, and nothing is left of the archive."""
+    broken = changed_byte()
+    with pytest.raises(UserError, match="damaged twice"):
+        kaggle.download(tmp_path, client=FakeKaggle(broken, broken), progress=False)
+    assert (tmp_path / "train.csv").is_file() and not (tmp_path / kaggle.STAGING).exists()
+    with pytest.raises(UserError, match="another folder for titanic"):
+        kaggle.download(tmp_path, "titanic", client=FakeKaggle(zipped()), progress=False)
+    kaggle.download(tmp_path, client=FakeKaggle(zipped()), progress=False)
+    assert_downloaded(tmp_path)
+    (tmp_path / "empty").mkdir()
+    kaggle.download(tmp_path / "empty", client=FakeKaggle(zipped()), progress=False)
 
 
 def linked(name: str, kind: int) -> zipfile.ZipInfo:
@@ -217,6 +243,7 @@ def test_unsafe_member_is_refused_before_anything_is_written(tmp_path, member, r
     to, outside = tmp_path / "data", tmp_path / "elsewhere"
     to.mkdir()
     outside.mkdir()
+    (to / kaggle.STAGING).mkdir()
     (to / "outside").symlink_to(outside)
     client = FakeKaggle(zipped(CONTENT | {member: b"/etc/passwd"}))
     with pytest.raises(UserError, match=f"{reason}.*nothing was unpacked"):
@@ -408,6 +435,60 @@ def test_package_that_signs_in_while_imported(tmp_path, monkeypatch, capfd, endi
         for name in [name for name in sys.modules if name.split(".")[0] == "kaggle"]:
             del sys.modules[name]
     assert capfd.readouterr().out == ""
+
+
+IN_A_CELL = """
+import builtins, sys, types
+from pathlib import Path
+from dfclib.datasets import kaggle
+
+before = {name: getattr(builtins, name, None) for name in ("exit", "quit")}
+
+try:
+    kaggle.download("data")
+except BaseException as error:
+    print("without:", type(error).__name__, str(error)[:21])
+
+Path("kaggle.json").write_text('{"username": "me", "key": "k"}')
+print("uploaded:", kaggle._sign_in(Path.cwd()).config_values)
+
+userdata = types.ModuleType("google.colab.userdata")
+userdata.SecretNotFoundError = userdata.NotebookAccessError = type("Missing", (Exception,), {})
+userdata.get = {"KAGGLE_API_TOKEN": "T"}.get
+colab = types.ModuleType("google.colab")
+colab.userdata = userdata
+sys.modules["google.colab"], sys.modules["google.colab.userdata"] = colab, userdata
+print("secret:", kaggle._sign_in(Path.cwd()).config_values)
+print("put back:", before == {name: getattr(builtins, name, None) for name in before}, sys.stdin.closed)
+"""
+
+
+def test_in_a_notebooks_cell_where_ipython_hides_exit(isolated):
+    """kaggle calls exit(1) where it finds no token, and a cell has no such builtin: a NameError, not a SystemExit."""
+    manager = pytest.importorskip("jupyter_client.manager")
+    environment = os.environ | {"PYTHONPATH": str(Path(kaggle.__file__).parents[2])}
+    kernel, client = manager.start_new_kernel(env=environment, cwd=str(Path.cwd()))
+    printed = []
+    try:
+        client.execute_interactive(
+            IN_A_CELL,
+            timeout=120,
+            output_hook=lambda message: printed.append(
+                ""
+                if message["msg_type"] in ("status", "execute_input")
+                else message["content"].get("text", str(message))
+            ),
+        )
+    finally:
+        client.stop_channels()
+        kernel.shutdown_kernel(now=True)
+    lines = "".join(printed).splitlines()
+    assert lines == [
+        "without: UserError no Kaggle token found",
+        "uploaded: {'username': 'me', 'key': 'k'}",
+        "secret: {'token': 'T'}",
+        "put back: True False",
+    ], "".join(printed)
 
 
 def test_package_that_is_not_installed(monkeypatch, tmp_path):

@@ -262,3 +262,22 @@ def test_a_notebook_shows_a_figure_and_nothing_touches_pyplot_or_tensorflow():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+def test_names_with_dollars_are_words_and_no_formulas():
+    r"""Between two dollars matplotlib reads TeX: a class called "$\frac{$" would end every figure with an error."""
+    names = (r"$\frac{$", "$a$", "b$")
+    images = images_of(names, per_class=3)
+    thirds = np.full((9, 3), 1 / 3, np.float32)
+    guesses = Predictions(images.ids, np.arange(9) % 3, names, thirds, np.arange(9) // 2 % 3)
+    for figure in (
+        figures.confusion(guesses, r"a title of $\frac{$"),
+        figures.per_class_bars(guesses),
+        figures.class_balance(Splits("x", images, images)),
+        figures.samples(images),
+        figures.spectra(images),
+        figures.disagreement({r"$\frac{$": guesses, "$b$": guesses}),
+        figures.answers(images, {"some": guesses}, r"a title of $\frac{$"),
+    ):
+        figure.draw_without_rendering()
+    assert r"\$\frac{\$" in texts(figures.confusion(guesses))
