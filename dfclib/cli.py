@@ -174,7 +174,7 @@ def _add_prediction_commands(top: Any) -> None:
 
 def _add_report_commands(top: Any) -> None:
     p = _add(top, "figures", commands.figures, "draw the figures of runs", "--out images")
-    p.add_argument("names", nargs="*", metavar="RUN", help=f"default: the attempts in {RECORDED}")
+    p.add_argument("names", nargs="*", metavar="RUN", help=f"its own figures alone; default: all of {RECORDED}")
     p.add_argument("--out", type=Path, default=Path("images"), metavar="DIR", help="default images")
     _add_runs(p)
 

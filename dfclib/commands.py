@@ -16,7 +16,7 @@ from dfclib.inputs import DATA, RECORDED
 if TYPE_CHECKING:
     from dfclib.datasets.images import Splits
     from dfclib.recipes import EnsembleRecipe, Recipe
-    from dfclib.runs import Predictions
+    from dfclib.runs import Predictions, Run
 
 SCALES = ("quick", "compact", "full")
 Arguments = argparse.Namespace
@@ -200,8 +200,9 @@ def figures(arguments: Arguments) -> None:
     def is_told(recipe: "Recipe | EnsembleRecipe") -> bool:
         return recipe.name in LADDER or recipe.system == "S4" or author_figures(recipe.claims) != ""
 
-    runs = overview = [inputs.find_run(name, arguments.runs) for name in arguments.names]
-    if not runs:
+    runs = [inputs.find_run(name, arguments.runs) for name in arguments.names]
+    overview: list[Run] = []  # ladder.png and systems.png tell of all recorded runs: a few named ones leave them be
+    if not arguments.names:
         # not the voters that no author speaks of, nor second protocols: a hundred pictures that nobody looks at
         overview = [run for run in find_runs(RECORDED) if not run.data["embedded"]]
         runs = [run for run in overview if run.protocol == "published" and is_told(run.recipe)]

@@ -450,6 +450,18 @@ def test_figures_of_the_recorded_runs(monkeypatch, capsys):
     assert capsys.readouterr().out == f"{Path('there/a.png')}\n"
 
 
+def test_figures_of_named_runs_leave_the_overviews_alone(capsys):
+    run = make_run("report/runs")
+    Path("images").mkdir()
+    for name in ("ladder.png", "systems.png"):
+        Path("images", name).write_text("of all recorded runs")
+    assert call("figures", run.name) == 0
+    drawn = {f"{run.name}-{kind}.png" for kind in ("curves", "confusion", "per-class")}
+    assert {Path(line).name for line in capsys.readouterr().out.splitlines()} == drawn
+    assert {path.name for path in Path("images").iterdir()} == drawn | {"ladder.png", "systems.png"}
+    assert Path("images/ladder.png").read_text() == Path("images/systems.png").read_text() == "of all recorded runs"
+
+
 def test_record_copies_a_run(capsys):
     path = make_run("runs")
     assert call("record", path.name) == 0
