@@ -205,7 +205,7 @@ def _add(
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help=f"a run's folder, or its name in --runs or {RECORDED}")
+    parser.add_argument("run", metavar="RUN", help=f"a run's folder, its name in --runs or {RECORDED}, or its recipe's")
     _add_runs(parser)
 
 

@@ -438,6 +438,54 @@ def test_runs_take_precedence_over_recorded_ones(capsys):
     assert "accuracy 0.00%" in capsys.readouterr().out
 
 
+def test_a_recipe_s_name_stands_for_its_only_finished_run(capsys):
+    recorded = make_run("report/runs", seed=1)
+    assert call("evaluate", "attempt1") == 0
+    assert capsys.readouterr().out.startswith(f"{recorded.name}\n")
+    (make_run("runs", seed=2) / "metrics.json").unlink()  # unfinished: does not count
+    mine = make_run("runs", seed=3)
+    assert call("evaluate", "attempt1") == 0
+    assert capsys.readouterr().out.startswith(f"{mine.name}\n")
+    other = make_run("runs", seed=4)
+    message = fails(capsys, "evaluate", "attempt1")
+    assert message == f"error: attempt1 has 2 finished runs in runs; name one of them:\n  {mine.name}\n  {other.name}\n"
+
+
+def test_a_recipe_s_name_is_not_its_variant_s(capsys):
+    """attempt1-a is another recipe than attempt1, and data may be called as strangely as anybody likes."""
+    for name in ("attempt1-quick-x-compact-small-published-seed0", "attempt1-a-quick-small-published-seed0"):
+        path = make_run("report/runs")
+        write_json(path / "recipe.json", json.loads((path / "recipe.json").read_text()) | {"name": name})
+        path.rename(path.with_name(name))
+        recipe = name.split("-quick")[0]
+        assert call("evaluate", recipe) == 0
+        assert capsys.readouterr().out.startswith(f"{name}\n")
+    assert call("evaluate", "attempt1") == 0
+
+
+def test_a_broken_run_stands_in_no_other_s_way(capsys):
+    make_run("runs", seed=1)
+    (make_run("runs") / "recipe.json").write_text("{")
+    Path("runs/attempt1-quick-small-published-seed0").rename("runs/attempt2-quick-small-published-seed0")
+    assert call("evaluate", "attempt1") == 0
+    assert "attempt2-quick-small-published-seed0/recipe.json is not JSON" in fails(capsys, "evaluate", "attempt2")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("atempt1", "did you mean attempt1 or "),
+        ("attempt1-quick-smal-published-seed0", "did you mean attempt1-quick-small-published-seed0"),
+        ("attempt1-quick", "did you mean attempt1-quick-small-published-seed0?\n"),
+        ("zzz", "finished are attempt1-quick-small-published-seed0\n"),
+        ("attempt2", "recipe attempt2 has no finished run in runs or report/runs: train it first"),
+    ],
+)
+def test_a_wrong_name_comes_with_near_ones(name, expected, capsys):
+    make_run("report/runs")
+    assert expected in fails(capsys, "evaluate", name)
+
+
 def test_figures_of_the_recorded_runs(monkeypatch, capsys):
     make_run("report/runs"), make_run("report/runs", seed=1)
     calls = []
