@@ -75,10 +75,11 @@ def train(arguments: Arguments) -> None:
     recipe = recipe.with_options(seed=arguments.seed, epochs=arguments.epochs, protocol=arguments.protocol)
     splits = inputs.load_splits(inputs.data_folder(arguments.data, recipe), arguments.image_size, recipe)
     _announce(recipe, splits)
-    _import_keras(arguments)
-    from dfclib.training import train as train_recipe
+    from dfclib import training
 
-    run = train_recipe(recipe, splits, arguments.runs, fresh=arguments.fresh)
+    if training.missing(recipe, splits, arguments.runs, fresh=arguments.fresh):
+        _import_keras(arguments)
+    run = training.train(recipe, splits, arguments.runs, fresh=arguments.fresh)
     print(run.path)
 
 
@@ -93,12 +94,14 @@ def fashion(arguments: Arguments) -> None:
     for recipe in recipes:
         print(f"recipe   {recipe.name} ({recipe.title}), {recipe.scale} scale, {recipe.precision}")
         _announce_length(recipe, splits)
-    _import_keras(arguments)
-    from dfclib.training import train as train_recipe
+    from dfclib import training
 
+    # a list: the second row's troubles, too, are known before the first row trains
+    if any([training.missing(recipe, splits, arguments.runs, fresh=arguments.fresh) for recipe in recipes]):
+        _import_keras(arguments)
     runs = []
     for recipe in recipes:
-        run = train_recipe(recipe, splits, arguments.runs, fresh=arguments.fresh)
+        run = training.train(recipe, splits, arguments.runs, fresh=arguments.fresh)
         for path in fashion.write_figures(run, splits.test, arguments.out):  # at once: the next row takes its time
             print(path)
         runs.append(run)
@@ -156,10 +159,11 @@ def predict(arguments: Arguments) -> None:
     from dfclib.prediction_files import write_predictions
 
     run = inputs.find_run(arguments.run, arguments.runs)
+    from dfclib.prediction import check_weights, predict_images
+
+    check_weights(run, arguments.runs)
     images = inputs.read_images(arguments.paths, run)
     _import_keras(arguments)
-    from dfclib.prediction import predict_images
-
     predictions = predict_images(run, images)
     if arguments.out:
         write_predictions(predictions, arguments.out)
@@ -178,10 +182,11 @@ def submit(arguments: Arguments) -> None:
     sample = (arguments.data or DATA) / "sample_submission.csv"
     predictions, images = inputs.recorded_test(run, arguments.data)
     if predictions is None:
+        from dfclib.prediction import check_weights, predict_images
+
+        check_weights(run, arguments.runs)
         print(f"{run.name} labels {len(images):,} test images", file=sys.stderr)
         _import_keras(arguments)
-        from dfclib.prediction import predict_images
-
         predictions = predict_images(run, images)
     predictions = inputs.in_sample_order(predictions, sample)
     write_predictions(replace(predictions, probabilities=None), arguments.out)

@@ -59,7 +59,7 @@ def train(
     """
     path = Path(runs_dir) / run_name(recipe, splits.name)
     say = _say if progress else _silent
-    _check_data(recipe, splits)
+    missing(recipe, splits, runs_dir, fresh=fresh)  # refuses a vote for its last member before its first one trains
     existing = None if fresh else _existing(path, recipe, splits)
     if existing is not None and existing.is_finished:
         say(f"{path.name}: finished already, nothing to train")
@@ -75,6 +75,33 @@ def train(
             with _clear_errors(recipe, path), memory_given_back():
                 _train_model(recipe, splits, path, say)
     return Run(path)
+
+
+def missing(
+    recipe: Recipe | EnsembleRecipe, splits: Splits, runs_dir: Path | str, *, fresh: bool = False
+) -> list[Recipe]:
+    """The trainings that `train` would start or go on with: none for a finished run. Does not import Keras.
+
+    A vote whose members are all there has none either. Raises UserError as `train` does where no network is needed to
+    know it: images that do not suit, a folder that cannot be written, holds something else or is being trained into.
+    """
+    _check_data(recipe, splits)
+    wanted = list(recipe.members) if isinstance(recipe, EnsembleRecipe) else [recipe]
+    if not fresh:
+        if _is_finished(recipe, splits, runs_dir):
+            return []
+        wanted = [each for each in wanted if not _is_finished(each, splits, runs_dir)]
+    for each in [recipe, *wanted]:
+        path = Path(runs_dir) / run_name(each, splits.name)
+        if each is recipe or path.is_dir():  # members' folders are made when it is their turn
+            with _locked(path):
+                pass
+    return wanted
+
+
+def _is_finished(recipe: Recipe | EnsembleRecipe, splits: Splits, runs_dir: Path | str) -> bool:
+    run = _existing(Path(runs_dir) / run_name(recipe, splits.name), recipe, splits)
+    return run is not None and run.is_finished
 
 
 def build_model(recipe: Recipe, channels: int, classes: int, training_images: ImageSet | None = None) -> "keras.Model":

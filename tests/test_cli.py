@@ -1,6 +1,7 @@
 """The command line: what each command does, what it says, and how it ends."""
 
 import csv
+import fcntl
 import json
 import os
 import shlex
@@ -160,6 +161,7 @@ def test_stopped_training_says_how_to_go_on(monkeypatch, capsys, no_keras):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("dfclib.training.train", interrupted)
+    monkeypatch.setattr("dfclib.training.missing", lambda recipe, *_, **options: [recipe])
     monkeypatch.setattr(inputs, "load_splits", lambda *_: splits())
     assert call("train", "attempt1") == 1
     assert capsys.readouterr().err == "stopped; the same command goes on from the last finished epoch\n"
@@ -219,6 +221,36 @@ def test_light_commands_start_without_tensorflow():
     assert "error: this command needs keras, which is not installed" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(Path("drawn").glob("*.png"))
+
+
+def test_what_needs_no_network_is_decided_before_tensorflow_is_imported():
+    """A finished run, another recipe, a lock, a folder that is none, weights that are missing or damaged."""
+    assert call("data", "make", "small", "--train", 10, "--validation", 10, "--test", 0) == 0
+    data = {"fingerprint": load_folder("small", progress=False).fingerprint}
+    run = make_run("runs", data=data)
+    Path("a-file").touch()
+    Image.new("RGB", (24, 20)).save("photo.png")
+    damaged = make_run("runs", seed=1, data=data)
+    (damaged / "model.keras").write_bytes(b"another network")
+    begun = make_run("runs", seed=2, data=data)
+    (begun / "metrics.json").unlink()
+    expected = {
+        "train attempt1 --data small --scale quick": (0, "finished already"),
+        "train attempt1 --data small --scale quick --epochs 9": (1, "holds a run of another recipe"),
+        "train attempt1 --data small --scale quick --seed 2": (1, "is being trained by another process"),
+        "train attempt1 --data small --scale quick --runs a-file": (1, "a-file"),
+        f"predict {run} photo.png": (1, "has no weights"),
+        f"predict {damaged} photo.png": (1, "model.keras is not the file that the training wrote"),
+        "train attempt1 --data small --scale quick --seed 4": (1, "this command needs keras"),  # it would train
+    }
+    with (begun / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = _python("-c", LIGHT, input="\n".join(expected))
+    statuses = [line for line in done.stdout.splitlines() if line.startswith("STATUS")]
+    assert statuses == [f"STATUS {status} {line}" for line, (status, _) in expected.items()], done.stderr
+    for _, message in expected.values():
+        assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_help_starts_without_numpy():
@@ -306,6 +338,7 @@ def trained(monkeypatch, no_keras):
         return runs.Run(Path(runs_dir) / "the-run")
 
     monkeypatch.setattr("dfclib.training.train", fake)
+    monkeypatch.setattr("dfclib.training.missing", lambda recipe, *_, **options: [recipe])
     monkeypatch.setattr("dfclib.datasets.synthetic.make_splits", lambda: splits("embedded"))
     return calls
 
@@ -630,6 +663,7 @@ def asked(monkeypatch, no_keras):
         return Predictions(images.ids, np.full(len(images), 2), CLASSES, probabilities)
 
     monkeypatch.setattr("dfclib.prediction.predict_images", fake)
+    monkeypatch.setattr("dfclib.prediction.check_weights", lambda *_: None)
     return seen
 
 

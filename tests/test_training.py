@@ -148,6 +148,28 @@ def test_a_second_training_into_the_same_folder_is_refused(finished, splits, tmp
         train(tiny_recipe(), splits, tmp_path, progress=False)
 
 
+def test_what_is_missing_is_told_without_training(finished, splits, tmp_path):
+    recipe, other = tiny_recipe(), tiny_recipe(seed=1)
+    vote = EnsembleRecipe("both", "t", "S0", members=(recipe, other))
+    assert training.missing(recipe, splits, finished.path.parent) == []
+    assert training.missing(recipe, splits, finished.path.parent, fresh=True) == [recipe]
+    shutil.copytree(finished.path, tmp_path / NAME)
+    assert training.missing(vote, splits, tmp_path) == [other]
+    shutil.copytree(finished.path, tmp_path / "tiny-full-tiny-published-seed1")
+    with pytest.raises(UserError, match="seed: 0 -> 1"):  # the second voter's folder holds another run
+        training.missing(vote, splits, tmp_path)
+    assert training.missing(vote, splits, tmp_path, fresh=True) == [recipe, other]
+
+
+def test_a_vote_is_refused_for_its_last_member_before_the_first_one_trains(finished, splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "_train_model", never)
+    shutil.copytree(finished.path, tmp_path / "tiny-full-tiny-published-seed2")
+    members = (tiny_recipe(seed=1), tiny_recipe(seed=2))
+    with pytest.raises(UserError, match="seed: 0 -> 2"):
+        train(EnsembleRecipe("both", "t", "S0", members=members), splits, tmp_path, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny-full-tiny-published-seed2"]
+
+
 # what breaks while training
 
 
