@@ -305,7 +305,12 @@ def _duration(minutes: float) -> str:
 def _print_json(value: Any) -> None:
     import json
 
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # JSON has its own way to write what the terminal has no sign for
+        text = json.dumps(value, indent=2)
+    print(text)
 
 
 def _table(rows: list[list[str]]) -> str:

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import types
@@ -163,10 +164,91 @@ def test_stopped_training_says_how_to_go_on(monkeypatch, capsys, no_keras):
     monkeypatch.setattr("dfclib.training.train", interrupted)
     monkeypatch.setattr("dfclib.training.missing", lambda recipe, *_, **options: [recipe])
     monkeypatch.setattr(inputs, "load_splits", lambda *_: splits())
-    assert call("train", "attempt1") == 1
+    assert call("train", "attempt1") == 130
     assert capsys.readouterr().err == "stopped; the same command goes on from the last finished epoch\n"
-    assert call("train", "attempt1", "--fresh") == 1
+    assert call("train", "attempt1", "--fresh") == 130
     assert "the same command without --fresh" in capsys.readouterr().err
+
+
+STOPPED = """
+import sys, time
+from dfclib import cli, inputs
+def wait(*_):
+    print("waiting", flush=True)
+    time.sleep(60)
+inputs.find_run = wait
+sys.exit(cli.main(["evaluate", "run"]))
+"""
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_process_says_so_and_ends_as_shells_expect(sent, status):
+    command = [sys.executable, "-c", STOPPED]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=_environment(), **pipes) as process:
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(sent)
+        assert process.communicate(timeout=30) == ("", "stopped\n")
+        assert process.returncode == status
+
+
+def test_sigterm_is_afterwards_what_it_was():
+    before = signal.getsignal(signal.SIGTERM)
+    assert call("recipes") == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_without_a_sign_for_it_gets_its_number(encoding):
+    classes = {"class_names": ["±", "名", "c"]}
+    run = make_run("runs", data=classes)
+    environment = _environment() | {"PYTHONIOENCODING": encoding}
+    arguments = {"capture_output": True, "env": environment, "timeout": 60}
+    command = [sys.executable, "-m", "dfclib", "evaluate"]
+    done = subprocess.run([*command, str(run)], **arguments)
+    assert (done.returncode, done.stderr) == (0, b"")
+    expected = {"ascii": b"\\u540d", "latin-1": b"\\u540d", "utf-8": "名".encode()}
+    assert expected[encoding] in done.stdout
+    done = subprocess.run([*command, str(run), "--json"], **arguments)
+    found = json.loads(done.stdout.decode(encoding))
+    assert [row["class"] for row in found["splits"]["validation"]["classes"]] == classes["class_names"]
+    done = subprocess.run([*command, "名"], **arguments)
+    assert done.returncode == 1 and b"Traceback" not in done.stderr
+
+
+def test_a_full_disk_behind_standard_output_is_one_sentence():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "dfclib", "evaluate", str(make_run("runs"))]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=_environment(), timeout=60)
+    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["vote", "a.csv", "--out", ""], ["vote", "", "--out", "b.csv"], ["figures", "--out", ""], ["figures", ""],
+        ["evaluate", ""], ["evaluate", "run", "--runs", ""], ["train", ""], ["train", "attempt1", "--data", ""],
+        ["data", "make", ""], ["data", "check", ""], ["data", "download", "--to", ""], ["predict", "run", ""],
+        ["record", "run", "--to", ""], ["fashion", "--out", ""],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_empty_name_is_refused_by_its_option(argv, capsys):
+    option = argv[argv.index("") - 1]
+    names = ("MEMBERS", "NAMES", "RUN", "RECIPE", "FOLDER", "PATHS")
+    message = fails(capsys, *argv)
+    assert message.startswith(f"error: {option} is empty" if option.startswith("--") else "error: ")
+    assert option.startswith("--") or message.split()[1] in names
+    assert len(message.splitlines()) == 1
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 99999999999999999999])
+@pytest.mark.parametrize("argv", [["train", "attempt1"], ["data", "make", "made"], ["vote", "a.csv", "--out", "b.csv"]])
+def test_a_seed_that_numpy_would_refuse_later_is_refused_now(argv, seed, capsys, monkeypatch):
+    monkeypatch.setattr(inputs, "load_splits", lambda *_: pytest.fail("data was read"))
+    message = fails(capsys, *argv, "--seed", seed)
+    assert message == f"error: --seed must not be negative, and at most 4294967295; received {seed}\n"
 
 
 @pytest.mark.parametrize(
