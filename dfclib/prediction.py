@@ -32,7 +32,7 @@ def predict_images(run: Run, images: ImageSet) -> Predictions:
         images = replace(images, class_names=names, labels=None)
     check_weights(run)
     if isinstance(run.recipe, EnsembleRecipe):
-        members = [_ask(load_run(run.path.parent / name), images) for name in run.members]
+        members = [_ask(_voter(run, name), images) for name in run.members]
         return vote(
             run.recipe.vote, members, run.metrics.get("weights", run.recipe.weights), run.recipe.seed, run.members
         )
@@ -44,7 +44,7 @@ def check_weights(run: Run, runs_dir: Path | str = "runs") -> None:
 
     runs_dir: where trainings of the user's own lie and are looked for first
     """
-    voters = [load_run(run.path.parent / name) for name in run.members] or [run]
+    voters = [_voter(run, name) for name in run.members] or [run]
     lacking = [voter for voter in voters if not voter.model_path.exists()]
     if lacking:
         raise UserError(_how_to_train(run, lacking, runs_dir))
@@ -53,6 +53,13 @@ def check_weights(run: Run, runs_dir: Path | str = "runs") -> None:
             raise UserError(
                 f"{voter.model_path} is not the file that the training wrote: train the run again with --fresh"
             )
+
+
+def _voter(run: Run, name: str) -> Run:
+    voter = load_run(run.path.parent / name)
+    if isinstance(voter.recipe, EnsembleRecipe):  # an edited recipe.json could name a vote as its own member
+        raise UserError(f"run {run.name} names {name} as a member, which is a vote itself: members are single models")
+    return voter
 
 
 def _how_to_train(run: Run, lacking: list[Run], runs_dir: Path | str) -> str:
