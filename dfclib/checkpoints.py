@@ -1,15 +1,21 @@
 """The checkpoint of an unfinished training: whole at any moment, whenever the process dies."""
 
+import zipfile
+import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dfclib.callbacks import EarlyStopping, PlateauDecay
+from dfclib.errors import UserError
 from dfclib.files import read_json, write_atomically, write_json
 
 if TYPE_CHECKING:
     import keras
+
+# what numpy raises for a file that is cut short, overwritten or none of its own
+UNREADABLE = (ValueError, OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 class Checkpoint:
@@ -45,10 +51,27 @@ class Checkpoint:
                 path.unlink()
 
     def restore(self) -> list[dict[str, float]]:
-        """Put the model, its optimizer and the stopping back as they were; the epochs done so far (none: [])."""
+        """Put the model, its optimizer and the stopping back as they were; the epochs done so far (none: []).
+
+        Raises UserError where a file is damaged or is of another network. None is changed: what can be saved still is.
+        """
         if not (self.folder / "state.json").exists():
             return []
-        state = read_json(self.folder / "state.json")
+        try:
+            return self._restore(read_json(self.folder / "state.json"))
+        except (UserError, *UNREADABLE, KeyError, TypeError, AttributeError) as error:
+            what = f"{type(error).__name__}: {str(error)[:200]}" if not isinstance(error, UserError) else error
+            raise UserError(
+                f"the checkpoint in {self.folder} is damaged, or of another version of dfclib ({what}). Nothing was "
+                "changed, and history.csv beside it tells of the epochs before. Put back a whole copy of the folder "
+                "if there is one, or train anew with --fresh."
+            ) from error
+
+    def _restore(self, state: dict[str, Any]) -> list[dict[str, float]]:
+        history = state["history"]
+        for number, row in enumerate(history, start=1):
+            if row["epoch"] != number or not all(isinstance(value, int | float) for value in row.values()):
+                raise ValueError(f"state.json: history's row {number} is no epoch's")
         arrays = self._read(state["last"])
         self.model.set_weights(arrays["weights"])
         for variable, value in zip(self.model.optimizer.variables, arrays["optimizer"], strict=True):
@@ -57,7 +80,11 @@ class Checkpoint:
         if self.plateau is not None:
             self.plateau.restore(state["plateau"])
         self.best_file = state["best"]
-        return state["history"]
+        best = arrays if self.best_file == state["last"] else self._read(self.best_file)
+        shapes = [[a.shape for a in part["weights"]] for part in (arrays, best)]
+        if shapes[0] != shapes[1]:  # else found after the last epoch, when all of them are trained
+            raise ValueError(f"{self.best_file} holds weights of other shapes than {state['last']}")
+        return history
 
     def restore_best(self) -> None:
         """Give the model the weights to keep."""

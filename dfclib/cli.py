@@ -1,14 +1,18 @@
 """`python -m dfclib`: the command line alone; what the commands do is in commands.py.
 
 Exit status: 0; 1 with one message on standard error for what the user can mend (--debug adds the traceback);
-2 where the command line itself is wrong.
+2 where the command line itself is wrong; 130 after Ctrl-C and 143 after SIGTERM, both with a message.
 """
 
 import argparse
+import contextlib
+import io
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +20,14 @@ from dfclib import __version__, commands
 from dfclib.commands import PRECISIONS, SCALES
 from dfclib.errors import UserError
 from dfclib.inputs import DATA, RECORDED, RUNS
+from dfclib.recipes.recipe import LARGEST_SEED
 
 PROGRAM = "python -m dfclib"
+POSITIONAL = ("folder", "members", "names", "paths", "recipe", "run")
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: it stops what Ctrl-C stops, so that no half-written file stays and how to go on is said."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,15 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     argparse itself exits, with 2, where the command line is wrong.
     """
-    if hasattr(sys.stdout, "reconfigure"):  # a minus sign, or somebody's file name, that the terminal cannot show
-        sys.stdout.reconfigure(errors="backslashreplace")
+    _write_whatever_the_terminal_knows()
     arguments = _parser().parse_args(argv)
     try:
-        arguments.function(arguments)
-        sys.stdout.flush()
+        with _told_by_sigterm():
+            _check(arguments)
+            arguments.function(arguments)
+            sys.stdout.flush()
         return 0
     except BrokenPipeError:  # the reader (`| head`) has seen enough: nothing to say, and nobody to say it to
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
     except (Exception, KeyboardInterrupt) as error:
         message = _message(error, arguments)
@@ -41,9 +52,64 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise  # a mistake of ours: its traceback is what we need to see
         if arguments.debug:
             traceback.print_exc()
-        sys.stdout.flush()
+        try:
+            sys.stdout.flush()
+        except OSError:  # a full disk behind `>`: said once is enough
+            _drop_output()
         print(message, file=sys.stderr)
+        if isinstance(error, KeyboardInterrupt):
+            return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
         return 1
+
+
+def _write_whatever_the_terminal_knows() -> None:
+    """Write \\xb1 for a ± that the terminal has no sign for, instead of ending in a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper):
+            continue
+        # UTF-8 with surrogateescape has a sign for everything, names of files that are no UTF-8 included
+        if stream.errors == "strict" or (stream.errors == "surrogateescape" and stream.encoding.lower() != "utf-8"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Send what is left to write, and what Python flushes at its end, nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def _told_by_sigterm() -> Iterator[None]:
+    """Raise Terminated where the process is asked to end; only the main thread can arrange that."""
+
+    def stop(*_: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raise UserError for values that no command can use, before one starts."""
+    for name, value in vars(arguments).items():
+        given = value if isinstance(value, list) else [value]
+        if "" in given and name != "send":  # submit has a message of its own for that one
+            option = name.upper() if name in POSITIONAL else f"--{name}"
+            raise UserError(f"{option} is empty: give it a value, or leave it out")
+        if name == "seed" and value is not None and not 0 <= value <= LARGEST_SEED:
+            raise UserError(f"--seed must not be negative, and at most {LARGEST_SEED}; received {value}")
+        if name in ("nice", "hours") and value is not None and value < 0:
+            raise UserError(f"--{name} must not be negative, received {value}")
+
+
+def _path(text: str) -> Path | str:
+    """A path; an empty one stays as it is for `_check`, since Path would make the current folder of it."""
+    return Path(text) if text else text
 
 
 def _message(error: BaseException, arguments: argparse.Namespace) -> str | None:
@@ -51,12 +117,14 @@ def _message(error: BaseException, arguments: argparse.Namespace) -> str | None:
     if isinstance(error, UserError):
         return f"error: {error}"
     if isinstance(error, KeyboardInterrupt):
-        if arguments.function not in (commands.train, commands.fashion):
+        if arguments.function not in (commands.train, commands.fashion, commands.reproduce):
             return "stopped"
-        without = " without --fresh" if arguments.fresh else ""
+        without = " without --fresh" if getattr(arguments, "fresh", False) else ""
         return f"stopped; the same command{without} goes on from the last finished epoch"
     if isinstance(error, OSError) and error.filename is not None:
         return f"error: cannot read or write {error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno is not None:  # of something without a name, such as standard output
+        return f"error: {error.strerror}"
     if isinstance(error, MemoryError):
         return f"error: out of memory ({error}): close other programs, or take fewer or smaller images"
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("dfclib"):
@@ -92,15 +160,15 @@ def _add_data_commands(top: Any) -> None:
 
     summary = "report what is wrong with a folder of images, and what is in it"
     p = _add(group, "check", commands.data_check, summary, f"{DATA}")
-    p.add_argument("folder", type=Path, metavar="FOLDER")
+    p.add_argument("folder", type=_path, metavar="FOLDER")
 
     summary = "fetch the competition from Kaggle; given again, go on where it stopped"
     p = _add(group, "download", commands.data_download, summary, f"--to {DATA}")
-    p.add_argument("--to", type=Path, default=DATA, metavar="FOLDER", help=f"default {DATA}")
+    p.add_argument("--to", type=_path, default=DATA, metavar="FOLDER", help=f"default {DATA}")
 
     summary = "write the embedded images as a competition's folder"
     p = _add(group, "make", commands.data_make, summary, "small_folder --train 500 --seed 1")
-    p.add_argument("folder", type=Path, metavar="FOLDER", help="empty, or not there yet")
+    p.add_argument("folder", type=_path, metavar="FOLDER", help="empty, or not there yet")
     for name in ("train", "validation", "test"):
         p.add_argument(f"--{name}", type=int, metavar="N", help=f"how many {name} images")
     p.add_argument("--seed", type=int, metavar="S", help="another seed makes other images (default 0)")
@@ -134,7 +202,7 @@ def _add_training_commands(top: Any) -> None:
     p.add_argument("--scale", choices=SCALES, help="default: full with a GPU, compact without")
     p.add_argument("--only", nargs="+", default=(), metavar="NAME", help="recipes whose names begin so")
     p.add_argument("--nice", type=int, default=0, metavar="N", help="lower the process's priority by N, up to 19")
-    p.add_argument("--record", type=Path, default=RECORDED, metavar="DIR", help=f"default {RECORDED}")
+    p.add_argument("--record", type=_path, default=RECORDED, metavar="DIR", help=f"default {RECORDED}")
     act = p.add_mutually_exclusive_group()
     act.add_argument("--list", action="store_true", help="print what is done, what is left and how long it takes")
     act.add_argument("--pause", action="store_true", help="let the queue that is running wait, at once")
@@ -150,7 +218,7 @@ def _add_training_commands(top: Any) -> None:
     p.add_argument("--scale", choices=SCALES, help=default)
     p.add_argument("--fresh", action="store_true", help="remove what there is of these runs, and train anew")
     default = Path("build/fashion")
-    p.add_argument("--out", type=Path, default=default, metavar="DIR", help=f"default {default}")
+    p.add_argument("--out", type=_path, default=default, metavar="DIR", help=f"default {default}")
     _add_runs(p)
 
 
@@ -172,7 +240,7 @@ def _add_prediction_commands(top: Any) -> None:
         "write the share of the votes that each class got, too; without it image_id,label alone, as Kaggle takes it"
     )
     p.add_argument("--shares", action="store_true", help=shares)
-    p.add_argument("--out", type=Path, required=True, metavar="FILE", help="the CSV file to write")
+    p.add_argument("--out", type=_path, required=True, metavar="FILE", help="the CSV file to write")
     _add_runs(p)
 
     summary = "show accuracy with its interval and a table a class"
@@ -183,28 +251,28 @@ def _add_prediction_commands(top: Any) -> None:
     summary = "label images with a run: the class and a probability a class"
     p = _add(top, "predict", commands.predict, summary, "RUN photo.png folder/ --out predictions.csv")
     _add_run(p)
-    p.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="an image, or a folder of images")
-    p.add_argument("--out", type=Path, metavar="FILE", help="write a CSV file instead of a table")
+    p.add_argument("paths", type=_path, nargs="+", metavar="PATH", help="an image, or a folder of images")
+    p.add_argument("--out", type=_path, metavar="FILE", help="write a CSV file instead of a table")
 
     summary = "write predictions as sample_submission.csv asks for them, and perhaps send them"
     p = _add(top, "submit", commands.submit, summary, f'RUN --data {DATA} --out submission.csv --send "a vote"')
     _add_run(p)
     _add_data(p, f"the competition's folder (default {DATA})")
     default = Path("submission.csv")
-    p.add_argument("--out", type=Path, default=default, metavar="FILE", help=f"default {default}")
+    p.add_argument("--out", type=_path, default=default, metavar="FILE", help=f"default {default}")
     p.add_argument("--send", metavar="MESSAGE", help="send the file to Kaggle with this message")
 
 
 def _add_report_commands(top: Any) -> None:
     p = _add(top, "figures", commands.figures, "draw the figures of runs", "--out images")
-    p.add_argument("names", nargs="*", metavar="RUN", help=f"default: the attempts in {RECORDED}")
-    p.add_argument("--out", type=Path, default=Path("images"), metavar="DIR", help="default images")
+    p.add_argument("names", nargs="*", metavar="RUN", help=f"its own figures alone; default: all of {RECORDED}")
+    p.add_argument("--out", type=_path, default=Path("images"), metavar="DIR", help="default images")
     _add_runs(p)
 
     summary = "copy finished runs to where they are kept, without weights above 12 MB"
     p = _add(top, "record", commands.record, summary, "RUN")
     p.add_argument("names", nargs="+", metavar="RUN")
-    p.add_argument("--to", type=Path, default=RECORDED, metavar="DIR", help=f"default {RECORDED}")
+    p.add_argument("--to", type=_path, default=RECORDED, metavar="DIR", help=f"default {RECORDED}")
     p.add_argument("--no-weights", action="store_true", help="leave small weights out as well")
     _add_runs(p)
 
@@ -228,13 +296,13 @@ def _add(
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help=f"a run's folder, or its name in --runs or {RECORDED}")
+    parser.add_argument("run", metavar="RUN", help=f"a run's folder, its name in --runs or {RECORDED}, or its recipe's")
     _add_runs(parser)
 
 
 def _add_runs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help=f"where runs lie (default {RUNS})")
+    parser.add_argument("--runs", type=_path, default=RUNS, metavar="DIR", help=f"where runs lie (default {RUNS})")
 
 
 def _add_data(parser: Any, text: str) -> None:
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help=text)
+    parser.add_argument("--data", type=_path, metavar="FOLDER", help=text)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dfclib.datasets.images import Splits
     from dfclib.recipes import EnsembleRecipe, Recipe
     from dfclib.reproduce import Task
-    from dfclib.runs import Predictions
+    from dfclib.runs import Predictions, Run
 
 SCALES = ("quick", "compact", "full")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
@@ -80,10 +80,11 @@ def train(arguments: Arguments) -> None:
     recipe = recipe.with_options(arguments.seed, arguments.epochs, arguments.protocol, arguments.precision)
     splits = inputs.load_splits(inputs.data_folder(arguments.data, recipe), arguments.image_size, recipe)
     _announce(recipe, splits)
-    _import_keras(arguments)
-    from dfclib.training import train as train_recipe
+    from dfclib import training
 
-    run = train_recipe(recipe, splits, arguments.runs, fresh=arguments.fresh)
+    if training.missing(recipe, splits, arguments.runs, fresh=arguments.fresh):
+        _import_keras(arguments)
+    run = training.train(recipe, splits, arguments.runs, fresh=arguments.fresh)
     print(run.path)
 
 
@@ -133,12 +134,14 @@ def fashion(arguments: Arguments) -> None:
     for recipe in recipes:
         print(f"recipe   {recipe.name} ({recipe.title}), {recipe.scale} scale")
         _announce_length(recipe, splits)
-    _import_keras(arguments)
-    from dfclib.training import train as train_recipe
+    from dfclib import training
 
+    # a list: the second row's troubles, too, are known before the first row trains
+    if any([training.missing(recipe, splits, arguments.runs, fresh=arguments.fresh) for recipe in recipes]):
+        _import_keras(arguments)
     runs = []
     for recipe in recipes:
-        run = train_recipe(recipe, splits, arguments.runs, fresh=arguments.fresh)
+        run = training.train(recipe, splits, arguments.runs, fresh=arguments.fresh)
         for path in fashion.write_figures(run, splits.test, arguments.out):  # at once: the next row takes its time
             print(path)
         runs.append(run)
@@ -198,17 +201,16 @@ def evaluate(arguments: Arguments) -> None:
 
 
 def predict(arguments: Arguments) -> None:
-    from dfclib.prediction import require_weights
     from dfclib.prediction_files import write_predictions
 
     run = inputs.find_run(arguments.run, arguments.runs)
     if arguments.out:
         inputs.check_out(arguments.out, arguments.paths)
-    require_weights(run)  # before thousands of photographs are decoded
+    from dfclib.prediction import check_weights, predict_images
+
+    check_weights(run, arguments.runs)  # before thousands of photographs are decoded
     images, problems = inputs.read_images(arguments.paths, run)
     _import_keras(arguments)
-    from dfclib.prediction import predict_images
-
     predictions = predict_images(run, images)
     if arguments.out:
         say = _beside(arguments.out)
@@ -231,14 +233,14 @@ def submit(arguments: Arguments) -> None:
     folder = arguments.data or DATA
     sample = folder / "sample_submission.csv"
     inputs.check_out(arguments.out, [sample])
-    predictions, images = inputs.submission(run, folder)
+    predictions, images = inputs.submission(run, folder, arguments.runs)
     how = "as recorded in the run for these ids; no image was opened"
     if predictions is None:
+        from dfclib.prediction import predict_images
+
         how = f"made from the images in {folder}"
         print(f"{run.name} has no predictions of all these ids: it labels {len(images):,} test images", file=sys.stderr)
         _import_keras(arguments)
-        from dfclib.prediction import predict_images
-
         predictions = predict_images(run, images)
     say = _beside(arguments.out)
     write_predictions(replace(predictions, probabilities=None), arguments.out)
@@ -257,8 +259,9 @@ def figures(arguments: Arguments) -> None:
     def is_told(recipe: "Recipe | EnsembleRecipe") -> bool:
         return bool(recipe.attempt) or recipe.reported_split == "test" or author_figures(recipe.claims) != ""
 
-    runs = overview = [inputs.find_run(name, arguments.runs) for name in arguments.names]
-    if not runs:
+    runs = [inputs.find_run(name, arguments.runs) for name in arguments.names]
+    overview: list[Run] = []  # ladder.png and systems.png tell of all recorded runs: a few named ones leave them be
+    if not arguments.names:
         # not the voters that no author speaks of, nor second protocols: a hundred pictures that nobody looks at
         overview = [run for run in find_runs(RECORDED) if not run.data["embedded"]]
         runs = [run for run in overview if run.protocol == "published" and is_told(run.recipe)]
@@ -385,7 +388,12 @@ def _beside(out: "Path") -> "Callable[[object], None]":
 def _print_json(value: Any) -> None:
     import json
 
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # JSON has its own way to write what the terminal has no sign for
+        text = json.dumps(value, indent=2)
+    print(text)
 
 
 def _table(rows: list[list[str]]) -> str:

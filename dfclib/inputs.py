@@ -1,6 +1,8 @@
 """What a user names on the command line, found and read: recipes, data, runs, images, test predictions."""
 
+import difflib
 import os
+import re
 import stat
 import sys
 from collections.abc import Sequence
@@ -73,15 +75,47 @@ def find_recipe(name: str, scale: str | None, data: Path | None) -> "Recipe | En
 
 
 def find_run(name: str, runs_dir: Path) -> "Run":
-    """A finished run by its folder, or by its name in `runs_dir` or among the recorded runs."""
+    """A finished run by its folder, or by its name or its recipe's in `runs_dir`, else among the recorded runs.
+
+    A recipe's name stands for its only finished run in `runs_dir`, else for its only recorded one. Raises UserError
+    with the runs that it may mean where there are several, and with near names where there is none.
+    """
     from dfclib.runs import find_runs, load_run
 
     for folder in (Path(name), runs_dir / name, RECORDED / name):
         if folder.is_dir():
             return load_run(folder)
+    for folder in (runs_dir, RECORDED):
+        # a run is named after its recipe: no recipe.json is read, so that no other broken run stands in the way
+        fitting = [run.path for run in find_runs(folder) if _recipe_name(run.path.name) == name]
+        if len(fitting) > 1:
+            listed = "".join(f"\n  {path.name}" for path in fitting)
+            raise UserError(f"{name} has {len(fitting)} finished runs in {folder}; name one of them:{listed}")
+        if fitting:
+            return load_run(fitting[0])
     known = sorted({run.path.name for folder in (runs_dir, RECORDED) for run in find_runs(folder)})
+    raise UserError(_no_such_run(name, f"{runs_dir} or {RECORDED}", known))
+
+
+def _recipe_name(run_name: str) -> str | None:
+    """attempt1 of attempt1-compact-deepfake-data-published-seed0; None where it is no run's name."""
+    match = re.fullmatch(r"([a-z0-9-]+?)-(quick|compact|full)-.+-(published|held-out)-seed\d+", run_name)
+    return match and match[1]
+
+
+def _no_such_run(name: str, places: str, known: list[str]) -> str:
+    """Why `name` is no run in `places`, which hold `known`, and what may be meant."""
+    from dfclib.recipes import all_recipes
+
+    recipes = {recipe.name for ensemble in all_recipes() for recipe in (ensemble, *ensemble.members)}
+    if name in recipes:
+        return f"recipe {name} has no finished run in {places}: train it first (python -m dfclib train {name})"
+    begun = [run for run in known if name and run.startswith(name)]
+    near = begun[:5] or difflib.get_close_matches(name, [*known, *sorted(recipes)], n=4)
     hint = f"finished are {', '.join(known[:10])}" if known else "train one first"
-    raise UserError(f"there is no run {name!r}, neither a folder nor a name in {runs_dir} or {RECORDED}: {hint}")
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    return f"there is no run {name!r}, neither a folder nor a name in {places}: {hint}"
 
 
 def check_out(out: Path, read: Sequence[Path | str] = ()) -> None:
@@ -216,7 +250,7 @@ def _image_file(path: Path, problems: "Problems") -> "ImageFile | None":
     return None
 
 
-def submission(run: "Run", folder: Path) -> "tuple[Predictions | None, ImageSet | None]":
+def submission(run: "Run", folder: Path, runs_dir: Path = RUNS) -> "tuple[Predictions | None, ImageSet | None]":
     """(what the run recorded of the images that `folder` asks about, None), or (None, the images to label).
 
     Either is in the order of sample_submission.csv. Ids decide: where those of sample_submission.csv and test.csv
@@ -225,7 +259,7 @@ def submission(run: "Run", folder: Path) -> "tuple[Predictions | None, ImageSet 
     """
     from dfclib.datasets.competition import load_test
     from dfclib.datasets.listing import read_listing
-    from dfclib.prediction import require_weights
+    from dfclib.prediction import check_weights
     from dfclib.prediction_files import read_predictions
 
     sample_path = folder / "sample_submission.csv"
@@ -245,7 +279,7 @@ def submission(run: "Run", folder: Path) -> "tuple[Predictions | None, ImageSet 
             f"{run.name} knows the classes {', '.join(run.data['class_names'])}, and {folder} has "
             f"{', '.join(class_names)}: submit a run that was trained on that folder"
         )
-    require_weights(run)
+    check_weights(run, runs_dir)
     images = load_test(folder, tuple(run.data["image_size"]), run.data["channels"])
     if images is None:
         raise UserError(f"{folder} has no test images: there is nothing to submit")

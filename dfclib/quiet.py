@@ -37,7 +37,7 @@ def _hidden_unless_it_fails() -> Iterator[None]:
         os.dup2(hidden.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:  # Ctrl-C has nothing to explain
             os.dup2(kept, 2)
             hidden.seek(0)
             os.write(2, hidden.read())

@@ -129,12 +129,12 @@ class Run:
     @property
     def data(self) -> dict[str, Any]:
         """name, fingerprint, class_names, embedded, image_size, channels, counts of images a split."""
-        return self.recipe_file["data"]
+        return _Stored(self.recipe_file["data"], self.path / "recipe.json")
 
     @property
     def environment(self) -> dict[str, Any]:
         """Where it was trained: device, precision, backend, versions of python, keras, tensorflow, numpy."""
-        return self.recipe_file["environment"]
+        return _Stored(self.recipe_file["environment"], self.path / "recipe.json")
 
     @property
     def members(self) -> list[str]:
@@ -149,24 +149,31 @@ class Run:
         path = self.path / "history.csv"
         if not path.exists():
             return pd.DataFrame({name: [] for name in HISTORY_COLUMNS})
-        return pd.read_csv(path, float_precision="round_trip")  # pandas 2 drops last digits otherwise
+        try:
+            rows = pd.read_csv(path, float_precision="round_trip")  # pandas 2 drops last digits otherwise
+        except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors, and bytes that are no UTF-8, too
+            raise UserError(f"{path} cannot be read: {error}. Train the run again with --fresh.") from error
+        wrong = [name for name in HISTORY_COLUMNS if name not in rows or not pd.api.types.is_numeric_dtype(rows[name])]
+        if wrong:
+            raise UserError(f"{path} has no numbers for {', '.join(wrong)}: train the run again with --fresh")
+        return rows
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        values = read_json(self.path / "metrics.json")
-        if not isinstance(values, dict):
-            raise UserError(f"{self.path / 'metrics.json'} is no object: train the run again with --fresh")
-        return values
+        return _Stored(read_json(self.path / "metrics.json"), self.path / "metrics.json")
 
     @cached_property
     def _arrays(self) -> dict[str, np.ndarray]:
         path = self.path / "probabilities.npz"
         try:
             with np.load(path) as arrays:
-                return dict(arrays)
+                found = dict(arrays)
+            _check_arrays(found)
+            return found
         except FileNotFoundError as error:
             raise UserError(f"{path} does not exist: the run is not finished") from error
-        except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        # TypeError: a single array, which is no `with`'s; NotImplementedError: packed in a way that nobody here packs
+        except (ValueError, TypeError, OSError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
             raise UserError(f"{path} is broken: {error}. Train the run again with --fresh.") from error
 
     @property
@@ -216,6 +223,38 @@ class Run:
     @property
     def is_finished(self) -> bool:
         return (self.path / "metrics.json").is_file()
+
+
+class _Stored(dict[str, Any]):
+    """What a run's JSON file holds: a key that is missing is the user's to mend, whoever asks for it."""
+
+    def __init__(self, values: Any, path: Path) -> None:
+        self.path = path
+        if not isinstance(values, dict) or not values:
+            raise UserError(f"{path} holds no fields where a training writes some: train the run again with --fresh")
+        super().__init__(values)
+
+    def __missing__(self, key: str) -> Any:
+        raise UserError(f"{self.path} lacks {key!r}: it is not what a training wrote; train the run again with --fresh")
+
+
+def _check_arrays(arrays: dict[str, np.ndarray]) -> None:
+    """Raise ValueError where the arrays of probabilities.npz are none of predictions."""
+    kinds = {"ids": "U", "predicted": "iu", "probabilities": "f", "labels": "iu"}
+    splits = [split for split in SPLIT_NAMES if f"{split}_ids" in arrays]
+    if not splits:
+        raise ValueError("it has no predictions")
+    for split in splits:
+        if f"{split}_predicted" not in arrays:
+            raise ValueError(f"{split}_predicted is missing")
+        for name, kind in kinds.items():
+            array = arrays.get(f"{split}_{name}")
+            if array is not None and array.dtype.kind not in kind:
+                raise ValueError(f"{split}_{name} has the type {array.dtype}")
+            if array is not None and len(array.shape) != (2 if name == "probabilities" else 1):
+                raise ValueError(f"{split}_{name} has the shape {array.shape}")
+        if not np.isfinite(arrays.get(f"{split}_probabilities", 0.0)).all():
+            raise ValueError(f"{split}_probabilities are not all numbers")
 
 
 def run_name(recipe: Recipe | EnsembleRecipe, data_name: str) -> str:

@@ -79,13 +79,13 @@ def train(
     """
     path = Path(runs_dir) / run_name(recipe, splits.name)
     say = _say if progress else _silent
-    _check_data(recipe, splits)
+    missing(recipe, splits, runs_dir, fresh=fresh)  # refuses a vote for its last member before its first one trains
     existing = None if fresh else _existing(path, recipe, splits)
     if existing is not None and existing.is_finished:
         say(f"{path.name}: finished already, nothing to train")
         shutil.rmtree(path / "checkpoint", ignore_errors=True)  # killed in its very last moment
         return existing
-    with locked(path, ".lock", f"{path} is being trained by another process: wait for it, or stop it"):
+    with _locked(path):
         _tidy(path, everything=fresh)
         if Run(path).is_finished:  # by another process, between the look and the lock
             return Run(path)
@@ -95,6 +95,37 @@ def train(
             with _clear_errors(recipe, path), memory_given_back():
                 _train_model(recipe, splits, path, say, control or Control())
     return Run(path)
+
+
+def missing(
+    recipe: Recipe | EnsembleRecipe, splits: Splits, runs_dir: Path | str, *, fresh: bool = False
+) -> list[Recipe]:
+    """The trainings that `train` would start or go on with: none for a finished run. Does not import Keras.
+
+    A vote whose members are all there has none either. Raises UserError as `train` does where no network is needed to
+    know it: images that do not suit, a folder that cannot be written, holds something else or is being trained into.
+    """
+    _check_data(recipe, splits)
+    wanted = list(recipe.members)
+    if not fresh:
+        if _is_finished(recipe, splits, runs_dir):
+            return []
+        wanted = [each for each in wanted if not _is_finished(each, splits, runs_dir)]
+    for each in [recipe, *wanted]:
+        path = Path(runs_dir) / run_name(each, splits.name)
+        if each is recipe or path.is_dir():  # members' folders are made when it is their turn
+            with _locked(path):
+                pass
+    return wanted
+
+
+def _locked(path: Path) -> contextlib.AbstractContextManager[None]:
+    return locked(path, ".lock", f"{path} is being trained by another process: wait for it, or stop it")
+
+
+def _is_finished(recipe: Recipe | EnsembleRecipe, splits: Splits, runs_dir: Path | str) -> bool:
+    run = _existing(Path(runs_dir) / run_name(recipe, splits.name), recipe, splits)
+    return run is not None and run.is_finished
 
 
 def build_model(recipe: Recipe, channels: int, classes: int, training_images: ImageSet | None = None) -> "keras.Model":

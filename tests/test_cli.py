@@ -1,9 +1,11 @@
 """The command line: what each command does, what it says, and how it ends."""
 
 import csv
+import fcntl
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import types
@@ -160,11 +162,93 @@ def test_stopped_training_says_how_to_go_on(monkeypatch, capsys, no_keras):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("dfclib.training.train", interrupted)
+    monkeypatch.setattr("dfclib.training.missing", lambda recipe, *_, **options: [recipe])
     monkeypatch.setattr(inputs, "load_splits", lambda *_: splits())
-    assert call("train", "attempt1") == 1
+    assert call("train", "attempt1") == 130
     assert capsys.readouterr().err == "stopped; the same command goes on from the last finished epoch\n"
-    assert call("train", "attempt1", "--fresh") == 1
+    assert call("train", "attempt1", "--fresh") == 130
     assert "the same command without --fresh" in capsys.readouterr().err
+
+
+STOPPED = """
+import sys, time
+from dfclib import cli, inputs
+def wait(*_):
+    print("waiting", flush=True)
+    time.sleep(60)
+inputs.find_run = wait
+sys.exit(cli.main(["evaluate", "run"]))
+"""
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_process_says_so_and_ends_as_shells_expect(sent, status):
+    command = [sys.executable, "-c", STOPPED]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=_environment(), **pipes) as process:
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(sent)
+        assert process.communicate(timeout=30) == ("", "stopped\n")
+        assert process.returncode == status
+
+
+def test_sigterm_is_afterwards_what_it_was():
+    before = signal.getsignal(signal.SIGTERM)
+    assert call("recipes") == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_without_a_sign_for_it_gets_its_number(encoding):
+    classes = {"class_names": ["±", "名", "c"]}
+    run = make_run("runs", data=classes)
+    environment = _environment() | {"PYTHONIOENCODING": encoding}
+    arguments = {"capture_output": True, "env": environment, "timeout": 60}
+    command = [sys.executable, "-m", "dfclib", "evaluate"]
+    done = subprocess.run([*command, str(run)], **arguments)
+    assert (done.returncode, done.stderr) == (0, b"")
+    expected = {"ascii": b"\\u540d", "latin-1": b"\\u540d", "utf-8": "名".encode()}
+    assert expected[encoding] in done.stdout
+    done = subprocess.run([*command, str(run), "--json"], **arguments)
+    found = json.loads(done.stdout.decode(encoding))
+    assert [row["class"] for row in found["splits"]["validation"]["classes"]] == classes["class_names"]
+    done = subprocess.run([*command, "名"], **arguments)
+    assert done.returncode == 1 and b"Traceback" not in done.stderr
+
+
+def test_a_full_disk_behind_standard_output_is_one_sentence():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "dfclib", "evaluate", str(make_run("runs"))]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=_environment(), timeout=60)
+    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["vote", "a.csv", "--out", ""], ["vote", "", "--out", "b.csv"], ["figures", "--out", ""], ["figures", ""],
+        ["evaluate", ""], ["evaluate", "run", "--runs", ""], ["train", ""], ["train", "attempt1", "--data", ""],
+        ["data", "make", ""], ["data", "check", ""], ["data", "download", "--to", ""], ["predict", "run", ""],
+        ["record", "run", "--to", ""], ["fashion", "--out", ""],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_empty_name_is_refused_by_its_option(argv, capsys):
+    option = argv[argv.index("") - 1]
+    names = ("MEMBERS", "NAMES", "RUN", "RECIPE", "FOLDER", "PATHS")
+    message = fails(capsys, *argv)
+    assert message.startswith(f"error: {option} is empty" if option.startswith("--") else "error: ")
+    assert option.startswith("--") or message.split()[1] in names
+    assert len(message.splitlines()) == 1
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 99999999999999999999])
+@pytest.mark.parametrize("argv", [["train", "attempt1"], ["data", "make", "made"], ["vote", "a.csv", "--out", "b.csv"]])
+def test_a_seed_that_numpy_would_refuse_later_is_refused_now(argv, seed, capsys, monkeypatch):
+    monkeypatch.setattr(inputs, "load_splits", lambda *_: pytest.fail("data was read"))
+    message = fails(capsys, *argv, "--seed", seed)
+    assert message == f"error: --seed must not be negative, and at most 4294967295; received {seed}\n"
 
 
 @pytest.mark.parametrize(
@@ -219,6 +303,36 @@ def test_light_commands_start_without_tensorflow():
     assert "error: this command needs keras, which is not installed" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(Path("drawn").glob("*.png"))
+
+
+def test_what_needs_no_network_is_decided_before_tensorflow_is_imported():
+    """A finished run, another recipe, a lock, a folder that is none, weights that are missing or damaged."""
+    assert call("data", "make", "small", "--train", 10, "--validation", 10, "--test", 0) == 0
+    data = {"fingerprint": load_folder("small", progress=False).fingerprint}
+    run = make_run("runs", data=data)
+    Path("a-file").touch()
+    Image.new("RGB", (24, 20)).save("photo.png")
+    damaged = make_run("runs", seed=1, data=data)
+    (damaged / "model.keras").write_bytes(b"another network")
+    begun = make_run("runs", seed=2, data=data)
+    (begun / "metrics.json").unlink()
+    expected = {
+        "train attempt1 --data small --scale quick": (0, "finished already"),
+        "train attempt1 --data small --scale quick --epochs 9": (1, "holds a run of another recipe"),
+        "train attempt1 --data small --scale quick --seed 2": (1, "is being trained by another process"),
+        "train attempt1 --data small --scale quick --runs a-file": (1, "a-file"),
+        f"predict {run} photo.png": (1, "has no weights"),
+        f"predict {damaged} photo.png": (1, "model.keras is not the file that the training wrote"),
+        "train attempt1 --data small --scale quick --seed 4": (1, "this command needs keras"),  # it would train
+    }
+    with (begun / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = _python("-c", LIGHT, input="\n".join(expected))
+    statuses = [line for line in done.stdout.splitlines() if line.startswith("STATUS")]
+    assert statuses == [f"STATUS {status} {line}" for line, (status, _) in expected.items()], done.stderr
+    for _, message in expected.values():
+        assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_help_starts_without_numpy():
@@ -318,6 +432,7 @@ def trained(monkeypatch, no_keras):
         return runs.Run(Path(runs_dir) / "the-run")
 
     monkeypatch.setattr("dfclib.training.train", fake)
+    monkeypatch.setattr("dfclib.training.missing", lambda recipe, *_, **options: [recipe])
     monkeypatch.setattr("dfclib.datasets.synthetic.make_splits", lambda: splits("embedded"))
     return calls
 
@@ -451,6 +566,54 @@ def test_runs_take_precedence_over_recorded_ones(capsys):
     assert "accuracy 0.00%" in capsys.readouterr().out
 
 
+def test_a_recipe_s_name_stands_for_its_only_finished_run(capsys):
+    recorded = make_run("report/runs", seed=1)
+    assert call("evaluate", "attempt1") == 0
+    assert capsys.readouterr().out.startswith(f"{recorded.name}\n")
+    (make_run("runs", seed=2) / "metrics.json").unlink()  # unfinished: does not count
+    mine = make_run("runs", seed=3)
+    assert call("evaluate", "attempt1") == 0
+    assert capsys.readouterr().out.startswith(f"{mine.name}\n")
+    other = make_run("runs", seed=4)
+    message = fails(capsys, "evaluate", "attempt1")
+    assert message == f"error: attempt1 has 2 finished runs in runs; name one of them:\n  {mine.name}\n  {other.name}\n"
+
+
+def test_a_recipe_s_name_is_not_its_variant_s(capsys):
+    """attempt1-a is another recipe than attempt1, and data may be called as strangely as anybody likes."""
+    for name in ("attempt1-quick-x-compact-small-published-seed0", "attempt1-a-quick-small-published-seed0"):
+        path = make_run("report/runs")
+        write_json(path / "recipe.json", json.loads((path / "recipe.json").read_text()) | {"name": name})
+        path.rename(path.with_name(name))
+        recipe = name.split("-quick")[0]
+        assert call("evaluate", recipe) == 0
+        assert capsys.readouterr().out.startswith(f"{name}\n")
+    assert call("evaluate", "attempt1") == 0
+
+
+def test_a_broken_run_stands_in_no_other_s_way(capsys):
+    make_run("runs", seed=1)
+    (make_run("runs") / "recipe.json").write_text("{")
+    Path("runs/attempt1-quick-small-published-seed0").rename("runs/attempt2-quick-small-published-seed0")
+    assert call("evaluate", "attempt1") == 0
+    assert "attempt2-quick-small-published-seed0/recipe.json is not JSON" in fails(capsys, "evaluate", "attempt2")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("atempt1", "did you mean attempt1 or "),
+        ("attempt1-quick-smal-published-seed0", "did you mean attempt1-quick-small-published-seed0"),
+        ("attempt1-quick", "did you mean attempt1-quick-small-published-seed0?\n"),
+        ("zzz", "finished are attempt1-quick-small-published-seed0\n"),
+        ("attempt2", "recipe attempt2 has no finished run in runs or report/runs: train it first"),
+    ],
+)
+def test_a_wrong_name_comes_with_near_ones(name, expected, capsys):
+    make_run("report/runs")
+    assert expected in fails(capsys, "evaluate", name)
+
+
 def test_figures_of_the_recorded_runs(monkeypatch, capsys):
     make_run("report/runs"), make_run("report/runs", seed=1)
     calls = []
@@ -461,6 +624,18 @@ def test_figures_of_the_recorded_runs(monkeypatch, capsys):
     ((drawn, overview),) = calls
     assert [run.seed for run in drawn] == [run.seed for run in overview] == [0, 1]
     assert capsys.readouterr().out == f"{Path('there/a.png')}\n"
+
+
+def test_figures_of_named_runs_leave_the_overviews_alone(capsys):
+    run = make_run("report/runs")
+    Path("images").mkdir()
+    for name in ("ladder.png", "systems.png"):
+        Path("images", name).write_text("of all recorded runs")
+    assert call("figures", run.name) == 0
+    drawn = {f"{run.name}-{kind}.png" for kind in ("curves", "confusion", "per-class")}
+    assert {Path(line).name for line in capsys.readouterr().out.splitlines()} == drawn
+    assert {path.name for path in Path("images").iterdir()} == drawn | {"ladder.png", "systems.png"}
+    assert Path("images/ladder.png").read_text() == Path("images/systems.png").read_text() == "of all recorded runs"
 
 
 def test_record_copies_a_run(capsys):
@@ -714,7 +889,7 @@ def asked(monkeypatch, no_keras):
         return Predictions(images.ids, np.full(len(images), 2), CLASSES, probabilities)
 
     monkeypatch.setattr("dfclib.prediction.predict_images", fake)
-    monkeypatch.setattr("dfclib.prediction.require_weights", lambda run: None)
+    monkeypatch.setattr("dfclib.prediction.check_weights", lambda *_: None)
     return seen
 
 

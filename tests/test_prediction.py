@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dfclib import cli, inputs
 from dfclib.datasets.images import ImageSet
 from dfclib.ensembles import hard_vote, soft_vote
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json
-from dfclib.prediction import predict_images
+from dfclib.prediction import check_weights, predict_images
+from dfclib.recipes import find
 from dfclib.recipes.recipe import EnsembleRecipe
-from dfclib.runs import Run
+from dfclib.runs import Run, run_name
 
 
 @pytest.fixture
@@ -58,17 +60,69 @@ def test_images_of_another_size_are_refused(finished, shape, words):
         predict_images(finished, images)
 
 
+def real(run, **changes):
+    """`run` with a recipe that `train` knows by name, trained on a folder; changes: to recipe.json's data."""
+    recipe = find("attempt1").at_scale("compact").with_options(seed=3, protocol="held_out")
+    contents = read_json(run.path / "recipe.json")
+    contents |= {"recipe": recipe.to_dict(), "recipe_fingerprint": recipe.fingerprint}
+    contents["data"] |= {"name": "photos"} | changes
+    write_json(run.path / "recipe.json", contents)
+    return Run(run.path)
+
+
+def refused(run, runs_dir="runs"):
+    with pytest.raises(UserError) as raised:
+        check_weights(run, runs_dir)
+    return str(raised.value)
+
+
 def test_missing_weights_come_with_the_command_that_makes_them(run, splits):
     run.model_path.unlink()
-    with pytest.raises(UserError) as raised:
+    with pytest.raises(UserError, match="tiny-full-tiny-published-seed0 has no weights"):
         predict_images(run, splits.validation)
-    assert f"python -m dfclib train {run.path / 'recipe.json'} --data FOLDER" in str(raised.value)
-    contents = read_json(run.path / "recipe.json")
-    contents["data"]["embedded"] = True
+    message = refused(real(run))
+    assert "\n  python -m dfclib train attempt1 --scale compact --seed 3 --protocol held_out --data FOLDER\n" in message
+    assert "FOLDER holds the images and is called photos" in message
+    name = "attempt1-compact-photos-held-out-seed3"
+    assert f"lie in {Path('runs') / name}; name the run {name} then" in message
+
+
+def test_the_command_makes_the_run_of_that_name(run, capsys):
+    """Its words go through the command line: recipe, scale, seed, protocol and folder give the name that was said."""
+    run.model_path.unlink()
+    line = next(line for line in refused(real(run)).splitlines() if line.startswith("  python -m dfclib "))
+    arguments = cli._parser().parse_args(line.split()[3:])
+    recipe = inputs.find_recipe(arguments.recipe, arguments.scale, arguments.data)
+    recipe = recipe.with_options(arguments.seed, arguments.epochs, arguments.protocol)
+    assert recipe.fingerprint == Run(run.path).recipe.fingerprint
+    assert run_name(recipe, "photos") == "attempt1-compact-photos-held-out-seed3"
+
+
+def test_a_recipe_that_is_not_the_current_one_is_trained_from_its_file(run):
+    run.model_path.unlink()
+    contents = read_json(real(run).path / "recipe.json")
+    contents["recipe"]["epochs"] += 1
     write_json(run.path / "recipe.json", contents)
-    with pytest.raises(UserError) as raised:
-        predict_images(Run(run.path), splits.validation)
-    assert str(raised.value).endswith(f"train {run.path / 'recipe.json'}")
+    assert f"python -m dfclib train {run.path / 'recipe.json'} --data FOLDER\n" in refused(Run(run.path))
+
+
+def test_the_command_says_where_and_whether_anew(run):
+    run.model_path.unlink()
+    assert "seed0 --fresh" not in refused(run)
+    mine = refused(run, run.path.parent)  # finished there: without --fresh, train would return it as it is
+    assert f"--data FOLDER --runs {run.path.parent} --fresh\n" in mine
+    embedded = refused(real(run, embedded=True))
+    assert "--protocol held_out\n" in embedded and "FOLDER" not in embedded
+
+
+def test_a_vote_lying_elsewhere_is_trained_itself_and_one_in_runs_has_its_voters_trained(run, splits):
+    both = ensemble_of(run)
+    twin(run, splits).model_path.unlink()
+    elsewhere = refused(both)
+    assert "votes with tiny-full-tiny-published-seed0, without weights" in elsewhere
+    assert f"train {both.path / 'recipe.json'} --data FOLDER\n" in elsewhere
+    beside = refused(both, both.path.parent)
+    assert f"train {both.path.parent / 'twin' / 'recipe.json'} --data FOLDER" in beside
 
 
 def test_changed_weights_are_refused_before_they_are_loaded(run, splits):
@@ -77,6 +131,8 @@ def test_changed_weights_are_refused_before_they_are_loaded(run, splits):
     run.model_path.write_bytes(content)
     with pytest.raises(UserError, match="model.keras is not the file that the training wrote"):
         predict_images(run, splits.validation)
+    write_json(run.path / "metrics.json", {name: v for name, v in run.metrics.items() if name != "model_sha256"})
+    assert "model.keras is not the file that the training wrote" in refused(Run(run.path))
 
 
 def ensemble_of(run, found=None, **changes):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -139,6 +140,87 @@ def test_broken_predictions_are_named(run, harm):
     harm(run.path / "probabilities.npz")
     with pytest.raises(UserError, match="probabilities.npz is broken.*--fresh"):
         run.predictions("validation")
+
+
+def arrays(run, **changes):
+    """probabilities.npz with some arrays changed, None taking one out."""
+    with np.load(run.path / "probabilities.npz") as stored:
+        changed = dict(stored) | changes
+    np.savez(run.path / "probabilities.npz", **{name: a for name, a in changed.items() if a is not None})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"validation_predicted": None}, "validation_predicted is missing"),
+        ({"validation_ids": None, "test_ids": None}, "it has no predictions"),
+        ({"validation_ids": np.array(["a", "b"], object)}, "Object arrays cannot be loaded"),
+        ({"validation_ids": np.arange(30)}, "validation_ids has the type int64"),
+        ({"validation_predicted": np.zeros(30)}, "validation_predicted has the type float64"),
+        ({"validation_labels": np.array(["0"] * 30)}, "validation_labels has the type <U1"),
+        ({"validation_probabilities": np.zeros((30, 5), complex)}, "validation_probabilities has the type complex128"),
+        ({"validation_probabilities": np.zeros(30, np.float32)}, "validation_probabilities has the shape"),
+        ({"test_probabilities": np.full((10, 5), np.nan, np.float32)}, "test_probabilities are not all numbers"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
+)
+def test_arrays_that_are_no_predictions_are_named(run, changes, words):
+    arrays(run, **changes)
+    for ask in (lambda: Run(run.path).predictions("validation"), lambda: Run(run.path).splits):
+        with pytest.raises(UserError, match="probabilities.npz is broken: .*--fresh") as raised:
+            ask()
+        assert words in str(raised.value)
+
+
+def test_a_single_array_and_a_pickle_are_no_predictions(run):
+    path = run.path / "probabilities.npz"
+    for content in (np.zeros(3), np.array([print], object)):
+        with path.open("wb") as file:
+            np.save(file, content)
+        with pytest.raises(UserError, match="probabilities.npz is broken"):
+            Run(run.path).predictions("validation")
+    path.write_bytes(pickle.dumps({"validation_ids": ["a"]}))
+    with pytest.raises(UserError, match="probabilities.npz is broken"):
+        Run(run.path).predictions("validation")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe\x00", b"epoch,loss\n1,2\n", b'"', b"\x00" * 50, b"<html>\n</html>\n", "words"],
+    ids=repr,
+)
+def test_a_history_that_is_none_is_named(run, content):
+    path = run.path / "history.csv"
+    if content == "words":
+        content = path.read_bytes() + b"4,much,0.5,0.5,0.5,0.001,1.0\n"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"history.csv .*rain the run again with --fresh"):
+        _ = run.history
+
+
+def test_a_field_that_is_missing_is_named_whoever_asks(run):
+    contents = read_json(run.path / "recipe.json")
+    contents["data"].pop("embedded")
+    contents["environment"] = {"device": "CPU"}
+    write_json(run.path / "recipe.json", contents)
+    again = Run(run.path)
+    for ask, key in ((lambda: again.data["embedded"], "embedded"), (lambda: again.environment["keras"], "keras")):
+        with pytest.raises(UserError, match=f"recipe.json lacks '{key}'.*--fresh"):
+            ask()
+    assert again.environment.get("keras") is None and "keras" not in again.environment
+    write_json(run.path / "metrics.json", {"seconds": 1.0})
+    with pytest.raises(UserError, match=r"metrics.json lacks 'chosen_epoch'"):
+        _ = again.metrics["chosen_epoch"]
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "[1]", "3", "null"])
+def test_json_that_is_no_object_is_named(run, content):
+    (run.path / "metrics.json").write_text(content)
+    with pytest.raises(UserError, match=r"metrics\.json .*"):
+        _ = run.metrics
+    (run.path / "recipe.json").write_text(content)
+    with pytest.raises(UserError, match=r"recipe\.json .*"):
+        _ = run.name
 
 
 def test_missing_predictions_are_named(run):

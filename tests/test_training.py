@@ -21,7 +21,7 @@ from dfclib.files import read_json, write_json
 from dfclib.prediction import predict_images
 from dfclib.recipes import find
 from dfclib.recipes.recipe import ConstantRate, EnsembleRecipe, ExponentialRate, PlateauRate, StepRate, Stopping
-from dfclib.runs import Run, find_runs
+from dfclib.runs import HISTORY_COLUMNS, Run, find_runs
 from dfclib.training import Checkpoint, train
 
 FAST = {"schedule": ConstantRate(3e-3), "epochs": 15}  # learns, and misled unlearns, within seconds
@@ -146,6 +146,28 @@ def test_a_second_training_into_the_same_folder_is_refused(finished, splits, tmp
         assert (tmp_path / NAME / "model.keras").exists()  # --fresh takes nothing from under the first one's feet
     with pytest.raises(AssertionError, match="must not be called"):  # the first has ended: now it would train
         train(tiny_recipe(), splits, tmp_path, progress=False)
+
+
+def test_what_is_missing_is_told_without_training(finished, splits, tmp_path):
+    recipe, other = tiny_recipe(), tiny_recipe(seed=1)
+    vote = EnsembleRecipe("both", "t", "S0", members=(recipe, other))
+    assert training.missing(recipe, splits, finished.path.parent) == []
+    assert training.missing(recipe, splits, finished.path.parent, fresh=True) == [recipe]
+    shutil.copytree(finished.path, tmp_path / NAME)
+    assert training.missing(vote, splits, tmp_path) == [other]
+    shutil.copytree(finished.path, tmp_path / "tiny-full-tiny-published-seed1")
+    with pytest.raises(UserError, match="seed: 0 -> 1"):  # the second voter's folder holds another run
+        training.missing(vote, splits, tmp_path)
+    assert training.missing(vote, splits, tmp_path, fresh=True) == [recipe, other]
+
+
+def test_a_vote_is_refused_for_its_last_member_before_the_first_one_trains(finished, splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "_train_model", never)
+    shutil.copytree(finished.path, tmp_path / "tiny-full-tiny-published-seed2")
+    members = (tiny_recipe(seed=1), tiny_recipe(seed=2))
+    with pytest.raises(UserError, match="seed: 0 -> 2"):
+        train(EnsembleRecipe("both", "t", "S0", members=members), splits, tmp_path, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny-full-tiny-published-seed2"]
 
 
 # what breaks while training
@@ -566,5 +588,71 @@ def test_a_damaged_state_is_named(splits, tmp_path):
     write_json(folder / "state.json", {})
     (folder / "state.json").write_text("{")
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    with pytest.raises(UserError, match="state.json is not JSON"):
+    with pytest.raises(UserError, match="state.json is not JSON.*--fresh"):
         Checkpoint(folder, model, EarlyStopping(None)).restore()
+
+
+def checkpointed(tmp_path):
+    """The folder of a checkpoint after two epochs, the first of which is the best, and what makes another for it."""
+
+    def new(units=2):
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(units)])
+        model.compile(optimizer="adam", loss="mse")
+        model.optimizer.build(model.trainable_variables)
+        return Checkpoint(tmp_path / "checkpoint", model, EarlyStopping(Stopping("val_loss", 9)))
+
+    first, history = new(), []
+    for epoch, loss in ((1, 0.5), (2, 0.6)):
+        history.append(dict.fromkeys(HISTORY_COLUMNS, 0.5) | {"epoch": epoch, "val_loss": loss})
+        first.save(history, is_best=first.stopping.is_best(epoch, history[-1]))
+    assert len(new().restore()) == 2
+    return tmp_path / "checkpoint", new
+
+
+def in_state(change):
+    def damage(folder):
+        state = read_json(folder / "state.json")
+        change(state)
+        write_json(folder / "state.json", state)
+
+    return damage
+
+
+def cut(name):
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-200])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut("epoch-0002.npz"),
+        cut("best-0001.npz"),
+        lambda folder: (folder / "epoch-0002.npz").unlink(),
+        lambda folder: (folder / "best-0001.npz").unlink(),
+        lambda folder: (folder / "epoch-0002.npz").write_bytes(b""),
+        lambda folder: np.savez(folder / "epoch-0002.npz", **{"weights/0000": np.array([print], object)}),
+        lambda folder: np.savez(folder / "best-0001.npz", **{"weights/0000": np.zeros((1, 3), np.float32)}),
+        lambda folder: (folder / "state.json").write_text("[]"),
+        lambda folder: (folder / "state.json").write_text("{}"),
+        in_state(lambda state: state.update(last=7)),
+        in_state(lambda state: state.update(best=None)),
+        in_state(lambda state: state.update(history=[{"loss": 1}])),
+        in_state(lambda state: state.update(history=3)),
+        in_state(lambda state: state["history"][1].update(loss="low")),
+        in_state(lambda state: state["history"].pop(0)),
+        in_state(lambda state: state.update(stopping=[])),
+    ],
+)
+def test_a_damaged_checkpoint_is_named_and_left_as_it_is(tmp_path, damage):
+    folder, new = checkpointed(tmp_path)
+    damage(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(UserError, match=r"checkpoint is damaged.*Nothing was changed.*--fresh"):
+        new().restore()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    _, new = checkpointed(tmp_path)
+    with pytest.raises(UserError, match="checkpoint is damaged.*--fresh"):
+        new(units=3).restore()
