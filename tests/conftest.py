@@ -24,10 +24,11 @@ def tiny_images(per_class: int, seed: int, prefix: str, size: tuple[int, int] = 
 
 
 def tiny_recipe(**changes):
-    """Attempt 2 made tiny: 16x16 pixels, few filters, three epochs, no stopping."""
-    arguments = {"filters": [4, 6, 8], "head": [[16, 0.2]]}
+    """Attempt 2 made tiny: 16x16 pixels, few filters, three epochs, no stopping, the last epoch kept, float32."""
+    arguments = find("attempt2").arguments | {"filters": [4, 6, 8], "head": [[16, 0.2]]}
     base = replace(find("attempt2"), name="tiny", image_size=(16, 16), epochs=3, batch_size=16, stopping=None)
-    return replace(base, arguments=arguments, claims={}, **changes)
+    base = replace(base, keep="last", precision="float32", arguments=arguments, claims={}, attempt="")
+    return replace(base, **changes)
 
 
 def misleading(splits: Splits) -> Splits:
