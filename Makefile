@@ -2,14 +2,17 @@
 # All paths are relative and quoted, so that a folder with a space in its name does no harm.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv story systems fashion test test-colab notebooks figures readme lint format lock clean
+.PHONY: help venv story systems fashion reproduce test test-colab notebooks figures readme lint format lock clean
 
 # Variables that the commands take: make story DATA=path/to/competition SCALE=full SEED=1, make venv PYTHON=python3.12;
+# EPOCHS=3 shortens every training, HOURS=2.5 ends `reproduce` then,
 # IMAGE_SIZE="H W" brings a folder's images of mixed sizes to one height and width
 PYTHON ?=
 DATA ?=
 IMAGE_SIZE ?=
 SCALE ?=
+EPOCHS ?=
+HOURS ?=
 SEED ?=
 
 PIP = -m pip --disable-pip-version-check
@@ -75,14 +78,17 @@ venv: .venv/.installed ## create .venv and install what the project needs, from 
 	$(call create,.venv-colab)
 	$(call install,.venv-colab,-r requirements.txt -c requirements/colab.txt)
 
-story: .venv/.installed ## train and tell the six attempts [DATA=folder] [IMAGE_SIZE="H W"] [SCALE=quick|compact|full] [SEED=n]
-	.venv/bin/python notebooks/execute.py story $(if $(DATA),--data "$(DATA)") $(if $(IMAGE_SIZE),--image-size $(IMAGE_SIZE)) $(if $(SCALE),--scale "$(SCALE)") $(if $(SEED),--seed "$(SEED)")
+story: .venv/.installed ## train and tell the six attempts [DATA=folder] [IMAGE_SIZE="H W"] [SCALE=quick|compact|full] [EPOCHS=n] [SEED=n]
+	.venv/bin/python notebooks/execute.py story $(if $(DATA),--data "$(DATA)") $(if $(IMAGE_SIZE),--image-size $(IMAGE_SIZE)) $(if $(SCALE),--scale "$(SCALE)") $(if $(EPOCHS),--epochs "$(EPOCHS)") $(if $(SEED),--seed "$(SEED)")
 
-systems: .venv/.installed ## train and compare the other four systems [DATA=folder] [IMAGE_SIZE="H W"] [SCALE=quick|compact|full] [SEED=n]
-	.venv/bin/python notebooks/execute.py systems $(if $(DATA),--data "$(DATA)") $(if $(IMAGE_SIZE),--image-size $(IMAGE_SIZE)) $(if $(SCALE),--scale "$(SCALE)") $(if $(SEED),--seed "$(SEED)")
+systems: .venv/.installed ## train and compare the other four systems [DATA=folder] [IMAGE_SIZE="H W"] [SCALE=quick|compact|full] [EPOCHS=n] [SEED=n]
+	.venv/bin/python notebooks/execute.py systems $(if $(DATA),--data "$(DATA)") $(if $(IMAGE_SIZE),--image-size $(IMAGE_SIZE)) $(if $(SCALE),--scale "$(SCALE)") $(if $(EPOCHS),--epochs "$(EPOCHS)") $(if $(SEED),--seed "$(SEED)")
 
 fashion: .venv/.installed ## S4 on Fashion-MNIST: fetch, train, evaluate, draw into build/fashion [DATA=folder] [SCALE=..]
 	.venv/bin/python -m dfclib fashion $(if $(DATA),--data "$(DATA)") $(if $(SCALE),--scale "$(SCALE)")
+
+reproduce: .venv/.installed ## train and record everything that the report shows, in order of worth [DATA=folder] [HOURS=2.5] [SCALE=..]
+	.venv/bin/python -m dfclib reproduce $(if $(DATA),--data "$(DATA)") $(if $(HOURS),--hours "$(HOURS)") $(if $(SCALE),--scale "$(SCALE)")
 
 test: .venv/.installed ## every check: style, unit tests, README, pairs, the notebooks under nbval
 	.venv/bin/python -m ruff check .
@@ -100,7 +106,7 @@ figures: .venv/.installed ## make the figures of images/ again from the recorded
 	.venv/bin/python -m dfclib figures --out images
 
 readme: .venv/.installed ## fill README's generated tables from report/runs and the notebooks
-	.venv/bin/python -m dfclib.report README.md
+	.venv/bin/python -m dfclib.report README.md dfclib/recipes/*.py
 
 lint: .venv/.installed ## look at style, change nothing
 	.venv/bin/python -m ruff check .

@@ -296,8 +296,8 @@ def _tasks_table(tasks: "list[Task]") -> str:
     minutes = [task.minutes for task in tasks if task.is_open]
     known = sum(m for m in minutes if m is not None)
     note = f", and {minutes.count(None)} that nobody has measured" if None in minutes else ""
-    done = len(tasks) - len(minutes)
-    return f"{_table(rows)}\n\n{done} of {len(tasks)} done; left: at most {_duration(known)} on two CPU cores{note}"
+    left = f"; left: at most {_duration(known)} on two CPU cores{note}" if minutes else ""
+    return f"{_table(rows)}\n\n{len(tasks) - len(minutes)} of {len(tasks)} done{left}"
 
 
 def _announce(recipe: "Recipe | EnsembleRecipe", splits: "Splits") -> None:

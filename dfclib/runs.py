@@ -303,14 +303,20 @@ def find_recorded(*names: str, protocol: str | None = None, folder: Path | str =
 
 
 def find_alike(run: Run, *names: str) -> list[Run]:
-    """Finished runs beside `run` of the recipes in `names`, in that order, with its data, scale, protocol and seed."""
+    """Finished runs beside `run` of the recipes in `names`, in that order, with its data, scale, protocol and seed, and
+    as many epochs as it was given, where somebody gave a number."""
     alike = {
         other.recipe.name: other
         for other in find_runs(run.path.parent)
         if (other.scale, other.protocol, other.seed) == (run.scale, run.protocol, run.seed)
         and other.data["fingerprint"] == run.data["fingerprint"]
+        and (other.recipe.given_epochs == run.recipe.given_epochs or _epochs(other) == _epochs(run))
     }
     return [alike[name] for name in names if name in alike]
+
+
+def _epochs(run: Run) -> set[int]:
+    return {member.epochs for member in run.recipe.members}
 
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:

@@ -40,6 +40,7 @@ from dfclib.runs import (
 if TYPE_CHECKING:
     import keras
 
+SMALL_SHARE = 0.5  # of an image: a crop that shows less is told
 # Mean and deviation of red, green and blue on 0..1, as torchvision's documentation gives them
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -248,6 +249,12 @@ def _train_model(recipe: Recipe, splits: Splits, path: Path, say, control: Contr
         f"{path.name}: {trainable_parameters(model):,} parameters, {len(shown):,} images an epoch at {size}, "
         f"{recipe.epochs} epochs, {precision}" + (f", going on after epoch {len(history)}" if history else "")
     )
+    share = pipelines.share_seen(fit_images.size, recipe)
+    if share < SMALL_SHARE and not splits.embedded:
+        say(
+            f"  a crop of {size} shows {share:.0%} of each image of {fit_images.size[0]}x{fit_images.size[1]} pixels: "
+            "--image-size reduces the images first"
+        )
     for epoch in range(len(history) + 1, recipe.epochs + 1):
         if history and stopping.should_stop(epoch - 1):
             break

@@ -51,14 +51,16 @@ sys.path.insert(0, str(root))
 # %% tags=["parameters"]
 data = None  # a competition's folder; None: the embedded images
 image_size = None  # height and width, as (128, 128), for a folder with images of mixed sizes; None: they have one size
-scale = None  # quick, compact or full; None: quick on the embedded images, compact on a folder
+scale = None  # quick, compact or full; None: quick on the embedded images, else full with a GPU and compact without
+epochs = None  # fewer than the scale's, for whoever has half an hour; None: the scale's
 runs_dir = "build/runs-quick"  # trainings are kept here; `make test` empties this folder: name another for long ones
 seed = None  # None: the recipe's own
 
 # %% tags=["nbval-ignore-output"]
 from IPython.display import display
 
-from dfclib.datasets.sources import default_scale, load
+from dfclib.datasets.sources import load
+from dfclib.devices import default_scale
 from dfclib.figures import confusion, curves, heading, per_class_bars
 from dfclib.quiet import import_keras
 from dfclib.recipes import find
@@ -75,7 +77,7 @@ import_keras()
 
 # %%
 splits = load(data, image_size)
-scale = scale or default_scale(splits)
+scale = scale or default_scale(splits.embedded)
 
 # %% tags=["nbval-check-output"]
 images_table(splits)
@@ -98,7 +100,7 @@ print(f"parameters at full scale: {parameters:,}; the author's: {full.claims['pa
 # A stepped head (a wide dense layer, then a narrower one) takes its place.
 
 # %% tags=["nbval-check-output"]
-recipe = full.at_scale(scale).with_options(seed=seed)
+recipe = full.at_scale(scale).with_options(seed=seed, epochs=epochs)
 layers_table(build_model(recipe, splits.train.channels, len(splits.class_names)))
 
 # %% [markdown]

@@ -55,7 +55,8 @@ sys.path.insert(0, str(root))
 # %% tags=["parameters"]
 data = None  # a competition's folder; None: the embedded images
 image_size = None  # height and width, as (128, 128), for a folder with images of mixed sizes; None: they have one size
-scale = None  # quick, compact or full; None: quick on the embedded images, compact on a folder
+scale = None  # quick, compact or full; None: quick on the embedded images, else full with a GPU and compact without
+epochs = None  # fewer than the scale's, for whoever has half an hour; None: the scale's
 runs_dir = "build/runs-quick"  # trainings are kept here; `make test` empties this folder: name another for long ones
 seed = None  # None: the recipe's own
 
@@ -63,7 +64,8 @@ seed = None  # None: the recipe's own
 import numpy as np
 from IPython.display import display
 
-from dfclib.datasets.sources import default_scale, load
+from dfclib.datasets.sources import load
+from dfclib.devices import default_scale
 from dfclib.figures import augmentation_preview, confusion, curves, heading, learning_rates, per_class_bars
 from dfclib.pipelines import augmented
 from dfclib.quiet import import_keras
@@ -71,11 +73,11 @@ from dfclib.recipes import find
 from dfclib.runs import find_alike, find_recorded
 from dfclib.tables import (
     changes_table,
+    fluctuation_table,
     images_table,
     layers_table,
     recorded_table,
     results_table,
-    stability_table,
 )
 from dfclib.training import build_model, train
 
@@ -88,7 +90,7 @@ import_keras()
 
 # %%
 splits = load(data, image_size)
-scale = scale or default_scale(splits)
+scale = scale or default_scale(splits.embedded)
 
 # %% tags=["nbval-check-output"]
 images_table(splits)
@@ -116,7 +118,7 @@ print(f"parameters at full scale: {parameters:,}; the author's: {full.claims['pa
 # pools, so that fine detail lives longer. And it is again the first dense layer that holds nearly all parameters.
 
 # %% tags=["nbval-check-output"]
-recipe = full.at_scale(scale).with_options(seed=seed)
+recipe = full.at_scale(scale).with_options(seed=seed, epochs=epochs)
 layers_table(build_model(recipe, splits.train.channels, len(splits.class_names)))
 
 # %% [markdown]
@@ -154,13 +156,13 @@ curves(run)
 learning_rates([run])
 
 # %% [markdown]
-# How wildly does validation swing? `callbacks.stability` puts a number on it: the typical change of validation accuracy from one epoch
+# How wildly does validation swing? `callbacks.validation_fluctuation` puts a number on it: the typical change of validation accuracy from one epoch
 # to the next, *less the trend*, in points. A curve that climbs evenly has none. A swing has to be seen against the number of images: on few
 # of them, chance alone moves accuracy from epoch to epoch. And against the curve: a steep beginning that levels off departs from an even climb too, and a short
 # training is little else.
 
 # %%
-stability_table([run])
+fluctuation_table([run])
 
 # %%
 results_table([*find_alike(run, "attempt1", "attempt2", "attempt3"), run])
@@ -189,7 +191,7 @@ results_table(recorded)
 # How wildly it swings on the competition's images:
 
 # %% tags=["nbval-check-output"]
-stability_table(recorded)
+fluctuation_table(recorded)
 
 # %% [markdown]
 # Read the rows on scale and on what was shortened first. At compact scale the network sees small crops for a few epochs: such a run cannot

@@ -51,25 +51,27 @@ sys.path.insert(0, str(root))
 # %% tags=["parameters"]
 data = None  # a competition's folder; None: the embedded images
 image_size = None  # height and width, as (128, 128), for a folder with images of mixed sizes; None: they have one size
-scale = None  # quick, compact or full; None: quick on the embedded images, compact on a folder
+scale = None  # quick, compact or full; None: quick on the embedded images, else full with a GPU and compact without
+epochs = None  # fewer than the scale's, for whoever has half an hour; None: the scale's
 runs_dir = "build/runs-quick"  # trainings are kept here; `make test` empties this folder: name another for long ones
 seed = None  # None: the recipe's own
 
 # %% tags=["nbval-ignore-output"]
 from IPython.display import display
 
-from dfclib.datasets.sources import default_scale, load
+from dfclib.datasets.sources import load
+from dfclib.devices import default_scale
 from dfclib.figures import confusion, curves, heading, learning_rates, per_class_bars, validation_curves
 from dfclib.quiet import import_keras
 from dfclib.recipes import find
 from dfclib.runs import find_alike, find_recorded
 from dfclib.tables import (
     changes_table,
+    fluctuation_table,
     images_table,
     layers_table,
     recorded_table,
     results_table,
-    stability_table,
 )
 from dfclib.training import build_model, train
 
@@ -82,7 +84,7 @@ import_keras()
 
 # %%
 splits = load(data, image_size)
-scale = scale or default_scale(splits)
+scale = scale or default_scale(splits.embedded)
 
 # %% tags=["nbval-check-output"]
 images_table(splits)
@@ -105,7 +107,7 @@ parameters = build_model(full, channels=3, classes=5).count_params()
 print(f"parameters at full scale: {parameters:,}; the author's: {full.claims['parameters']:,}")
 
 # %% tags=["nbval-check-output"]
-recipe = full.at_scale(scale).with_options(seed=seed)
+recipe = full.at_scale(scale).with_options(seed=seed, epochs=epochs)
 layers_table(build_model(recipe, splits.train.channels, len(splits.class_names)))
 
 # %% [markdown]
@@ -140,7 +142,7 @@ learning_rates(runs)
 validation_curves(runs)
 
 # %%
-stability_table(runs)
+fluctuation_table(runs)
 
 # %% [markdown]
 # Follow one curve along the other: does validation swing more where the learning rate is high? A step that is too large leaps over
@@ -169,7 +171,7 @@ results_table(recorded)
 # The swings of the two, on the competition's images:
 
 # %% tags=["nbval-check-output"]
-stability_table(recorded)
+fluctuation_table(recorded)
 
 # %% [markdown]
 # Read the rows on scale and on what was shortened before the accuracies: a run of few epochs on crops tests the recipe's direction, not the

@@ -50,7 +50,8 @@ sys.path.insert(0, str(root))
 # %% tags=["parameters"]
 data = None  # a competition's folder; None: the embedded images
 image_size = None  # height and width, as (128, 128), for a folder with images of mixed sizes; None: they have one size
-scale = None  # quick, compact or full; None: quick on the embedded images, compact on a folder
+scale = None  # quick, compact or full; None: quick on the embedded images, else full with a GPU and compact without
+epochs = None  # fewer than the scale's, for whoever has half an hour; None: the scale's
 runs_dir = "build/runs-quick"  # trainings are kept here; `make test` empties this folder: name another for long ones
 seed = None  # None: the recipe's own
 
@@ -58,7 +59,8 @@ seed = None  # None: the recipe's own
 from IPython.display import display
 
 from dfclib import figures
-from dfclib.datasets.sources import default_scale, load
+from dfclib.datasets.sources import load
+from dfclib.devices import default_scale
 from dfclib.evaluation import LADDER
 from dfclib.figures import confusion, curves, heading, learning_rates, per_class_bars, validation_curves
 from dfclib.quiet import import_keras
@@ -68,11 +70,11 @@ from dfclib.runs import find_alike, find_recorded
 from dfclib.tables import (
     Table,
     changes_table,
+    fluctuation_table,
     images_table,
     layers_table,
     recorded_table,
     results_table,
-    stability_table,
     vote_table,
 )
 from dfclib.training import build_model, train
@@ -86,7 +88,7 @@ import_keras()
 
 # %%
 splits = load(data, image_size)
-scale = scale or default_scale(splits)
+scale = scale or default_scale(splits.embedded)
 
 # %% tags=["nbval-check-output"]
 images_table(splits)
@@ -110,7 +112,7 @@ parameters = build_model(full, channels=3, classes=5).count_params()
 print(f"parameters at full scale: {parameters:,}; the author's: {full.claims['parameters']:,}")
 
 # %% tags=["nbval-check-output"]
-recipe = full.at_scale(scale).with_options(seed=seed)
+recipe = full.at_scale(scale).with_options(seed=seed, epochs=epochs)
 layers_table(build_model(recipe, splits.train.channels, len(splits.class_names)))
 
 # %% [markdown]
@@ -134,7 +136,7 @@ Table([{"voter": member.title, "seed": str(member.seed)} for member in vote_reci
 run = train(recipe, splits, runs_dir)
 
 # %% tags=["nbval-ignore-output"]
-vote = train(vote_recipe.at_scale(scale).with_options(seed=seed), splits, runs_dir)
+vote = train(vote_recipe.at_scale(scale).with_options(seed=seed, epochs=epochs), splits, runs_dir)
 
 # %% [markdown]
 # ## What happened
@@ -150,7 +152,7 @@ learning_rates(runs)
 validation_curves(runs)
 
 # %%
-stability_table(runs)
+fluctuation_table(runs)
 
 # %% [markdown]
 # Is the last one the calmest, above all in its second half? A few epochs on a small set are little to judge by, so look at the recorded
@@ -191,7 +193,7 @@ recorded = find_recorded("attempt6", "attempt6-vote")
 recorded_table(recorded)
 
 # %% tags=["nbval-check-output"]
-stability_table(find_recorded("attempt4", "attempt5", "attempt6"))
+fluctuation_table(find_recorded("attempt4", "attempt5", "attempt6"))
 
 # %% [markdown]
 # Does the swing fall from the two attempts whose rate grows to the one whose rate decays? Look at the curves as well as at the number.

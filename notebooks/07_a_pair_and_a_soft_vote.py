@@ -51,7 +51,8 @@ sys.path.insert(0, str(root))
 # %% tags=["parameters"]
 data = None  # a competition's folder; None: the embedded images
 image_size = None  # height and width, as (128, 128), for a folder with images of mixed sizes; None: they have one size
-scale = None  # quick, compact or full; None: quick on the embedded images, compact on a folder
+scale = None  # quick, compact or full; None: quick on the embedded images, else full with a GPU and compact without
+epochs = None  # fewer than the scale's, for whoever has half an hour; None: the scale's
 runs_dir = "build/runs-quick"  # trainings are kept here; `make test` empties this folder: name another for long ones
 seed = None  # None: the recipe's own
 
@@ -71,7 +72,8 @@ from dfclib.comparison_tables import (
     fixed_and_made_table,
     weights_table,
 )
-from dfclib.datasets.sources import default_scale, load
+from dfclib.datasets.sources import load
+from dfclib.devices import default_scale
 from dfclib.ensembles import hard_vote, search_weights, soft_vote
 from dfclib.error_analysis import taken_for
 from dfclib.evaluation import wilson_interval
@@ -100,7 +102,7 @@ import_keras()
 
 # %%
 splits = load(data, image_size)
-scale = scale or default_scale(splits)
+scale = scale or default_scale(splits.embedded)
 
 # %% tags=["nbval-check-output"]
 images_table(splits)
@@ -128,7 +130,7 @@ layers_table(models["s1-v2"])
 # temperatures. The author chose checkpoint and weights on the validation images that the figure is reported on.
 
 # %% tags=["nbval-check-output"]
-pair_recipe = find("s1-vote-searched").at_scale(scale).with_options(seed=seed)
+pair_recipe = find("s1-vote-searched").at_scale(scale).with_options(seed=seed, epochs=epochs)
 changes_table(full_v1, pair_recipe.members[0])
 
 # %% [markdown]

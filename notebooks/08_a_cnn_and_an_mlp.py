@@ -52,7 +52,8 @@ sys.path.insert(0, str(root))
 # %% tags=["parameters"]
 data = None  # a competition's folder; None: the embedded images
 image_size = None  # height and width, as (128, 128), for a folder with images of mixed sizes; None: they have one size
-scale = None  # quick, compact or full; None: quick on the embedded images, compact on a folder
+scale = None  # quick, compact or full; None: quick on the embedded images, else full with a GPU and compact without
+epochs = None  # fewer than the scale's, for whoever has half an hour; None: the scale's
 runs_dir = "build/runs-quick"  # trainings are kept here; `make test` empties this folder: name another for long ones
 seed = None  # None: the recipe's own
 
@@ -63,7 +64,8 @@ import numpy as np
 from IPython.display import display
 
 from dfclib.comparison_tables import comparison_table, fixed_and_made_table
-from dfclib.datasets.sources import default_scale, load
+from dfclib.datasets.sources import load
+from dfclib.devices import default_scale
 from dfclib.figures import confusion, curves, fixed_and_made, heading, learning_rates, per_class_bars, samples
 from dfclib.quiet import import_keras
 from dfclib.recipes import find
@@ -80,7 +82,7 @@ import_keras()
 
 # %%
 splits = load(data, image_size)
-scale = scale or default_scale(splits)
+scale = scale or default_scale(splits.embedded)
 
 # %% tags=["nbval-check-output"]
 images_table(splits)
@@ -136,11 +138,11 @@ for name, model, count in (("CNN", cnn_model, cnn_count), ("MLP", mlp_model, mlp
 # What the scale at hand changes:
 
 # %% tags=["nbval-check-output"]
-cnn_recipe = full_cnn.at_scale(scale).with_options(seed=seed)
+cnn_recipe = full_cnn.at_scale(scale).with_options(seed=seed, epochs=epochs)
 changes_table(full_cnn, cnn_recipe)
 
 # %% tags=["nbval-check-output"]
-mlp_recipe = full_mlp.at_scale(scale).with_options(seed=seed)
+mlp_recipe = full_mlp.at_scale(scale).with_options(seed=seed, epochs=epochs)
 changes_table(full_mlp, mlp_recipe)
 
 # %% [markdown]
@@ -221,8 +223,8 @@ fixed_and_made_table(before, after, names=("MLP", "CNN"))
 
 # %%
 embedded = load()
-quick_mlp = full_mlp.quick().with_options(seed=seed)
-control = replace(full_cnn.quick().with_options(seed=seed), name="s2-cnn-unaugmented", augmentation=None)
+quick_mlp = full_mlp.quick().with_options(seed=seed, epochs=epochs)
+control = replace(full_cnn.quick().with_options(seed=seed, epochs=epochs), name="s2-cnn-unaugmented", augmentation=None)
 height, width = control.image_size  # of the crop that both networks see, from the middle
 top, left = ((side - cut) // 2 for side, cut in zip(embedded.train.size, control.image_size, strict=True))
 order = np.random.default_rng(0).permutation(height * width)

@@ -51,7 +51,8 @@ sys.path.insert(0, str(root))
 # %% tags=["parameters"]
 data = None  # a competition's folder; None: the embedded images
 image_size = None  # height and width, as (128, 128), for a folder with images of mixed sizes; None: they have one size
-scale = None  # quick, compact or full; None: quick on the embedded images, compact on a folder
+scale = None  # quick, compact or full; None: quick on the embedded images, else full with a GPU and compact without
+epochs = None  # fewer than the scale's, for whoever has half an hour; None: the scale's
 runs_dir = "build/runs-quick"  # trainings are kept here; `make test` empties this folder: name another for long ones
 seed = None  # None: the recipe's own
 
@@ -65,7 +66,8 @@ from dfclib import figures
 from dfclib.comparison import is_right
 from dfclib.comparison_tables import comparison_table, disagreement_table, weights_table
 from dfclib.datasets.images import held_out_split
-from dfclib.datasets.sources import default_scale, load
+from dfclib.datasets.sources import load
+from dfclib.devices import default_scale
 from dfclib.ensembles import align, geometric_vote, hard_vote, search_weights, soft_vote, vote
 from dfclib.evaluation import summary
 from dfclib.pipelines import shown_in_an_epoch
@@ -93,7 +95,7 @@ import_keras()
 
 # %%
 splits = load(data, image_size)
-scale = scale or default_scale(splits)
+scale = scale or default_scale(splits.embedded)
 
 # %% tags=["nbval-check-output"]
 images_table(splits)
@@ -139,7 +141,7 @@ display(changes_table(base, two_pools), layers_table(models[base.name]))
 # weights can be searched where they do no harm.
 
 # %% tags=["nbval-check-output"]
-recipe = full.at_scale(scale).with_options(seed=seed, protocol="held_out")
+recipe = full.at_scale(scale).with_options(seed=seed, epochs=epochs, protocol="held_out")
 changes_table(base, recipe.members[0])
 
 # %% [markdown]

@@ -50,7 +50,8 @@ sys.path.insert(0, str(root))
 
 # %% tags=["parameters"]
 data = None  # "fashion-mnist" (wherever it is found) or a folder with its four files; None: generated garments
-scale = None  # quick, compact or full; None: quick on generated garments, compact on Fashion-MNIST
+scale = None  # quick, compact or full; None: quick on the embedded images, else full with a GPU and compact without
+epochs = None  # fewer than the scale's, for whoever has half an hour; None: the scale's
 runs_dir = "build/runs-quick"  # trainings are kept here; `make test` empties this folder: name another for long ones
 seed = None  # None: the recipe's own
 
@@ -60,7 +61,8 @@ from IPython.display import display
 from dfclib import fashion
 from dfclib.calibration import fit_temperature
 from dfclib.comparison_tables import calibration_table, comparison_table
-from dfclib.datasets.sources import default_scale, load_fashion
+from dfclib.datasets.sources import load_fashion
+from dfclib.devices import default_scale
 from dfclib.evaluation import confusion_matrix
 from dfclib.figures import answers, confusion, curves, heading, per_class_bars, reliability, right_and_wrong, samples
 from dfclib.quiet import import_keras
@@ -81,7 +83,7 @@ import_keras()
 
 # %%
 splits = load_fashion(data)
-scale = scale or default_scale(splits)
+scale = scale or default_scale(splits.embedded)
 
 # %% tags=["nbval-check-output"]
 images_table(splits)
@@ -130,11 +132,11 @@ layers_table(models["s4-ours"])
 # What the scale at hand changes of each:
 
 # %% tags=["nbval-check-output"]
-author_recipe = full_author.at_scale(scale).with_options(seed=seed)
+author_recipe = full_author.at_scale(scale).with_options(seed=seed, epochs=epochs)
 changes_table(full_author, author_recipe)
 
 # %% tags=["nbval-check-output"]
-our_recipe = full_ours.at_scale(scale).with_options(seed=seed)
+our_recipe = full_ours.at_scale(scale).with_options(seed=seed, epochs=epochs)
 changes_table(full_ours, our_recipe)
 
 # %% [markdown]

@@ -52,7 +52,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="a competition's folder; default: embedded data")
     sizes = "height and width in pixels, for a folder with images of mixed sizes"
     parser.add_argument("--image-size", type=int, nargs=2, metavar=("H", "W"), help=sizes)
-    parser.add_argument("--scale", choices=("quick", "compact", "full"), help="default: quick, and with --data compact")
+    parser.add_argument(
+        "--scale", choices=("quick", "compact", "full"), help="default: quick; with --data full on a GPU, else compact"
+    )
+    parser.add_argument("--epochs", type=int, metavar="N", help="fewer than the scale's, for whoever has half an hour")
     parser.add_argument("--seed", type=int, help="another seed than the notebooks' own")
     parser.add_argument("--runs", type=Path, metavar="DIR", help="where trainings are kept (default: runs)")
     parser.add_argument(
@@ -75,14 +78,16 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="write outputs into the committed notebooks, at default parameters",
     )
     options = parser.parse_args(arguments)
-    own = (options.data, options.image_size, options.scale, options.runs, options.seed)
+    own = (options.data, options.image_size, options.scale, options.epochs, options.runs, options.seed)
     if options.in_place and any(value is not None for value in own):
-        given = "--data, --image-size, --scale, --seed, --runs"
+        given = "--data, --image-size, --scale, --epochs, --seed, --runs"
         parser.error(f"--in-place executes at the notebooks' own parameters: leave out {given}")
     if options.image_size and options.data is None:
         parser.error("--image-size is for a folder of images: name one with --data")
     if options.image_size and min(options.image_size) < 1:
         parser.error("--image-size takes height and width in pixels, received {} {}".format(*options.image_size))
+    if options.epochs is not None and options.epochs < 1:
+        parser.error(f"--epochs must be at least 1, received {options.epochs}")
     if options.seed is not None and options.seed < 0:
         parser.error(f"--seed must not be negative, received {options.seed}")
     return options
@@ -170,8 +175,8 @@ def parameters_for(notebook: Path, options: argparse.Namespace) -> dict[str, Any
     }
     if options.image_size and not notebook.stem.startswith(FASHION):  # Fashion-MNIST's images have one size
         parameters["image_size"] = options.image_size
-    if options.seed is not None:
-        parameters["seed"] = options.seed
+    given = {"epochs": options.epochs, "seed": options.seed}
+    parameters |= {name: value for name, value in given.items() if value is not None}
     return parameters
 
 
@@ -197,7 +202,7 @@ def announce(options: argparse.Namespace, notebooks: list[Path]) -> None:
     print(f"{len(notebooks)} notebooks, {options.data} ({counted}), scale {options.scale}")
     if not images:
         return
-    minutes, unknown = expected_minutes(options.scale, images, recipes_of(notebooks))
+    minutes, unknown = expected_minutes(options.scale, images, recipes_of(notebooks), options.epochs)
     missing = f", and in addition {', '.join(sorted(set(unknown)))}, which nobody has measured" if unknown else ""
     print(
         f"expected: about {duration(minutes * 60)} of training on two cores if nothing stops early{missing}. "

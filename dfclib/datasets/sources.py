@@ -42,10 +42,3 @@ def load_fashion(data: Path | str | None = None) -> Splits:
 
     anywhere = str(data) == FASHION_MNIST and not Path(data).is_dir()
     return fashion_mnist.load(None if anywhere else data)
-
-
-def default_scale(splits: Splits) -> str:
-    """The scale where nobody asked for one: `devices.default_scale`."""
-    from dfclib import devices
-
-    return devices.default_scale(splits.embedded)
