@@ -32,6 +32,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from dfclib.datasets.names import SPLIT_NAMES, is_image
+from dfclib.devices import default_scale
 from dfclib.errors import UserError
 
 if TYPE_CHECKING:
@@ -351,7 +352,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_arguments(arguments)
     if options.data is not None:
         options.data = options.data.expanduser().resolve()
-    options.scale = options.scale or ("quick" if options.data is None else "compact")
+    options.scale = options.scale or default_scale(embedded=options.data is None)
     options.runs = (options.runs or ROOT / "runs").expanduser().resolve()
     options.out = options.out.expanduser().resolve()
     target = options.out

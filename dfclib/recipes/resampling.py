@@ -2,7 +2,7 @@
 
     python -m dfclib reproduce --only resampling --data deepfake_data
 
-Attempt 4's augmentation, eight epochs, three ways to rotate, shift and zoom an image, three seeds each, judged on the
+Attempt 4's augmentation, eight epochs of every image once, three ways to rotate, shift and zoom an image, three seeds each, judged on the
 held-out tenth of the training images after the last epoch: nothing is chosen. What differs is the detail that is left
 of a training image; the images that are judged are never warped.
 
@@ -29,6 +29,8 @@ bilinear = replace(
     source_epochs=None,
     stopping=None,
     keep="last",
+    repeats=1,
+    class_repeats={},
     protocol="held_out",
     reported_split="held_out",
     quick_scale=Scale(epochs=2, image_size=(48, 48), precision="float32"),
