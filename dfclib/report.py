@@ -8,6 +8,7 @@ So no number in README is typed by hand, and a test fails when one differs from 
 
 import argparse
 import re
+import statistics
 import sys
 import textwrap
 import tomllib
@@ -18,7 +19,7 @@ from types import ModuleType
 from dfclib.errors import UserError
 from dfclib.evaluation import AUTHOR, LADDER, OURS, author_figures, data_name, kept, ladder, summary
 from dfclib.files import read_json, write_text
-from dfclib.recipes import SYSTEMS, all_recipes, differences, find
+from dfclib.recipes import SYSTEMS, all_recipes, differences, find, resampling
 from dfclib.runs import Run, find_runs
 
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
@@ -166,6 +167,42 @@ def shortened(run: Run) -> list[str]:
     return [" or ".join(texts) for texts in found.values() if texts]
 
 
+def experiment_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """The runs of the experiment on resampling on real images, by recipe in its order, seeds ascending."""
+    groups = {recipe.name: [] for recipe in resampling.RECIPES}
+    for run in sorted(runs, key=lambda run: run.seed):
+        if run.recipe.name in groups and run.is_current and not run.data["embedded"]:
+            groups[run.recipe.name].append(run)
+    return {name: found for name, found in groups.items() if found}
+
+
+def resampling_block(runs: Sequence[Run]) -> str:
+    """README's table of what resampling is worth: mean and deviation over seeds on the held-out images."""
+    groups = experiment_runs(runs)
+    rows = []
+    for found in groups.values():
+        split = found[0].recipe.reported_split
+        rows.append(
+            {
+                "training images": found[0].recipe.title,
+                "held-out accuracy": _over_seeds([run.metrics[split]["accuracy"] for run in found]),
+                "seeds": str(len(found)),
+                "held-out images": f"{found[0].metrics[split]['n']:,}",
+                "training accuracy": _over_seeds([run.metrics["train_accuracy"] for run in found]),
+                "epochs": ", ".join(dict.fromkeys(str(run.metrics["epochs"]) for run in found)),
+                "device": ", ".join(dict.fromkeys(run.environment["device"] for run in found)),
+                "precision": ", ".join(dict.fromkeys(run.environment["precision"] for run in found)),
+            }
+        )
+    return markdown_table(rows) + _measured_block([r for found in groups.values() for r in found]) if rows else NOTHING
+
+
+def _over_seeds(shares: Sequence[float]) -> str:
+    """`76.9% ± 0.4`: mean and standard deviation (of a sample); of one seed the figure alone."""
+    mean = _percent(sum(shares) / len(shares), ".1f")
+    return mean if len(shares) == 1 else f"{mean} ± {100 * statistics.stdev(shares):.1f}"
+
+
 def notebooks_block(root: Path) -> str:
     """A row a notebook under `root`/notebooks: its title, and its badge from the address in pyproject."""
     address = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
@@ -207,6 +244,7 @@ BLOCKS: dict[str, Callable[[Sequence[Run], Path], str]] = {
     "shortened": lambda runs, root: shortened_block(runs),
     "systems": lambda runs, root: systems_block(runs),
     "systems-shortened": lambda runs, root: systems_shortened_block(runs),
+    "resampling": lambda runs, root: resampling_block(runs),
     "notebooks": lambda runs, root: notebooks_block(root),
     **{
         f"recorded-{system.__name__.rpartition('.')[2]}": lambda runs, root, system=system: recorded_block(system, runs)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from dfclib import evaluation
 from dfclib.errors import UserError
 from dfclib.figures.comparisons import confidence, disagreement, fixed_and_made, reliability
+from dfclib.figures.experiments import resampling
 from dfclib.figures.images import (
     SPECTRUM_IMAGES,
     augmentation_preview,
@@ -42,7 +43,7 @@ from dfclib.figures.style import (
 )
 from dfclib.figures.systems import systems
 from dfclib.files import write_atomically
-from dfclib.report import system_runs
+from dfclib.report import experiment_runs, system_runs
 from dfclib.runs import Run
 
 __all__ = [
@@ -80,6 +81,7 @@ __all__ = [
     "put_right",
     "radial_profile",
     "reliability",
+    "resampling",
     "right_and_wrong",
     "samples",
     "save",
@@ -121,4 +123,6 @@ def make_all(runs: Sequence[Run], out: Path | str, overview: Sequence[Run] | Non
         paths.append(save(ladder(overview), out / "ladder.png"))
     if system_runs(overview):
         paths.append(save(systems(overview), out / "systems.png"))
+    if experiment_runs(overview):
+        paths.append(save(resampling(overview), out / "resampling.png"))
     return paths

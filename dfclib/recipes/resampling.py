@@ -2,11 +2,12 @@
 
     python -m dfclib reproduce --only resampling --data deepfake_data
 
-Attempt 4's augmentation, eight epochs of every image once, three ways to rotate, shift and zoom an image, three seeds each, judged on the
-held-out tenth of the training images after the last epoch: nothing is chosen. What differs is the detail that is left
-of a training image; the images that are judged are never warped.
+Attempt 4's augmentation, eight epochs of every image once, three ways to rotate, shift and zoom an image, three seeds
+each, judged on the held-out tenth of the training images after the last epoch: nothing is chosen. What differs is the
+detail that is left of a training image; the images that are judged are never warped.
 
 <!-- generated: recorded-resampling -->
+Nothing is recorded yet.
 <!-- end generated -->
 """
 
