@@ -32,7 +32,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from dfclib.datasets.names import SPLIT_NAMES, is_image
-from dfclib.devices import default_scale
+from dfclib.devices import default_scale, device, resolve_precision
 from dfclib.errors import UserError
 
 if TYPE_CHECKING:
@@ -195,12 +195,19 @@ def duration(seconds: float) -> str:
 
 def announce(options: argparse.Namespace, notebooks: list[Path]) -> None:
     """Say what comes and how long it takes, before it starts."""
+    where = f"scale {options.scale}" + (f", {options.epochs} epochs" if options.epochs else "")
+    precisions = {
+        resolve_precision(member.at_scale(options.scale).precision)
+        for recipe in recipes_of(notebooks)
+        for member in recipe.members
+    }
+    where += f"; {device()['name']}, {' and '.join(sorted(precisions))}"
     if options.data is None:
-        print(f"{len(notebooks)} notebooks, embedded data (not the competition's images), scale {options.scale}")
+        print(f"{len(notebooks)} notebooks, embedded data (not the competition's images), {where}")
         return
     images = count_training_images(options.data)
     counted = f"{images:,} training images" if images else "training images not counted"
-    print(f"{len(notebooks)} notebooks, {options.data} ({counted}), scale {options.scale}")
+    print(f"{len(notebooks)} notebooks, {options.data} ({counted}), {where}")
     if not images:
         return
     minutes, unknown = expected_minutes(options.scale, images, recipes_of(notebooks), options.epochs)

@@ -3,8 +3,8 @@
     python -m dfclib train attempt1 --data deepfake_data        # full; --scale compact on two CPU cores
 
 The author's figures are public test scores; ours, recorded in report/runs, are validation accuracies. From attempt 2
-on, the epoch that is kept is chosen on that same validation set, as the author did. The author enlarges the competition's 100x100 pixels
-to 128x128 by the nearest pixel, and then rotates, shifts and zooms bilinearly.
+on, the epoch that is kept is chosen on that same validation set, as the author did. He enlarges the competition's
+100x100 pixels to 128x128 by the nearest pixel, and then rotates, shifts and zooms bilinearly.
 
 <!-- generated: recorded-six_attempts -->
 attempt1, seed 0, compact, earlier recipe, published: validation 79.1% [76.8%, 81.3%], n = 1,250,
