@@ -49,8 +49,17 @@ def _load_model(run: Run):
             f"run {run.name} has no weights (recorded runs leave out those above 12 MB). This command makes them: "
             f"python -m dfclib train {run.path / 'recipe.json'}{data}"
         )
-    if sha256(run.model_path) != run.metrics["model_sha256"]:
+    if sha256(run.model_path) != run.metrics.get("model_sha256"):
         raise UserError(f"{run.model_path} is not the file that the training wrote: train the run again with --fresh")
     import keras
 
-    return keras.saving.load_model(run.model_path, compile=False, safe_mode=True)
+    try:
+        model = keras.saving.load_model(run.model_path, compile=False, safe_mode=True)
+    except Exception as error:  # whatever a file from elsewhere makes Keras raise; code in it is refused, too
+        raise UserError(f"{run.model_path} cannot be loaded: {error}. Train the run again with --fresh.") from error
+    if model.output_shape[-1] != len(run.data["class_names"]):
+        raise UserError(
+            f"{run.model_path} tells {model.output_shape[-1]} classes apart, and recipe.json beside it names "
+            f"{len(run.data['class_names'])}: they are not of one run"
+        )
+    return model
