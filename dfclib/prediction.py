@@ -71,7 +71,9 @@ def _how_to_train(run: Run, lacking: list[Run], runs_dir: Path | str) -> str:
     commands = "".join(f"\n  {_training_command(each, runs_dir)}" for each in trained)
     data, name = run.data["name"], run_name(run.recipe, run.data["name"])
     folder, takes_folder = "", run.recipe.dataset == COMPETITION
-    if not run.data["embedded"] and takes_folder:
+    if data == COMPETITION.name:
+        folder = "FOLDER holds the competition's images. "
+    elif not run.data["embedded"] and takes_folder:
         folder = f"FOLDER holds the images and is called {data}, for a run bears its name. "
     elif run.data["embedded"] and takes_folder and Path("deepfake_data").is_dir():
         folder = "Where there is a folder deepfake_data it trains on that: change to a place without. "
@@ -108,4 +110,13 @@ def _training_command(run: Run, runs_dir: Path | str) -> str:
 def _ask(run: Run, images: ImageSet) -> Predictions:
     import keras
 
-    return predict(keras.saving.load_model(run.model_path, compile=False, safe_mode=True), images, run.recipe)
+    try:
+        model = keras.saving.load_model(run.model_path, compile=False, safe_mode=True)
+    except Exception as error:  # whatever a file from elsewhere makes Keras raise; code in it is refused, too
+        raise UserError(f"{run.model_path} cannot be loaded: {error}. Train the run again with --fresh.") from error
+    if model.output_shape[-1] != len(run.data["class_names"]):
+        raise UserError(
+            f"{run.model_path} tells {model.output_shape[-1]} classes apart, and recipe.json beside it names "
+            f"{len(run.data['class_names'])}: they are not of one run"
+        )
+    return predict(model, images, run.recipe)

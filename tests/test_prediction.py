@@ -11,7 +11,7 @@ from dfclib import cli, inputs
 from dfclib.datasets.images import ImageSet
 from dfclib.ensembles import hard_vote, soft_vote
 from dfclib.errors import UserError
-from dfclib.files import read_json, write_json
+from dfclib.files import read_json, sha256, write_json
 from dfclib.prediction import check_weights, predict_images
 from dfclib.recipes import find
 from dfclib.recipes.recipe import EnsembleRecipe
@@ -191,4 +191,44 @@ def test_a_vote_that_names_a_vote_as_its_member_is_refused_and_not_followed_for_
     contents |= {"recipe": ensemble.to_dict(), "members": [run.path.name]}
     write_json(run.path / "recipe.json", contents)
     with pytest.raises(UserError, match="which is a vote itself"):
+        predict_images(Run(run.path), splits.validation)
+
+
+def replace_model(run, model=None) -> Run:
+    """The run with another model.keras and the checksum that goes with it, as a stranger could send it."""
+    if model is None:
+        run.model_path.write_bytes(b"PK no model")
+    else:
+        model.save(run.model_path)
+    metrics = read_json(run.path / "metrics.json")
+    write_json(run.path / "metrics.json", metrics | {"model_sha256": sha256(run.model_path)})
+    return Run(run.path)
+
+
+def test_code_in_a_model_is_not_run_though_its_checksum_fits(run, splits):
+    import keras
+
+    image = keras.Input((16, 16, 3))
+    code = keras.layers.Lambda(lambda x: 1 / 0 if hasattr(x, "numpy") else x)(image)
+    model = keras.Model(image, keras.layers.Dense(5)(keras.layers.Flatten()(code)))
+    with pytest.raises(UserError, match=r"model.keras cannot be loaded: .*Lambda"):
+        predict_images(replace_model(run, model), splits.validation)
+
+
+def test_a_file_that_is_no_model_and_a_model_of_other_classes_are_named(run, splits):
+    import keras
+
+    with pytest.raises(UserError, match=r"model.keras cannot be loaded"):
+        predict_images(replace_model(run), splits.validation)
+    image = keras.Input((16, 16, 3))
+    model = keras.Model(image, keras.layers.Dense(4)(keras.layers.Flatten()(image)))
+    with pytest.raises(UserError, match="4 classes apart, and recipe.json beside it names 5"):
+        predict_images(replace_model(run, model), splits.validation)
+
+
+def test_metrics_without_a_checksum_vouch_for_nothing(run, splits):
+    metrics = read_json(run.path / "metrics.json")
+    del metrics["model_sha256"]
+    write_json(run.path / "metrics.json", metrics)
+    with pytest.raises(UserError, match="is not the file that the training wrote"):
         predict_images(Run(run.path), splits.validation)
