@@ -27,7 +27,7 @@
 # anew in every epoch cannot be stored. It also carries a claim, namely that none of this changes the label. For *what* an image shows, that
 # is plainly true. For *which generator* made it, it is less plain: whoever turns an image by a few degrees must resample it,
 # and that smooths just the detail in which generators differ. Here everything is composed into one transform, so that an image is resampled
-# once and not once a movement.
+# once and not once a movement; and the compact scale reads the nearest pixel where the author reads between pixels (README says what that is worth).
 #
 # More changes in the same step: class 4 is shown more often than the others, a second branch looks at the input coarsely, and
 # the learning rate follows a schedule. When so much changes at once, the result cannot be ascribed to one part of it.
@@ -194,9 +194,9 @@ results_table(recorded)
 fluctuation_table(recorded)
 
 # %% [markdown]
-# Read the rows on scale and on what was shortened first. At compact scale the network sees small crops for a few epochs: such a run cannot
-# be set beside a full one of an earlier attempt, and its curve is short for a verdict on swings. What can be compared are this attempt and the
-# next two at one and the same scale, and the coming notebooks do so.
+# Read the rows on scale and on what was shortened first. A run of few epochs cannot be set beside a full one of an earlier attempt, and its curve
+# is short for a verdict on fluctuations. What can be compared are this attempt and the next two at one and the same scale, and the coming
+# notebooks do so.
 
 # %%
 for run in recorded:

@@ -174,7 +174,7 @@ results_table(recorded)
 fluctuation_table(recorded)
 
 # %% [markdown]
-# Read the rows on scale and on what was shortened before the accuracies: a run of few epochs on crops tests the recipe's direction, not the
+# Read the rows on scale and on what was shortened before the accuracies: a run of few epochs tests the recipe's direction, not the
 # author's figure. The direction can be read from the curves below: what does validation do where the learning rate is highest?
 
 # %%

@@ -112,7 +112,7 @@ images_table(splits)
 #
 # The first network. The author worked in PyTorch, and three rows mean what PyTorch means by them: `weight_decay` is a
 # term of the loss and not what Keras's Adam calls so; the plateau's threshold is relative; rotation takes the nearest
-# pixel. The second table says what the other network does otherwise. It differs in its layers alone: a block more, up
+# pixel, but an image in perspective is read between pixels. The second table says what the other network does otherwise. It differs in its layers alone: a block more, up
 # to four times the width, and a global average in place of a coarse map.
 
 # %% tags=["nbval-check-output"]
@@ -125,7 +125,7 @@ for full in (full_v1, full_v2):
 layers_table(models["s1-v2"])
 
 # %% [markdown]
-# What the scale at hand changes (of both alike, but for the epochs). We train under the protocol `held_out`: a tenth
+# What the scale at hand changes (of both alike). We train under the protocol `held_out`: a tenth
 # of the training images is set aside, the checkpoint is chosen there, and later the vote's weights and the
 # temperatures. The author chose checkpoint and weights on the validation images that the figure is reported on.
 

@@ -105,7 +105,7 @@ changes_table(full_cnn, full_mlp)
 
 # %% [markdown]
 # The network is not the only change. The MLP's training is shorter, its learning rate is halved sooner, and no
-# augmentation is described for it. Whatever lies between the two results is therefore not convolution's alone; a
+# augmentation is described for it (the author's script has one: the recipe `s2-mlp-augmented`). Whatever lies between the two results is therefore not convolution's alone; a
 # control below takes the augmentation away.
 #
 # Where do the parameters sit? The CNN's:
