@@ -24,6 +24,7 @@ from dfclib.inputs import DATA, RECORDED, RUNS
 PROGRAM = "python -m dfclib"
 POSITIONAL = ("folder", "members", "names", "paths", "recipe", "run")
 LARGEST_SEED = 2**32 - 1  # with more than 32 bits numpy and Keras refuse it in the middle of the work
+MOST_EPOCHS = 1_000_000  # steps are counted in 32 bits
 
 
 class Terminated(KeyboardInterrupt):
@@ -103,6 +104,8 @@ def _check(arguments: argparse.Namespace) -> None:
             raise UserError(f"{option} is empty: give it a value, or leave it out")
         if name == "seed" and value is not None and not 0 <= value <= LARGEST_SEED:
             raise UserError(f"--seed must not be negative, and at most {LARGEST_SEED}; received {value}")
+        if name == "epochs" and value is not None and value > MOST_EPOCHS:
+            raise UserError(f"--epochs must be at most {MOST_EPOCHS}, received {value}")
 
 
 def _path(text: str) -> Path | str:
@@ -119,6 +122,8 @@ def _message(error: BaseException, arguments: argparse.Namespace) -> str | None:
             return "stopped"
         without = " without --fresh" if arguments.fresh else ""
         return f"stopped; the same command{without} goes on from the last finished epoch"
+    if isinstance(error, FileExistsError | NotADirectoryError) and error.filename is not None:
+        return f"error: cannot write {error.filename}: a file stands where a folder is needed; name another place"
     if isinstance(error, OSError) and error.filename is not None:
         return f"error: cannot read or write {error.filename}: {error.strerror}"
     if isinstance(error, OSError) and error.errno is not None:  # of something without a name, such as standard output
