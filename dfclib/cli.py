@@ -24,6 +24,7 @@ from dfclib.recipes.recipe import LARGEST_SEED
 
 PROGRAM = "python -m dfclib"
 POSITIONAL = ("folder", "members", "names", "paths", "recipe", "run")
+MOST_EPOCHS = 1_000_000  # steps are counted in 32 bits
 
 
 class Terminated(KeyboardInterrupt):
@@ -105,6 +106,8 @@ def _check(arguments: argparse.Namespace) -> None:
             raise UserError(f"--seed must not be negative, and at most {LARGEST_SEED}; received {value}")
         if name in ("nice", "hours") and value is not None and value < 0:
             raise UserError(f"--{name} must not be negative, received {value}")
+        if name == "epochs" and value is not None and value > MOST_EPOCHS:
+            raise UserError(f"--epochs must be at most {MOST_EPOCHS}, received {value}")
 
 
 def _path(text: str) -> Path | str:
@@ -121,6 +124,8 @@ def _message(error: BaseException, arguments: argparse.Namespace) -> str | None:
             return "stopped"
         without = " without --fresh" if getattr(arguments, "fresh", False) else ""
         return f"stopped; the same command{without} goes on from the last finished epoch"
+    if isinstance(error, FileExistsError | NotADirectoryError) and error.filename is not None:
+        return f"error: cannot write {error.filename}: a file stands where a folder is needed; name another place"
     if isinstance(error, OSError) and error.filename is not None:
         return f"error: cannot read or write {error.filename}: {error.strerror}"
     if isinstance(error, OSError) and error.errno is not None:  # of something without a name, such as standard output

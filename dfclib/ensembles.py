@@ -146,8 +146,9 @@ def _weighted_vote(
     weights = np.ones(len(members)) if weights is None else np.asarray(weights, np.float64)
     if weights.shape != (len(members),):
         raise UserError(f"{len(members)} members but {weights.size} weights: give one weight a member")
-    if not np.isfinite(weights).all() or weights.min() < 0 or weights.max() == 0:
-        raise UserError(f"weights must be numbers from 0 up and not all 0, received {weights.tolist()}")
+    # beyond these, sums of products of weights leave what a float holds
+    if not np.isfinite(weights).all() or weights.min() < 0 or not 1e-9 <= weights.max() <= 1e9:
+        raise UserError(f"weights must be numbers from 0 up to 1e9 and not all 0, received {weights.tolist()}")
     mean = _mean(terms, weights)
     probabilities = _as_probabilities(kind, mean).astype(np.float32)
     return replace(members[0], predicted=_winners(mean, members[0], seed), probabilities=probabilities)

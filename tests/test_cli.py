@@ -519,6 +519,7 @@ def test_recipe_file_of_a_run_or_alone(trained):
     [
         ({"epoch": 3}, [], "unknown field 'epoch'"),
         ({"epochs": "three"}, [], "epochs: expected a whole number"),
+        ({"schedule": {"kind": []}}, [], "schedule: expected an object with kind one of"),
         ({}, ["--scale", "full"], "edited.json is at scale quick"),
     ],
 )
@@ -696,6 +697,9 @@ def test_train_writes_outside_for_no_ensembles_name(monkeypatch, capsys, no_kera
         (["train", "attempt1", "--data", "nope"], "this folder does not exist"),
         (["train", "attempt1", "--image-size", "9", "9"], "--image-size is for a folder"),
         (["train", "attempt1", "--epochs", "0"], "epochs must be at least 1"),
+        (["train", "attempt1", "--epochs", "9" * 30], "--epochs must be at most 1000000"),
+        (["train", "attempt1", "--runs", "a.csv"], "a file stands where a folder is needed"),
+        (["data", "make", "new", "--train", "9" * 30], "train must be a whole number"),
         (["train", "attempt1", "--seed", "-1"], "seed must not be negative"),
         (["train", "nope.json"], "nope.json does not exist"),
         (["vote", "nope.csv", "--out", "vote.csv"], "nope.csv does not exist"),

@@ -286,3 +286,11 @@ def test_a_search_needs_labels_probabilities_and_a_grid_of_a_size():
     # 6 members: 53,130 weights of a step of 1/20, 20,349 of 1/16 and 15,504 of 1/15
     with pytest.raises(UserError, match="53,130 weights .* 1/15 or more"):
         search_weights([member] * 6)
+
+
+@pytest.mark.parametrize("weights", [[1e308, 1e308], [5e-324, 0.0], [1e10, 1.0]])
+def test_weights_beyond_what_sums_hold_are_refused(weights):
+    both = [with_probabilities([[0.2, 0.5, 0.3]]), with_probabilities([[0.6, 0.3, 0.1]])]
+    for kind in (soft_vote, geometric_vote):
+        with pytest.raises(UserError, match="weights must be numbers from 0 up to 1e9 and not all 0"):
+            kind(both, weights)

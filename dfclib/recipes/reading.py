@@ -60,7 +60,7 @@ def _read_union(options: tuple, value: Any, where: str) -> Any:
         return _read(options[0], value, where)
     kinds = {typing.get_args(typing.get_type_hints(option)["kind"])[0]: option for option in options}
     kind = value.get("kind") if isinstance(value, dict) else None
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:  # a list is in no dictionary
         raise UserError(f"{where}: expected an object with kind one of {', '.join(kinds)}, received {_received(value)}")
     return _read(kinds[kind], value, where)
 
