@@ -266,7 +266,7 @@ def _real(runs: Sequence[Run]) -> list[Run]:
 
 
 def _kept(run: Run) -> str:
-    """Which epoch is kept, for a vote its voters', and where the vote's weights are from; a second protocol is named."""
+    """Which epoch is kept, for a vote its voters', where the vote's weights are from; a second protocol is named."""
     text = kept(run.recipe)
     if run.protocol == "held_out" and WATCHED["held_out"] not in text:  # nothing was chosen on them
         text += ", a tenth held out"
