@@ -7,6 +7,7 @@ held-out tenth of the training images after the last epoch: nothing is chosen. W
 of a training image; the images that are judged are never warped.
 
 <!-- generated: recorded-resampling -->
+Nothing is recorded yet.
 <!-- end generated -->
 """
 

@@ -8,6 +8,20 @@ set. So the recipes keep the `published` protocol; `--protocol held_out` chooses
 references and keeps the last one, fifteen later. Rebuilt is what was meant.
 
 <!-- generated: recorded-soft_voting_pair -->
+s1-v1, seed 0, compact, earlier recipe, held out: validation 85.0% [82.9%, 86.8%], n = 1,250,
+    12 epochs, 10 min, CPU, mixed_bfloat16
+s1-v1, seed 0, compact, earlier recipe, published: validation 86.8% [84.8%, 88.6%], n = 1,250,
+    12 epochs, 13 min, CPU, mixed_bfloat16
+s1-v2, seed 0, compact, earlier recipe, held out: validation 83.9% [81.8%, 85.9%], n = 1,250,
+    8 epochs, 10 min, CPU, mixed_bfloat16
+s1-v2, seed 0, compact, earlier recipe, published: validation 84.2% [82.0%, 86.1%], n = 1,250,
+    8 epochs, 17 min, CPU, mixed_bfloat16
+s1-vote, seed 0, compact, earlier recipe, held out: validation 85.4% [83.4%, 87.3%], n = 1,250,
+    2 voters, 20 min, CPU, mixed_bfloat16
+s1-vote, seed 0, compact, earlier recipe, published: validation 86.2% [84.1%, 88.0%], n = 1,250,
+    2 voters, 30 min, CPU, mixed_bfloat16
+s1-vote-searched, seed 0, compact, earlier recipe, held out: validation 85.9% [83.9%, 87.7%], n = 1,250,
+    2 voters, 20 min, CPU, mixed_bfloat16
 <!-- end generated -->
 """
 
