@@ -105,7 +105,7 @@ notebooks: .venv/.installed ## execute the committed notebooks again and write t
 figures: .venv/.installed ## make the figures of images/ again from the recorded runs in report/runs
 	.venv/bin/python -m dfclib figures --out images
 
-readme: .venv/.installed ## fill README's generated tables from report/runs and the notebooks
+readme: .venv/.installed ## fill the generated tables of README and of the recipes' headers from report/runs and the notebooks
 	.venv/bin/python -m dfclib.report README.md dfclib/recipes/*.py
 
 lint: .venv/.installed ## look at style, change nothing

@@ -106,9 +106,11 @@ def reproduce(arguments: Arguments) -> None:
     tasks = queue.tasks(wanted, sources, arguments.runs, arguments.record)
     print(_tasks_table(tasks))
     print(f"device   {devices.device()['name']}; {devices.resolve_precision('auto')}")
-    if arguments.list:
-        return
     sys.stdout.flush()
+    for name, problem in sources.problems.items():
+        print(f"no data: {name}: {problem}", file=sys.stderr)
+    if arguments.list or not any(task.is_open for task in tasks):
+        return
     devices.lower_priority(arguments.nice)
     _import_keras(arguments)
     failed = []
@@ -296,8 +298,9 @@ def _tasks_table(tasks: "list[Task]") -> str:
     minutes = [task.minutes for task in tasks if task.is_open]
     known = sum(m for m in minutes if m is not None)
     note = f", and {minutes.count(None)} that nobody has measured" if None in minutes else ""
+    done = sum(task.state == "recorded" for task in tasks)
     left = f"; left: at most {_duration(known)} on two CPU cores{note}" if minutes else ""
-    return f"{_table(rows)}\n\n{len(tasks) - len(minutes)} of {len(tasks)} done{left}"
+    return f"{_table(rows)}\n\n{done} of {len(tasks)} recorded{left}"
 
 
 def _announce(recipe: "Recipe | EnsembleRecipe", splits: "Splits") -> None:

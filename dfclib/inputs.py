@@ -123,7 +123,7 @@ def check_out(out: Path, read: Sequence[Path | str] = ()) -> None:
 
     read: files that the command reads. A file of predictions may be replaced, /dev/stdout or a pipe written into.
     """
-    from dfclib.datasets.listing import EXTENSIONS
+    from dfclib.datasets.names import EXTENSIONS
     from dfclib.files import is_stream
     from dfclib.runs import RUN_FILES
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 from dfclib.errors import UserError
-from dfclib.evaluation import AUTHOR, LADDER, OURS, author_figures, data_name, kept, ladder, summary
+from dfclib.evaluation import AUTHOR, LADDER, OURS, WATCHED, author_figures, data_name, kept, ladder, summary
 from dfclib.files import read_json, write_text
 from dfclib.recipes import SYSTEMS, all_recipes, differences, find, resampling
 from dfclib.runs import Run, find_runs
@@ -304,12 +304,15 @@ def _real(runs: Sequence[Run]) -> list[Run]:
 
 
 def _kept(run: Run) -> str:
-    """Which epoch is kept, for a vote its voters', and where the vote's weights are from."""
+    """Which epoch is kept, for a vote its voters', where the vote's weights are from; a second protocol is named."""
+    text = kept(run.recipe)
+    if run.protocol == "held_out" and WATCHED["held_out"] not in text:  # nothing was chosen on them
+        text += ", a tenth held out"
     weights = run.metrics.get("weights")
     if weights is None:
-        return kept(run.recipe)
+        return text
     how = "searched there" if run.recipe.search_weights else "the author's"
-    return f"{kept(run.recipe)}; weights {', '.join(f'{w:g}' for w in weights)} {how}"
+    return f"{text}; weights {', '.join(f'{w:g}' for w in weights)} {how}"
 
 
 def _measured_block(runs: Sequence[Run]) -> str:

@@ -96,19 +96,23 @@ class Task:
 def wanted_runs(scale: str, only: Sequence[str] = (), queue: Sequence[Entry] = QUEUE) -> list[Wanted]:
     """What the queue trains at `scale`, members before their ensembles, each once.
 
-    only: beginnings of names; none: all. Raises UserError where one of them begins no name.
+    only: beginnings of names, a vote's members coming with it; none: all. Raises UserError where one begins no name.
     """
     found: dict[tuple, Wanted] = {}
+    chosen = set()
     for entry in queue:
         recipe = find(entry.recipe).at_scale(entry.scale or scale)
         recipe = recipe.with_options(seed=entry.seed, protocol=entry.protocol)
         for one in (*recipe.members, recipe):
-            found.setdefault((one.name, one.scale, one.protocol, one.seed), Wanted(one, entry.weights))
+            key = (one.name, one.scale, one.protocol, one.seed)
+            found.setdefault(key, Wanted(one, entry.weights))
+            if not only or recipe.name.startswith(tuple(only)) or one.name.startswith(tuple(only)):
+                chosen.add(key)
     names = dict.fromkeys(one.recipe.name for one in found.values())
     unknown = [beginning for beginning in only if not any(name.startswith(beginning) for name in names)]
     if unknown:
         raise UserError(f"--only {unknown[0]}: nothing in the queue begins so; there are {', '.join(names)}")
-    return [one for one in found.values() if not only or one.recipe.name.startswith(tuple(only))]
+    return [one for key, one in found.items() if key in chosen]
 
 
 class Sources:
@@ -120,6 +124,11 @@ class Sources:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._loaded: dict[str, Splits | UserError] = {}
+
+    @property
+    def problems(self) -> dict[str, UserError]:
+        """Why there are no images of a data set, by its name: of those that were asked for."""
+        return {name: found for name, found in self._loaded.items() if isinstance(found, UserError)}
 
     def splits(self, recipe: Recipe | EnsembleRecipe) -> Splits:
         """Raises UserError where the images cannot be had."""

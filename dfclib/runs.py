@@ -150,17 +150,14 @@ class Run:
         if not path.exists():
             return pd.DataFrame({name: [] for name in HISTORY_COLUMNS})
         try:
-            rows = pd.read_csv(path, dtype=str)  # pandas 2's own numbers lack their last digits
+            # Python's own float keeps every digit, which pandas 2 does only by an argument that pandas 3 gives up
+            rows = pd.read_csv(path, converters=dict.fromkeys(HISTORY_COLUMNS, float) | {"epoch": int})
         except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors, and bytes that are no UTF-8, too
             raise UserError(f"{path} cannot be read: {error}. Train the run again with --fresh.") from error
-        wrong = [
-            name
-            for name in HISTORY_COLUMNS
-            if name not in rows or pd.to_numeric(rows[name], errors="coerce").isna().any()
-        ]
+        wrong = [name for name in HISTORY_COLUMNS if name not in rows or not pd.api.types.is_numeric_dtype(rows[name])]
         if wrong:
             raise UserError(f"{path} has no numbers for {', '.join(wrong)}: train the run again with --fresh")
-        return rows.astype(float).astype({"epoch": "int64"})
+        return rows
 
     @cached_property
     def metrics(self) -> dict[str, Any]:

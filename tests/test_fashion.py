@@ -146,7 +146,7 @@ def test_page_shows_right_answers_as_right_and_wrong_ones_as_wrong(made, tmp_pat
     assert all(truth[id_] != answer for id_, answer in zip(wrong.ids.tolist(), wrong.predicted.tolist(), strict=True))
     predictions, matrix_title = drawn["confusion"]
     assert set(predictions.ids.tolist()) == set(truth)
-    assert title == matrix_title and "test images" in title and "checkpoint chosen on validation" in title
+    assert title == matrix_title and "test images" in title and "kept: highest accuracy on validation" in title
 
 
 def test_run_can_be_evaluated_recorded_and_asked(made, tmp_path):

@@ -1,5 +1,6 @@
 """README says what is true: links exist, commands parse, figures are those of the recorded runs."""
 
+import importlib
 import os
 import re
 import shlex
@@ -19,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 ADDRESS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+RECIPE_FILES = sorted(f"dfclib/recipes/{path.name}" for path in (ROOT / "dfclib" / "recipes").glob("*.py"))
+HEADERS = [name for name in report.BLOCKS if name.startswith("recorded-")]
 REPOSITORY = ADDRESS.removeprefix("https://github.com/")
 MAKEFILE = (ROOT / "Makefile").read_text()
 
@@ -101,12 +104,29 @@ def test_plain_commands_are_what_make_runs(target):
     assert [command for command in shown if command not in made] == []
 
 
-def test_generated_blocks_are_the_recorded_runs():
-    assert report.fill(README, find_runs(ROOT / "report" / "runs"), ROOT) == README, "run: make readme"
+@pytest.fixture(scope="module")
+def recorded():
+    return find_runs(ROOT / "report" / "runs")
 
 
-def test_all_generated_blocks_are_there():
-    assert {match[2] for match in report.BLOCK.finditer(README)} == set(report.BLOCKS)
+@pytest.mark.parametrize("page", ["README.md", *RECIPE_FILES])
+def test_generated_blocks_are_the_recorded_runs(page, recorded):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert report.fill(text, recorded, ROOT) == text, "run: make readme"
+
+
+def test_all_generated_blocks_are_there_each_in_its_file():
+    blocks = {page: [match[2] for match in report.BLOCK.finditer((ROOT / page).read_text())] for page in RECIPE_FILES}
+    headers = {f"dfclib/recipes/{name.removeprefix('recorded-')}.py": [name] for name in HEADERS}
+    assert {page: names for page, names in blocks.items() if names} == headers
+    assert {match[2] for match in report.BLOCK.finditer(README)} == set(report.BLOCKS) - set(HEADERS)
+
+
+def test_a_recipe_files_block_is_in_its_header():
+    """Where a reader of the module, and help(), finds it."""
+    for name in HEADERS:
+        module = importlib.import_module(f"dfclib.recipes.{name.removeprefix('recorded-')}")
+        assert f"<!-- generated: {name} -->" in module.__doc__
 
 
 def test_no_accuracy_is_typed_by_hand():

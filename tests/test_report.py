@@ -8,14 +8,26 @@ import pytest
 from dfclib import report
 from dfclib.errors import UserError
 from dfclib.files import write_json
-from dfclib.recipes import find
+from dfclib.recipes import SYSTEMS, EnsembleRecipe, find
 from dfclib.runs import Predictions, Run, find_runs, run_name, write_history, write_predictions_file
 
 CLASSES = ("0", "1", "2", "3", "4")
 
 
-def write_run(folder, recipe, correct, n=200, embedded=False, data="deepfake", epochs=2, test=None, weights=None):
-    """A finished run of `recipe` with `correct` of `n` right answers on validation, and `test` of n on test."""
+def write_run(
+    folder,
+    recipe,
+    correct,
+    n=200,
+    embedded=False,
+    data="deepfake",
+    epochs=2,
+    test=None,
+    held_out=None,
+    weights=None,
+    metrics=None,
+):
+    """A finished run of `recipe` with `correct` of `n` right answers on validation, and `test` (`held_out`) of n."""
     path = folder / run_name(recipe, data)
     labels = np.arange(n) % 5
     predicted = np.where(np.arange(n) < correct, labels, (labels + 1) % 5)
@@ -34,10 +46,10 @@ def write_run(folder, recipe, correct, n=200, embedded=False, data="deepfake", e
             "python": "3.11.7",
         },
     }
-    if hasattr(recipe, "members"):
+    if isinstance(recipe, EnsembleRecipe):
         contents["members"] = [run_name(member, data) for member in recipe.members]
     write_json(path / "recipe.json", contents)
-    if not hasattr(recipe, "members"):
+    if not isinstance(recipe, EnsembleRecipe):
         row = {
             "loss": 1,
             "accuracy": 0.5,
@@ -48,14 +60,17 @@ def write_run(folder, recipe, correct, n=200, embedded=False, data="deepfake", e
         }
         write_history(path, [{"epoch": epoch, **row} for epoch in range(1, epochs + 1)])
     splits = {"validation": predictions}
-    if test is not None:
-        said = np.where(np.arange(n) < test, labels, (labels + 1) % 5)
+    for split, right in {"test": test, "held_out": held_out}.items():
+        if right is None:
+            continue
+        said = np.where(np.arange(n) < right, labels, (labels + 1) % 5)
         sure = np.full((n, 5), 0.05, np.float32)
         sure[np.arange(n), said] = 0.8
-        splits["test"] = Predictions(predictions.ids, said, CLASSES, sure, labels)
+        splits[split] = Predictions(predictions.ids, said, CLASSES, sure, labels)
     write_predictions_file(path, splits)
-    metrics = {name: {"n": n, "accuracy": p.accuracy} for name, p in splits.items()}
-    write_json(path / "metrics.json", metrics | ({} if weights is None else {"weights": weights}))
+    figures = {name: {"n": n, "accuracy": p.accuracy} for name, p in splits.items()}
+    given = ({} if weights is None else {"weights": weights}) | (metrics or {})
+    write_json(path / "metrics.json", figures | given)
     return Run(path)
 
 
@@ -64,10 +79,11 @@ def test_a_row_has_the_claim_our_figure_and_its_company(tmp_path):
     (row,) = report.attempt_rows([run])
     assert row["attempt"] == "2"
     assert row["author, public test"] == "82%"
-    assert row["ours, validation (checkpoint chosen on it)"] == "81.5%"
+    assert row["ours, validation"] == "81.5%"
     assert row["95% interval"] == "75.5% to 86.3%"  # Wilson, 163 of 200, by hand
     assert row["images"] == "200"
     assert row["scale"] == "compact"
+    assert row["kept"] == "lowest loss on validation"
     assert row["epochs"] == "2"
     assert (row["device"], row["precision"]) == ("CPU", "mixed_bfloat16")
 
@@ -115,7 +131,8 @@ def test_shortened_names_what_a_compact_run_leaves_out(tmp_path):
     assert f"{compact.epochs} epochs instead of {full.epochs}" in block
     size = "{}x{} pixels instead of {}x{}".format(*compact.image_size, *full.image_size)
     assert size in block
-    assert f"{compact.precision} instead of {full.precision}" in block
+    assert "nearest instead of bilinear interpolation" in block
+    assert "precision" not in block and "float" not in block  # it follows the device and shortens nothing
 
 
 def test_a_full_run_is_not_shortened(tmp_path):
@@ -123,9 +140,41 @@ def test_a_full_run_is_not_shortened(tmp_path):
 
 
 def test_a_shortened_vote_tells_what_its_members_did(tmp_path):
-    block = report.shortened_block([write_run(tmp_path, find("attempt3").compact(), correct=150)])
-    epochs = {find(name).compact().epochs for name in ("attempt3-a", "attempt3-j")}
-    assert all(f"{count} epochs instead of 10" in block for count in epochs)
+    block = report.shortened_block([write_run(tmp_path, find("attempt6-vote").compact(), correct=150)])
+    assert block == (
+        "* attempt 6 (vote) (compact): 12 epochs instead of 80, 100x100 pixels instead of 128x128, framing by crop "
+        "instead of resize, nearest instead of bilinear interpolation\n"
+    )
+    both = find("s1-vote")
+    both = replace(both, members=tuple(replace(m, epochs=e) for m, e in zip(both.members, (12, 8), strict=True)))
+    (words,) = report.shortened(write_run(tmp_path, both, correct=150))
+    assert words == "12 epochs instead of 150 or 8 epochs instead of 150"
+
+
+def test_what_is_shortened_alike_is_said_once(tmp_path):
+    runs = [write_run(tmp_path, find(f"attempt{i}").compact(), correct=150) for i in (1, 2, 3, 5, 6)]
+    pixels = "100x100 pixels instead of 128x128, framing by crop instead of resize"
+    assert report.shortened_block(runs) == (
+        f"* attempt 1, attempt 2, attempt 3 (vote) (compact): {pixels}\n"
+        f"* attempt 5, attempt 6 alone (compact): 12 epochs instead of 80, {pixels}, nearest instead of bilinear "
+        "interpolation\n"
+    )
+    seeds = [write_run(tmp_path, find("attempt1").compact().with_options(seed=seed), 150) for seed in (0, 1)]
+    assert report.shortened_block(seeds) == f"* attempt 1 (compact): {pixels}\n"  # named once, too
+
+
+def test_an_earlier_recipe_and_given_epochs_are_said_beside_the_scale(tmp_path):
+    compact = find("attempt1").compact()
+    earlier = write_run(tmp_path, replace(compact, epochs=3), correct=150)
+    given = write_run(tmp_path, compact.with_options(epochs=3), correct=160)
+    rows = report.attempt_rows([earlier, given])
+    assert {row["ours, validation"]: row["scale"] for row in rows} == {
+        "75.0%": "compact, earlier recipe",
+        "80.0%": "compact, 3 epochs",
+    }
+    block = report.shortened_block([earlier, given])
+    assert "* attempt 1 (compact, earlier recipe): 3 epochs instead of 10, " in block
+    assert "* attempt 1 (compact, 3 epochs): 3 epochs instead of 10, " in block
 
 
 def test_a_changed_run_changes_the_page(tmp_path):
@@ -178,12 +227,14 @@ def test_systems_stand_beside_their_authors_figures_on_the_same_images(tmp_path)
     # 180 of 200 right with probability .8, the others with .05: -(.9 ln .8 + .1 ln .05)
     assert rows[3]["loss"] == "0.5004"
     assert rows[0]["95% interval"] == "75.5% to 86.3%"  # Wilson, 163 of 200, by hand
-    assert [row["checkpoint chosen on"] for row in rows[:3]] == [
-        "validation",
-        "held-out training images",
-        "none: last epoch",
+    assert [row["kept"] for row in rows[:3]] == [
+        "highest accuracy on validation",
+        "highest accuracy on held-out images",
+        "last epoch",
     ]
-    assert "s1-v1 (compact): 12 epochs instead of 150" in report.systems_shortened_block(runs)
+    assert report.systems_shortened_block(runs) == report.NOTHING  # as their authors have them
+    shorter = write_run(tmp_path, find("s3-base").compact(), correct=170)
+    assert report.systems_shortened_block([*runs, shorter]) == "* s3-base (compact): 20 epochs instead of 160\n"
     (made,) = report.system_rows(report.system_runs(runs, embedded=True))
     assert (made["recipe"], made["author"]) == ("s3-base", "")
     garments = write_run(tmp_path, author.at_scale("compact"), 1, test=1, embedded=True, data="garments")
@@ -197,13 +248,66 @@ def test_a_vote_says_its_weights_and_who_chose_them(tmp_path):
         write_run(tmp_path, find("s3-vote").compact(), correct=163),
     ]
     rows = report.system_rows(report.system_runs(runs))
-    assert [row["checkpoint chosen on"] for row in rows] == [
-        "validation; weights 0.45, 0.55 the author's",
-        "held-out training images; weights 0.3, 0.7 searched there",
-        "none: last epoch",
+    assert [row["kept"] for row in rows] == [
+        "highest accuracy on validation; weights 0.45, 0.55 the author's",
+        "highest accuracy on held-out images; weights 0.3, 0.7 searched there",
+        "highest accuracy on validation",
     ]
     assert [row["epochs"] for row in rows] == ["2 voters", "2 voters", "4 voters"]
     assert [row["author"] for row in rows] == ["validation 93.28%", "", "validation 92.68%"]
+
+
+def test_a_second_protocol_is_named_where_nothing_is_chosen_by_it(tmp_path):
+    """Else two rows of one recipe would differ in their figures alone."""
+    both = [find("s2-cnn").with_options(protocol=protocol) for protocol in ("published", "held_out")]
+    rows = report.system_rows([write_run(tmp_path, recipe, correct=163) for recipe in both])
+    assert [row["kept"] for row in rows] == ["last epoch", "last epoch, a tenth held out"]
+
+
+def test_what_must_be_said_of_a_claim_stands_once_below_the_systems(tmp_path):
+    runs = [
+        write_run(tmp_path, find("s2-cnn"), correct=163),
+        write_run(tmp_path, find("s2-cnn").with_options(seed=1), correct=163),
+        write_run(tmp_path, find("s1-v1"), correct=163),
+    ]
+    lines = report.systems_block(runs).splitlines()
+    note = f"* s2-cnn: {find('s2-cnn').claims_note}"
+    assert [line for line in lines if line.startswith("*")] == [note]
+    assert lines.index(note) > max(i for i, line in enumerate(lines) if line.startswith("| S2"))
+
+
+def test_experiments_are_no_systems(tmp_path):
+    """They are judged on held-out images, and nobody claims anything of them."""
+    run = write_run(tmp_path, find("resampling-nearest"), correct=100, held_out=163)
+    assert report.system_runs([run]) == []
+    assert report.systems_block([run]) == report.NOTHING
+
+
+def test_a_recipe_files_header_tells_what_is_recorded_of_its_recipes(tmp_path):
+    attempts, *_ = SYSTEMS
+    epochs = {"metrics": {"epochs": 2, "seconds": 90.0}}
+    runs = [
+        write_run(tmp_path, find("attempt2").compact(), correct=150, metrics={"epochs": 2, "seconds": 90.0}),
+        write_run(tmp_path, find("attempt1").with_options(seed=3), correct=163, **epochs),
+        write_run(tmp_path, find("attempt3"), correct=170, metrics={"seconds": 9000.0}),
+        write_run(tmp_path, find("attempt1").quick(), correct=1, embedded=True, data="embedded", **epochs),
+        write_run(tmp_path, find("s1-v1"), correct=1, **epochs),
+    ]
+    assert report.recorded_block(attempts, runs) == (
+        "attempt1, seed 3, full, published: validation 81.5% [75.5%, 86.3%], n = 200,\n"
+        "    2 epochs, 2 min, CPU, mixed_bfloat16\n"
+        "attempt2, seed 0, compact, published: validation 75.0% [68.6%, 80.5%], n = 200,\n"
+        "    2 epochs, 2 min, CPU, mixed_bfloat16\n"
+        "attempt3, seed 0, full, published: validation 85.0% [79.4%, 89.3%], n = 200,\n"
+        "    10 voters, 2.5 h, CPU, mixed_bfloat16\n"
+    )
+    fashion = next(system for system in SYSTEMS if system.__name__.endswith("fashion_mnist"))
+    assert report.recorded_block(fashion, runs) == "Nothing is recorded yet.\n"
+    tested = write_run(tmp_path, find("s4-author"), 190, test=180, data="fashion-mnist", metrics=epochs["metrics"])
+    assert report.recorded_block(fashion, [tested]).startswith("s4-author, seed 0, full, published: test 90.0% [")
+    experiments = next(system for system in SYSTEMS if system.__name__.endswith("resampling"))
+    judged = write_run(tmp_path, find("resampling-nearest"), correct=100, held_out=163, **epochs)
+    assert "held out: held_out 81.5% [" in report.recorded_block(experiments, [judged])
 
 
 def test_systems_drawn_are_the_runs(tmp_path):
@@ -222,5 +326,5 @@ def test_systems_drawn_are_the_runs(tmp_path):
     ]
     diamonds = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "D"]
     assert diamonds == [pytest.approx(92.08), pytest.approx(85.10)]
-    with pytest.raises(UserError, match="none of the 1 runs is of S1 to S4"):
+    with pytest.raises(UserError, match="none of the 1 runs is of a system other than the six attempts"):
         figures.systems([write_run(tmp_path, find("attempt1"), correct=1)])

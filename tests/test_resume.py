@@ -20,7 +20,8 @@ from conftest import misleading, tiny_images, tiny_recipe
 from dfclib.datasets.images import Splits
 from dfclib.files import read_json
 from dfclib.recipes import find
-from dfclib.recipes.recipe import Augmentation, ExponentialRate, PlateauRate, Stopping
+from dfclib.recipes.recipe import Augmentation, Stopping
+from dfclib.recipes.schedules import ExponentialRate, PlateauRate
 from dfclib.runs import Run
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +37,7 @@ def recipe():
         epochs=100,
         schedule=ExponentialRate(1e-3, factor=1.5, steps=100),
         stopping=Stopping("val_loss", PATIENCE),
+        keep="best_val_loss",
         augmentation=Augmentation(rotation=10, shift=0.1, zoom=0.1, horizontal_flip=True),
         class_repeats={"4": 2},
     )
@@ -46,7 +48,7 @@ def plateau_recipe():
     return replace(
         find("s1-v1"),
         name="plateau",
-        arguments={"filters": [4, 6], "units": 8},
+        arguments=find("s1-v1").arguments | {"filters": [4, 6], "units": 8},
         image_size=(16, 16),
         epochs=8,
         # no val_loss is gain enough after the first epoch's: the rate falls after every second one
@@ -109,8 +111,8 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(tmp_path):
     expected, _ = finish(tmp_path / "uninterrupted")
     history = expected.history
     # the early epoch is the best and the training stops by itself: there is a state to lose
-    assert expected.metrics["chosen_epoch"] <= 3
-    assert len(history) == expected.metrics["chosen_epoch"] + PATIENCE < 100
+    assert expected.metrics["kept_epoch"] <= 3
+    assert len(history) == expected.metrics["kept_epoch"] + PATIENCE < 100
     epoch_seconds = history["seconds"].iloc[1:].median() + 0.05
 
     seed = random.randrange(10**6)
@@ -145,7 +147,7 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(tmp_path):
     for split in expected.splits:
         one, other = expected.predictions(split), run.predictions(split)
         assert np.array_equal(one.probabilities, other.probabilities), about
-    for key in ("chosen_epoch", "epochs", "validation", "stability", "train_accuracy"):
+    for key in ("kept_epoch", "epochs", "validation", "validation_fluctuation", "train_accuracy"):
         assert run.metrics[key] == expected.metrics[key], about
     assert not (folder / "checkpoint").exists()
     assert not list(folder.rglob(".*.tmp"))

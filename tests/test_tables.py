@@ -13,11 +13,11 @@ from dfclib.runs import Predictions, Run, find_alike, find_recorded, run_name, w
 from dfclib.tables import (
     Table,
     changes_table,
+    fluctuation_table,
     predictions_table,
     recipe_table,
     recorded_table,
     results_table,
-    stability_table,
     vote_table,
 )
 
@@ -45,7 +45,7 @@ def write_run(folder, recipe, said: Predictions, embedded=False, fingerprint="f"
         ]
         write_history(path, rows)
     write_predictions_file(path, {"validation": said})
-    metrics = {"epochs": len(accuracies), "chosen_epoch": 1, "train_accuracy": 0.75, "validation": {"n": 6}}
+    metrics = {"epochs": len(accuracies), "kept_epoch": 1, "train_accuracy": 0.75, "validation": {"n": 6}}
     write_json(path / "metrics.json", {"validation": {"n": 6}} if members else metrics)
     return Run(path)
 
@@ -60,8 +60,8 @@ def test_a_table_is_text_and_escaped_html():
 
 def test_changes_name_exactly_what_differs():
     old = find("attempt1")
-    table = changes_table(old, replace(old, epochs=11, arguments={"units": 64}))
-    assert [tuple(row.values()) for row in table.rows] == [("epochs", "10", "11"), ("arguments.units", "256", "64")]
+    table = changes_table(old, replace(old, epochs=11, arguments=old.arguments | {"units": 64}))
+    assert [tuple(row.values()) for row in table.rows] == [("arguments.units", "256", "64"), ("epochs", "10", "11")]
     assert not changes_table(old, old).rows
 
 
@@ -130,6 +130,39 @@ def test_recorded_runs_of_one_protocol(tmp_path):
     assert find_recorded("s1-v2", protocol="held_out", folder=tmp_path) == []
 
 
+def test_a_current_run_is_taken_before_an_earlier_recipes_of_a_larger_scale(tmp_path):
+    full, said = find("attempt1"), predictions([0] * 6)
+    write_run(tmp_path, replace(full, batch_size=7), said)
+    assert [run.scale for run in find_recorded("attempt1", folder=tmp_path)] == ["full"]  # better than none
+    write_run(tmp_path, full.compact().with_options(seed=4), said)
+    assert [(run.scale, run.seed) for run in find_recorded("attempt1", folder=tmp_path)] == [("compact", 4)]
+    write_run(tmp_path, full.with_options(seed=5), said)
+    assert [(run.scale, run.seed) for run in find_recorded("attempt1", folder=tmp_path)] == [("full", 5)]
+
+
+def test_recorded_runs_say_their_scale_what_is_kept_and_what_must_be_said_of_the_claim(tmp_path):
+    said = predictions([0, 1, 2, 3, 0, 1])
+
+    def column(recipe):
+        return {row[""]: row[recipe.title] for row in recorded_table([write_run(tmp_path, recipe, said)]).rows}
+
+    assert (
+        column(find("attempt5").compact()).items()
+        >= {
+            "scale": "compact",
+            "kept": "highest accuracy on validation",
+            "shortened": "12 epochs instead of 80; 100x100 pixels instead of 128x128; framing by crop instead of "
+            "resize; nearest instead of bilinear interpolation",
+        }.items()
+    )
+    shorter = column(find("s2-cnn").with_options(epochs=3, protocol="held_out"))
+    assert (shorter["scale"], shorter["kept"]) == ("full, 3 epochs", "last epoch")
+    assert shorter["of the author's"] == find("s2-cnn").claims_note != ""
+    earlier = column(replace(find("attempt1"), batch_size=7))
+    assert earlier["scale"] == "full, earlier recipe"
+    assert "of the author's" not in earlier
+
+
 def test_nothing_recorded_is_said(tmp_path):
     assert find_recorded("attempt1", folder=tmp_path) == []
     assert "is recorded" in repr(recorded_table([]))
@@ -160,12 +193,12 @@ def test_alike_means_same_data_scale_and_seed(tmp_path):
     assert [other.recipe.name for other in found] == ["attempt2", "attempt1"]
 
 
-def test_stability(tmp_path):
+def test_fluctuation(tmp_path):
     said = predictions([0] * 6)
     calm = write_run(tmp_path, find("attempt5"), said, accuracies=(0.5, 0.6, 0.7))
     wild = write_run(tmp_path, find("attempt4"), said, accuracies=(0.5, 0.6, 0.5))
     short = write_run(tmp_path, find("attempt6"), said, accuracies=(0.5, 0.6))
-    swings = [row["swing"] for row in stability_table([calm, wild, short]).rows]
+    swings = [row["fluctuation"] for row in fluctuation_table([calm, wild, short]).rows]
     assert swings == ["0.0 points", "10.0 points", "too few epochs to tell"]
 
 

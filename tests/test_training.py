@@ -14,15 +14,17 @@ from conftest import misleading, tiny_images, tiny_recipe
 
 from dfclib import ensembles, pipelines, training
 from dfclib.callbacks import EarlyStopping
+from dfclib.checkpoints import Checkpoint
 from dfclib.datasets.images import Splits, held_out_split
 from dfclib.ensembles import hard_vote
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json
 from dfclib.prediction import predict_images
 from dfclib.recipes import find
-from dfclib.recipes.recipe import ConstantRate, EnsembleRecipe, ExponentialRate, PlateauRate, StepRate, Stopping
+from dfclib.recipes.recipe import EnsembleRecipe, Stopping
+from dfclib.recipes.schedules import ConstantRate, ExponentialRate, PlateauRate, StepRate
 from dfclib.runs import HISTORY_COLUMNS, Run, find_runs
-from dfclib.training import Checkpoint, train
+from dfclib.training import train
 
 FAST = {"schedule": ConstantRate(3e-3), "epochs": 15}  # learns, and misled unlearns, within seconds
 NAME = "tiny-full-tiny-published-seed0"
@@ -41,8 +43,7 @@ def never(*args, **kwargs):
 
 
 def test_a_finished_run_learned_and_left_nothing_lying_about(finished):
-    assert finished.metrics["epochs"] == finished.metrics["chosen_epoch"] == 3
-    assert finished.metrics["chosen_by"] == "the last epoch"
+    assert finished.metrics["epochs"] == finished.metrics["kept_epoch"] == 3
     history = finished.history
     assert history["loss"].iloc[-1] < history["loss"].iloc[0]
     assert history["learning_rate"].to_list() == pytest.approx([1e-3] * 3)
@@ -70,6 +71,7 @@ def test_descriptions_and_test_images_may_change(finished, splits):
         ({"batch_size": 8}, "batch_size: 16 -> 8"),
         ({"schedule": ConstantRate(0.5)}, "schedule.learning_rate: 0.001 -> 0.5"),
         ({"stopping": Stopping("val_loss", 2)}, 'stopping: null -> {"monitor": "val_loss", "patience": 2}'),
+        ({"keep": "best_val_loss"}, 'keep: "last" -> "best_val_loss"'),
         ({"arguments": {"head": [[16, 0.2]]}}, "arguments.filters: [4, 6, 8] -> null"),
     ],
 )
@@ -258,14 +260,13 @@ def test_without_stopping_the_last_epoch_is_kept_even_where_it_is_not_the_best(s
 
 
 def test_early_stopping_stops_and_the_best_epoch_s_weights_are_the_ones_saved(splits, tmp_path):
-    recipe = replace(tiny_recipe(**FAST), stopping=Stopping("val_loss", 2), epochs=50)
+    recipe = replace(tiny_recipe(**FAST), stopping=Stopping("val_loss", 2), keep="best_val_loss", epochs=50)
     wrong = misleading(splits)
     run = train(recipe, wrong, tmp_path, progress=False)
     losses = run.history["val_loss"]
     best = int(losses.idxmin()) + 1
-    assert run.metrics["chosen_epoch"] == best
+    assert run.metrics["kept_epoch"] == best
     assert run.metrics["epochs"] == len(losses) == best + 2 < 50
-    assert run.metrics["chosen_by"] == "val_loss on validation"
     assert log_loss(run.predictions("validation")) == pytest.approx(losses.min(), rel=1e-5)
     again = predict_images(run, wrong.validation)
     assert log_loss(again) == pytest.approx(losses.min(), rel=1e-4)  # model.keras has them too
@@ -280,17 +281,18 @@ def test_held_out_chooses_on_the_held_out_tenth_and_trains_without_it(splits, tm
         return original(images, recipe, epoch)
 
     monkeypatch.setattr(pipelines, "training_dataset", spy)
-    recipe = replace(tiny_recipe(**FAST), protocol="held_out", stopping=Stopping("val_loss", 3))
+    recipe = tiny_recipe(
+        **FAST | {"protocol": "held_out", "stopping": Stopping("val_loss", 3), "keep": "best_val_loss"}
+    )
     run = train(recipe, misleading(splits), tmp_path, progress=False)
     assert run.splits == ("held_out", "validation", "test")
-    assert run.metrics["chosen_by"] == "val_loss on held_out"
     held_out = run.predictions("held_out")
     expected = held_out_split(splits.train)[1].ids
     assert held_out.ids.tolist() == expected.tolist()
     assert all(ids == set(splits.train.ids) - set(expected) for ids in trained_on)
     # misled by validation, it would have chosen an early epoch
     losses = run.history["val_loss"]
-    assert run.metrics["chosen_epoch"] == losses.idxmin() + 1
+    assert run.metrics["kept_epoch"] == losses.idxmin() + 1
     assert log_loss(held_out) == pytest.approx(losses.min(), rel=1e-5)
     assert log_loss(run.predictions("validation")) > 1.2 * losses.min()
 
@@ -424,7 +426,7 @@ def test_training_s_own_statistics_are_those_of_the_images_trained_on(splits, tm
 
 def tiny_blocks(**changes):
     """S1's network made tiny: blocks with batch normalisation, channel dropout, label smoothing, L2, a plateau."""
-    arguments = {"filters": [4, 6], "units": 8}
+    arguments = find("s1-v1").arguments | {"filters": [4, 6], "units": 8}
     base = replace(find("s1-v1"), name="blocks", image_size=(16, 16), epochs=1, batch_size=16, stopping=None)
     return replace(base, arguments=arguments, claims={}, **changes)
 
@@ -436,7 +438,7 @@ def test_a_network_with_batch_normalisation_is_saved_without_our_layers_and_coun
     model = keras.saving.load_model(run.model_path, compile=False)
     assert all(type(layer).__module__.startswith("keras.") for layer in model.layers)
     # convolutions and norms of 4 and 6 channels, 2x2x6 features into 8 units, 5 classes
-    assert run.metrics["parameters"] == (27 * 4 + 4) + 8 + (36 * 6 + 6) + 12 + (24 * 8 + 8) + (8 * 5 + 5)
+    assert run.metrics["trainable_parameters"] == (27 * 4 + 4) + 8 + (36 * 6 + 6) + 12 + (24 * 8 + 8) + (8 * 5 + 5)
     again = predict_images(run, splits.validation)
     np.testing.assert_allclose(again.probabilities, run.predictions("validation").probabilities, atol=1e-6)
     assert run.history["val_loss"].iloc[-1] == pytest.approx(log_loss(again), rel=1e-4)  # not smoothed
@@ -531,13 +533,13 @@ class Killed(BaseException):
 @pytest.mark.parametrize("is_best", [True, False], ids=["best", "not best"])
 def test_a_checkpoint_is_the_old_or_the_new_one_at_every_moment(tmp_path, monkeypatch, moment, is_best):
     """Killed while the first, second, ... file is put in its place or removed: what can be read is one whole epoch."""
-    stopping = Stopping("val_loss", 5)
+    recipe = tiny_recipe(stopping=Stopping("val_loss", 5), keep="best_val_loss")
 
     def checkpoint():
         model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="d")])
         model.compile("adam")
         model.optimizer.build(model.trainable_variables)
-        return Checkpoint(tmp_path, model, EarlyStopping(stopping))
+        return Checkpoint(tmp_path, model, EarlyStopping(recipe))
 
     def fill(c, value):
         c.model.set_weights([np.full_like(w, value) for w in c.model.get_weights()])
@@ -546,8 +548,8 @@ def test_a_checkpoint_is_the_old_or_the_new_one_at_every_moment(tmp_path, monkey
 
     def save(c, epoch, loss):
         fill(c, epoch)
-        best = c.stopping.is_best(epoch, {"val_loss": loss})
-        c.save([{"epoch": i + 1} for i in range(epoch)], best)
+        keep = c.stopping.keeps(epoch, {"val_loss": loss})
+        c.save([{"epoch": i + 1} for i in range(epoch)], keep)
 
     first = checkpoint()
     save(first, 1, loss=1.0)
@@ -578,7 +580,7 @@ def test_a_checkpoint_is_the_old_or_the_new_one_at_every_moment(tmp_path, monkey
     assert all(np.all(w == epoch) for w in again.model.get_weights())
     assert all(np.all(np.asarray(v) == epoch) for v in again.model.optimizer.variables)
     best = 2 if is_best and epoch == 2 else 1
-    assert again.stopping.best_epoch == best
+    assert again.stopping.kept_epoch == best
     again.restore_best()
     assert all(np.all(w == best) for w in again.model.get_weights())
 
@@ -589,22 +591,24 @@ def test_a_damaged_state_is_named(splits, tmp_path):
     (folder / "state.json").write_text("{")
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     with pytest.raises(UserError, match="state.json is not JSON.*--fresh"):
-        Checkpoint(folder, model, EarlyStopping(None)).restore()
+        Checkpoint(folder, model, EarlyStopping(tiny_recipe())).restore()
 
 
 def checkpointed(tmp_path):
     """The folder of a checkpoint after two epochs, the first of which is the best, and what makes another for it."""
 
+    recipe = tiny_recipe(stopping=Stopping("val_loss", 9), keep="best_val_loss")
+
     def new(units=2):
         model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(units)])
         model.compile(optimizer="adam", loss="mse")
         model.optimizer.build(model.trainable_variables)
-        return Checkpoint(tmp_path / "checkpoint", model, EarlyStopping(Stopping("val_loss", 9)))
+        return Checkpoint(tmp_path / "checkpoint", model, EarlyStopping(recipe))
 
     first, history = new(), []
     for epoch, loss in ((1, 0.5), (2, 0.6)):
         history.append(dict.fromkeys(HISTORY_COLUMNS, 0.5) | {"epoch": epoch, "val_loss": loss})
-        first.save(history, is_best=first.stopping.is_best(epoch, history[-1]))
+        first.save(history, keep=first.stopping.keeps(epoch, history[-1]))
     assert len(new().restore()) == 2
     return tmp_path / "checkpoint", new
 
@@ -647,7 +651,7 @@ def test_a_damaged_checkpoint_is_named_and_left_as_it_is(tmp_path, damage):
     folder, new = checkpointed(tmp_path)
     damage(folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(UserError, match=r"checkpoint is damaged.*Nothing was changed.*--fresh"):
+    with pytest.raises(UserError, match=r"is damaged.*Nothing was changed.*--fresh"):
         new().restore()
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
