@@ -124,7 +124,8 @@ def ladder(runs: Sequence[Run]) -> Figure:
     for i, (key, part) in enumerate(groups):
         data, n, scale, protocol, device, precision = key
         shift = step * (i - (len(groups) - 1) / 2)
-        label = f"{scale} scale, {data}, n = {n:,}, {device}, {precision}"
+        scale, _, more = scale.partition(", ")
+        label = f"{scale} scale{f', {more}' if more else ''}, {data}, n\u00a0=\u00a0{n:,}, {device}, {precision}"
         if mixed:  # the heading cannot say it for all
             label += evaluation.OURS[protocol].removeprefix("ours, validation")
         label = textwrap.fill(label, 52)

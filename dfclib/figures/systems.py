@@ -1,6 +1,5 @@
 """S1 to S4: their authors' figures and ours on one axis, as both come from the same images."""
 
-import textwrap
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
@@ -28,8 +27,10 @@ def systems(runs: Sequence[Run]) -> Figure:
         raise UserError(f"none of the {len(runs)} runs is of a system other than the six attempts: train one first")
     runs = known
     names = list(dict.fromkeys(run.recipe.name for run in runs))
-    scales = sorted({run.scale_text for run in runs})
-    title = f"Accuracy in %, ours with 95% intervals\n{textwrap.fill('scales: ' + '; '.join(scales), 70)}"
+    scales = sorted({run.scale for run in runs})
+    title = f"Accuracy in %, ours with 95% intervals\n{' and '.join(scales)} scale"
+    if not all(run.is_current for run in runs):
+        title += "; hollow: of an earlier recipe"
     figure = new_figure(WIDTH, 1.9 + 0.42 * len(names), title)
     axes = figure.subplots()
     labelled: set[str] = set()
@@ -55,6 +56,7 @@ def systems(runs: Sequence[Run]) -> Figure:
             y = place + (-0.16 if style == 0 else 0.16) * (len(mine) > 1)
             colour, marker, _ = STYLES[style]
             look = {"color": colour, "marker": marker, "linestyle": "none", "capsize": 3, "markersize": 6}
+            look["fillstyle"] = "full" if run.is_current else "none"
             axes.errorbar(value, y, xerr=[[value - low], [high - value]], label=once(LABELS[run.protocol]), **look)
             axes.text(1.02, y, f"{value:.1f}", transform=axes.get_yaxis_transform(), va="center", fontsize=SMALL)
     axes.set_yticks(range(len(names)), rows)
