@@ -135,7 +135,7 @@ def _group(run: Run) -> tuple:
     order = list(LADDER).index(run.recipe.name)
     scale = ("quick", "compact", "full").index(run.scale)
     data = (run.data["name"], run.data["fingerprint"])
-    device = run.environment["device"], run.environment["precision"]
+    device = [run.environment[name] or "" for name in ("device", "precision")]  # None: a vote over several
     return order, data, scale, run.recipe.given_epochs or 0, run.is_current, run.protocol, *device
 
 

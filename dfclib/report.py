@@ -55,7 +55,7 @@ def attempt_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
         cells["epochs"] = f"{row['members']} voters" if row["members"] > 1 else str(row["epochs"])
         cells["kept"] = row["kept"]
         cells["data"] = row["data"]
-        cells["device"] = row["device"]
+        cells["device"] = row["device"] or ""
         cells["precision"] = row["precision"] or ""
         rows.append(cells)
     return rows
@@ -120,7 +120,7 @@ def system_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
                 "kept": _kept(run),
                 "scale": run.scale_text,
                 "epochs": f"{len(run.members)} voters" if run.members else str(len(run.history)),
-                "device": run.environment["device"],
+                "device": run.environment["device"] or "",
                 "precision": run.environment["precision"] or "",
             }
         )
@@ -234,7 +234,8 @@ def recorded_block(module: ModuleType, runs: Sequence[Run]) -> str:
         lines += [
             f"{run.recipe.name}, seed {run.seed}, {run.scale_text}, {run.protocol.replace('_', ' ')}: {split} "
             f"{_percent(result['accuracy'], '.1f')} [{low}, {high}], n = {result['n']:,},\n"
-            f"    {epochs}, {time}, {where['device']}, {where['precision'] or 'mixed precisions'}\n"
+            f"    {epochs}, {time}, {where['device'] or 'several devices'}, "
+            f"{where['precision'] or 'several precisions'}\n"
         ]
     return "".join(lines) or "Nothing is recorded yet.\n"
 
@@ -321,7 +322,7 @@ def _measured_block(runs: Sequence[Run]) -> str:
 
 def _measured_on(run: Run) -> str:
     where = run.environment
-    device = where.get("device_name") or where["device"]
+    device = where.get("device_name") or where["device"] or "several devices"
     versions = [f"{label} {where[key]}" for key, label in VERSIONS.items() if where.get(key)]
     return f"{device} ({', '.join(versions)})"
 

@@ -234,7 +234,7 @@ def _recorded_column(run: Run) -> dict[str, str]:
         "epochs (kept)": _epochs(run),
         "kept": kept(run.recipe),
         "seed": str(run.seed),
-        "device": where.get("device_name") or where["device"],
+        "device": where.get("device_name") or where["device"] or MISSING,
         "precision": where["precision"] or MISSING,
     }
 

@@ -26,8 +26,8 @@ from dfclib.runs import Predictions
 
 CLASSES = ("0", "1", "2")
 COMMANDS = [
-    ["data", "check"], ["data", "download"], ["data", "make"], ["recipes"], ["train"], ["fashion"], ["vote"],
-    ["evaluate"], ["predict"], ["submit"], ["figures"], ["record"],
+    ["data", "check"], ["data", "download"], ["data", "make"], ["recipes"], ["train"], ["reproduce"], ["fashion"],
+    ["vote"], ["evaluate"], ["predict"], ["submit"], ["figures"], ["record"],
 ]  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def make_run(folder, seed=0, parts=None, data=None, **probability):
             "test": predictions("test", [0, 1, 2, 0], **probability),
         }
     runs.write_predictions_file(path, parts)
-    write_json(path / "metrics.json", {"chosen_epoch": 2, "chosen_by": "the last epoch", "seconds": 1.0})
+    write_json(path / "metrics.json", {"epochs": 2, "kept_epoch": 2, "seconds": 1.0})
     return path
 
 

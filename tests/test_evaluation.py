@@ -9,7 +9,7 @@ import pytest
 
 from dfclib import evaluation, recipes
 from dfclib.errors import UserError
-from dfclib.files import write_json
+from dfclib.files import read_json, write_json
 from dfclib.recipes import EnsembleRecipe
 from dfclib.runs import Predictions, Run, load_run, run_name, write_history, write_predictions_file
 
@@ -206,6 +206,58 @@ def test_ladder_keeps_protocols_scales_and_data_apart(tmp_path):
     assert once.dropna().to_dict() == pytest.approx({runs[1].name: 0.712})
     assert table.loc[runs[3].name, "data"] == "embedded data, not the competition's images"
     assert table.loc[runs[3].name, "n"] == 250
+
+
+def edited(run: Run, **changes) -> Run:
+    """`run` with fields of its recipe changed."""
+    values = read_json(run.path / "recipe.json")
+    values["recipe"] |= changes
+    write_json(run.path / "recipe.json", values)
+    return Run(run.path)
+
+
+def test_ladder_does_not_mix_an_earlier_recipes_run_with_a_current_one(tmp_path):
+    """Nor a training of other epochs: they are no seeds of one training."""
+    current = make_run(tmp_path, "attempt1", 0.70)
+    earlier = edited(make_run(tmp_path, "attempt1", 0.80, seed=1), batch_size=7)
+    given = edited(make_run(tmp_path, "attempt1", 0.90, seed=2), epochs=4, given_epochs=4)
+    table = evaluation.ladder([current, earlier, given])
+    rows = {row["scale"]: row for row in table.to_dict("records")}
+    assert {scale: (row["seed"], row["seeds"]) for scale, row in rows.items()} == {
+        "compact": (0, 1),
+        "compact, earlier recipe": (1, 1),
+        "compact, 4 epochs": (2, 1),
+    }
+    assert rows["compact"]["ours, validation"] == pytest.approx(0.70)
+
+
+def test_ladder_says_which_epoch_is_kept(tmp_path):
+    names = ("attempt1", "attempt2", "attempt3", "attempt5")
+    runs = [make_run(tmp_path, name) for name in names]
+    runs.append(make_run(tmp_path, "attempt6", protocol="held_out"))
+    assert evaluation.ladder(runs)["kept"].tolist() == [
+        "last epoch",
+        "lowest loss on validation",
+        "last epoch or lowest loss on validation",
+        "highest accuracy on validation",
+        "highest accuracy on held-out images",
+    ]
+
+
+def test_votes_over_several_devices_stand_in_the_ladder_and_in_its_figure(tmp_path):
+    """Such a vote has no device or precision of its own: None beside names, which are not to be sorted or dropped."""
+    from dfclib import figures
+
+    runs = [make_run(folder, "attempt3", 0.8) for folder in (tmp_path, tmp_path / "several")]
+    values = read_json(runs[1].path / "recipe.json")
+    values["environment"] = {"device": None, "precision": None}
+    write_json(runs[1].path / "recipe.json", values)
+    runs[1] = Run(runs[1].path)
+    assert len(evaluation.ladder(runs)) == 2
+    shown = figures.ladder([make_run(tmp_path, "attempt1", 0.7), runs[1]])
+    assert [text.get_text() for text in shown.axes[1].texts] == ["70.0", "80.0"]
+    labels = " ".join(text.get_text() for text in shown.legends[0].get_texts())
+    assert "None" not in labels and "nan" not in labels
 
 
 def test_ladder_of_nothing_is_an_empty_table(tmp_path):

@@ -310,6 +310,18 @@ def test_a_recipe_files_header_tells_what_is_recorded_of_its_recipes(tmp_path):
     assert "held out: held_out 81.5% [" in report.recorded_block(experiments, [judged])
 
 
+def test_a_vote_over_several_devices_is_told_everywhere(tmp_path):
+    """It has no device or precision of its own: None in recipe.json."""
+    runs = [write_run(tmp_path, find(name), correct=163, metrics={"seconds": 1.0}) for name in ("attempt3", "s3-vote")]
+    for run in runs:
+        none = dict.fromkeys(("device", "device_name", "precision"))
+        write_json(run.path / "recipe.json", run.recipe_file | {"environment": run.environment | none})
+    attempt, system = (Run(run.path) for run in runs)
+    for block in (report.attempts_block([attempt]), report.systems_block([system])):
+        assert "81.5%" in block and "None" not in block and "Measured on several devices (TensorFlow" in block
+    assert "several devices, several precisions" in report.recorded_block(SYSTEMS[0], [attempt])
+
+
 def test_systems_drawn_are_the_runs(tmp_path):
     from dfclib import figures
 

@@ -24,7 +24,6 @@ from dfclib.runs import (
     Run,
     describe_changes,
     find_runs,
-    is_current,
     load_run,
     record,
     run_name,
@@ -100,13 +99,13 @@ def test_a_run_is_read_without_tensorflow(run):
     script = f"""
 import sys
 sys.modules["tensorflow"] = sys.modules["keras"] = sys.modules["jax"] = sys.modules["torch"] = None
-from dfclib.callbacks import stability
+from dfclib.callbacks import validation_fluctuation
 from dfclib.runs import find_runs, load_run, record
 run = load_run({str(run.path)!r})
 assert [r.name for r in find_runs({str(run.path.parent)!r})] == [run.name]
-stability(run.history)
+validation_fluctuation(run.history)
 copy = record(run, {str(run.path.parent.parent / "recorded")!r})
-print(copy.predictions("validation").accuracy, len(copy.history), copy.recipe.epochs, copy.metrics["chosen_epoch"])
+print(copy.predictions("validation").accuracy, len(copy.history), copy.recipe.epochs, copy.metrics["kept_epoch"])
 """
     result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
@@ -209,8 +208,8 @@ def test_a_field_that_is_missing_is_named_whoever_asks(run):
             ask()
     assert again.environment.get("keras") is None and "keras" not in again.environment
     write_json(run.path / "metrics.json", {"seconds": 1.0})
-    with pytest.raises(UserError, match=r"metrics.json lacks 'chosen_epoch'"):
-        _ = again.metrics["chosen_epoch"]
+    with pytest.raises(UserError, match=r"metrics.json lacks 'kept_epoch'"):
+        _ = again.metrics["kept_epoch"]
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", "[1]", "3", "null"])
@@ -315,7 +314,7 @@ def test_json_that_is_no_object_is_no_run(run):
         with pytest.raises(UserError, match="recipe.json is no object"):
             _ = Run(run.path).name
     (run.path / "metrics.json").write_text("[]")
-    with pytest.raises(UserError, match="metrics.json is no object"):
+    with pytest.raises(UserError, match="metrics.json holds no fields where a training writes some"):
         _ = Run(run.path).metrics
 
 
@@ -526,7 +525,7 @@ def test_an_earlier_recipes_run_is_replaced_by_the_current_ones_and_never_the_ot
     before = contents(recorded.path)
     newer = edit(run, recipe_fingerprint="0" * 16)
     current = set()
-    monkeypatch.setattr(runs, "is_current", lambda run: run.path in current)
+    monkeypatch.setattr(Run, "is_current", property(lambda run: run.path in current))
     for standing in (set(), {recorded.path}, {recorded.path, newer.path}):
         current = standing
         with pytest.raises(UserError, match="recipe_fingerprint differs"):
@@ -540,7 +539,7 @@ def test_an_earlier_recipes_run_is_replaced_by_the_current_ones_and_never_the_ot
 
 
 def test_which_runs_have_the_current_recipe(run):
-    assert not is_current(run)  # no recipe is called tiny
+    assert not run.is_current  # no recipe is called tiny
     for recipe in (
         find("attempt1"),
         find("attempt4").compact(),
@@ -548,11 +547,44 @@ def test_which_runs_have_the_current_recipe(run):
         find("s1-vote").compact().with_options(seed=2),
         find("attempt3").members[2].compact(),
     ):
-        assert is_current(edit(run, recipe=recipe.to_dict())), recipe.name
-        changed = find(recipe.name).at_scale(recipe.scale).with_options(epochs=7)
-        assert not is_current(edit(run, recipe=changed.to_dict())), recipe.name
+        edited = edit(run, recipe=recipe.to_dict())
+        assert edited.is_current and edited.scale_text == recipe.scale, recipe.name
+        given = find(recipe.name).at_scale(recipe.scale).with_options(recipe.seed, 7, recipe.protocol)
+        edited = edit(run, recipe=given.to_dict())  # asked for, and its schedule follows: the recipe is the same
+        assert edited.is_current and edited.scale_text == f"{recipe.scale}, 7 epochs", recipe.name
+        changed = changed_in_its_batch(recipe)
+        edited = edit(run, recipe=changed.to_dict())
+        assert not edited.is_current, recipe.name
+        assert edited.scale_text == f"{recipe.scale}, earlier recipe"
+        both = edit(run, recipe=changed_in_its_batch(given).to_dict())
+        assert both.scale_text == f"{recipe.scale}, 7 epochs, earlier recipe"
     unreadable = find("attempt1").to_dict() | {"a_field_of_an_earlier_version": 1}
-    assert not is_current(edit(run, recipe=unreadable))
+    assert not edit(run, recipe=unreadable).is_current
+
+
+def changed_in_its_batch(recipe):
+    """As somebody would edit it, a vote's members one and all."""
+    if recipe.members == (recipe,):
+        return replace(recipe, batch_size=7)
+    return replace(recipe, members=tuple(replace(member, batch_size=7) for member in recipe.members))
+
+
+@pytest.mark.parametrize("changes", [{"precision": "float32"}, {"title": "x", "claims": {}}])
+def test_descriptions_and_precision_make_no_other_recipe(run, changes):
+    recipe = replace(find("attempt4").compact(), **changes)
+    assert edit(run, recipe=recipe.to_dict()).is_current
+
+
+def test_a_protocol_that_the_recipe_cannot_have_is_no_current_one(run):
+    """The recipe of today refuses it: that is an answer, not an error."""
+    values = find("resampling-nearest").to_dict() | {"protocol": "published", "reported_split": "validation"}
+    assert not edit(run, recipe=values).is_current
+
+
+@pytest.mark.filterwarnings("error")
+def test_history_is_read_without_a_warning(run):
+    assert run.history["epoch"].dtype == np.int64
+    assert {str(run.history[name].dtype) for name in HISTORY_COLUMNS[1:]} == {"float64"}
 
 
 def test_a_recording_that_is_cut_short_is_no_finished_run(run, tmp_path, monkeypatch):

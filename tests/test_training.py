@@ -24,7 +24,7 @@ from dfclib.recipes import find
 from dfclib.recipes.recipe import EnsembleRecipe, Stopping
 from dfclib.recipes.schedules import ConstantRate, ExponentialRate, PlateauRate, StepRate
 from dfclib.runs import HISTORY_COLUMNS, Run, find_runs
-from dfclib.training import train
+from dfclib.training import Control, OutOfTime, train
 
 FAST = {"schedule": ConstantRate(3e-3), "epochs": 15}  # learns, and misled unlearns, within seconds
 NAME = "tiny-full-tiny-published-seed0"
@@ -247,6 +247,66 @@ def test_a_disk_that_fills_up_keeps_the_epochs_before_and_goes_on_to_the_same_en
     run = train(tiny_recipe(), splits, tmp_path, progress=False)
     assert np.array_equal(run.predictions("validation").probabilities, finished.predictions("validation").probabilities)
     assert not [path for path in run.path.rglob(".*") if path.name != ".lock"]
+
+
+# control
+
+
+def test_control_is_asked_to_wait_after_each_batch_and_whether_it_is_over_after_each_epoch_but_the_last(
+    splits, tmp_path
+):
+    asked = []
+
+    class Counting(Control):
+        def wait(self):
+            asked.append("wait")
+            return 1000.0
+
+        def is_over(self):
+            asked.append("is over")
+            return False
+
+    run = train(tiny_recipe(), splits, tmp_path, progress=False, control=Counting())
+    batches = ["wait"] * 4  # 60 images by 16
+    assert asked == [*batches, "is over", *batches, "is over", *batches]
+    # 4,000 s an epoch were waited, as it says: they are no training
+    assert (run.history["seconds"] < -3000).all() and run.metrics["seconds"] < -9000
+
+
+def test_control_ends_a_training_after_its_epoch_and_it_goes_on_to_the_same_end(finished, splits, tmp_path):
+    class Over(Control):
+        def is_over(self):
+            return True
+
+    for epoch in (1, 2):
+        with pytest.raises(OutOfTime, match=f"{NAME}: {epoch} of 3 epochs trained"):
+            train(tiny_recipe(), splits, tmp_path, progress=False, control=Over())
+        run = Run(tmp_path / NAME)
+        assert run.history["epoch"].to_list() == list(range(1, epoch + 1)) and not run.is_finished
+    run = train(tiny_recipe(), splits, tmp_path, progress=False, control=Over())  # nothing follows the last epoch
+    assert run.is_finished
+    assert run.predictions("validation").probabilities.tobytes() == (
+        finished.predictions("validation").probabilities.tobytes()
+    )
+
+
+def test_control_reaches_a_vote_s_members_and_does_not_cut_short_what_stops_by_itself(splits, tmp_path):
+    class OverAfter(Control):
+        def __init__(self, epochs):
+            self.epochs = epochs
+
+        def is_over(self):
+            self.epochs -= 1
+            return self.epochs <= 0
+
+    members = (tiny_recipe(name="one", epochs=1), tiny_recipe(seed=1))
+    with pytest.raises(OutOfTime, match="seed1: 1 of 3 epochs"):
+        train(EnsembleRecipe("both", "t", "S0", members), splits, tmp_path, progress=False, control=OverAfter(1))
+    assert [run.recipe.name for run in find_runs(tmp_path)] == ["one"]
+    # nothing is learned: the second epoch is no gain, and the last one
+    still = tiny_recipe(name="still", stopping=Stopping("val_loss", 1), schedule=ConstantRate(1e-30), epochs=9)
+    run = train(still, splits, tmp_path, progress=False, control=OverAfter(2))
+    assert run.is_finished and run.metrics["epochs"] == 2
 
 
 # which weights are kept

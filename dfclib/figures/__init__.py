@@ -106,14 +106,15 @@ def make_all(runs: Sequence[Run], out: Path | str, overview: Sequence[Run] | Non
     """Curves, confusion matrix and per-class bars of every run; the ladder and the systems where there are any.
 
     overview: the runs that ladder and systems show, where these are others
-    S4 is shown on its test images, everything else on validation. Returns the PNG files written into `out`.
+    S4 is shown on its test images, an experiment on those held out, everything else on validation. Returns the PNG
+    files written into `out`.
     """
     paths, out = [], Path(out)
     for run in runs:
         split = run.recipe.reported_split
         predictions, title = run.predictions(split), heading(run)
-        if split == "test":
-            title += ", test images"
+        if split != "validation":
+            title += f", {split.replace('_', '-')} images"
         if not run.members:
             paths.append(save(curves(run), out / f"{run.name}-curves.png"))
         paths.append(save(confusion(predictions, title), out / f"{run.name}-confusion.png"))

@@ -106,7 +106,8 @@ def ladder(runs: Sequence[Run]) -> Figure:
     Two panels and not one: they are accuracies on different images and not to be subtracted. Runs that differ
     in data, scale, protocol, device or precision have a marker each. Raises UserError where none is one.
     """
-    table = evaluation.ladder(runs)
+    # a vote over trainings of several devices has none of its own, and pandas leaves out groups without a name
+    table = evaluation.ladder(runs).fillna({"device": "several devices", "precision": "several precisions"})
     if table.empty:
         raise UserError(f"no ladder without runs of {', '.join(evaluation.LADDER)}: received {len(runs)} other runs")
     attempts = [name for name in evaluation.LADDER.values() if name in set(table["attempt"])]

@@ -121,11 +121,15 @@ def test_curves_show_training_and_what_was_watched_and_mark_the_chosen_epoch(run
         "loss, nats",
         "epoch",
     )
-    for part in ("Attempt 4", "seed 0", "compact scale", "unibuc", "n = 12,500 training, 1,250 validation"):
+    for part in ("Attempt 4", "seed 0", "compact scale", "unibuc", "n = 12,500 training, 1,250 validation images"):
         assert part in title(figure)
     held_out = figures.curves(make_run(tmp_path, "attempt4", protocol="held_out"))
-    assert "chosen on held-out images" in title(held_out)
-    assert "last epoch kept" in title(figures.curves(runs["attempt1"]))  # no early stopping: nothing was chosen
+    assert "kept: lowest loss on held-out images" in title(held_out)
+    # of 12,500 training images 1,250 were held out: neither is validation
+    assert "n = 11,250 training, 1,250 held-out images" in title(held_out)
+    assert "12,500" not in title(held_out) and "validation" not in title(held_out)
+    assert "kept: lowest loss on validation" in title(figure)
+    assert "kept: last epoch" in title(figures.curves(runs["attempt1"]))
     assert "held-out images" in [line.get_label() for line in held_out.axes[0].lines]
     smoothed = figures.curves(make_run(tmp_path, "s1-v1"))  # its training loss is not validation's
     assert "training (loss of smoothed labels)" in [line.get_label() for line in smoothed.axes[1].lines]
@@ -139,11 +143,13 @@ def test_lines_differ_without_their_colours(runs):
 
 
 def test_validation_curves_give_the_swing_and_leave_votes_out(runs):
-    from dfclib.callbacks import stability
+    from dfclib.callbacks import validation_fluctuation
 
     figure = figures.validation_curves([runs["attempt4"], runs["attempt6"], runs["attempt6-vote"]])
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    expected = [f"{n}: swings by {stability(runs[n].history):.1f} points" for n in ("attempt4", "attempt6")]
+    expected = [
+        f"{n}: fluctuates by {validation_fluctuation(runs[n].history):.1f} points" for n in ("attempt4", "attempt6")
+    ]
     assert labels == expected
     assert "n = 1,250" in title(figure)
 
@@ -190,7 +196,7 @@ def test_ladder_keeps_the_two_columns_apart(runs):
     figure = figures.ladder(list(runs.values()))
     left, right = figure.axes
     assert left.get_title() == "author, public test"
-    assert right.get_title().replace("\n", " ") == "ours, validation (checkpoint chosen on it)"
+    assert right.get_title().replace("\n", " ") == "ours, validation"
     assert [label.get_text() for label in left.get_yticklabels()] == list(evaluation.LADDER.values())
     assert {t.get_text() for t in left.texts} == {"78.0", "82.0", "84.0", "85.7", "89.0", "90.9", "–"}
     assert [t.get_text() for t in right.texts] == [
@@ -211,7 +217,6 @@ def test_ladder_names_data_scale_and_protocol_where_they_differ(runs, embedded, 
     assert len(labels) == 3
     assert sum("embedded data, not the competition's images" in label for label in labels) == 1
     assert sum("(looked at once)" in label for label in labels) == 1
-    assert sum("(checkpoint chosen on it)" in label for label in labels) == 2
     assert figure.axes[1].get_title() == "ours, validation"
     with pytest.raises(UserError, match="no ladder"):
         figures.ladder([])
@@ -249,6 +254,16 @@ def test_make_all_writes_every_runs_figures_and_the_ladder(runs, tmp_path):
     ]
     assert [path.name for path in paths] == [f"{name}.png" for name in [*expected, "ladder"]]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(path.name for path in paths)
+
+
+@pytest.mark.parametrize(("name", "images"), [("resampling-nearest", ", held-out images"), ("attempt1", "")])
+def test_make_all_names_the_images_that_an_experiment_is_judged_on(tmp_path, monkeypatch, name, images):
+    seen = []
+    confusion = figures.confusion
+    monkeypatch.setattr(figures, "confusion", lambda p, title: seen.append((len(p), title)) or confusion(p, title))
+    run = make_run(tmp_path, name, protocol="held_out" if images else "published")
+    figures.make_all([run], tmp_path / "out")
+    assert seen == [(1250, f"{figures.heading(run)}{images}")]
 
 
 def test_a_notebook_shows_a_figure_and_nothing_touches_pyplot_or_tensorflow():

@@ -211,7 +211,7 @@ def test_expected_time_counts_each_training_once(execute, monkeypatch):
 
     names = [f"{name}-compact" for name in ("attempt4", "attempt5", "attempt6")]
     monkeypatch.setattr(recipe, "measured", lambda what: dict.fromkeys(names, 1.0))
-    minutes, unknown = execute.expected_minutes("compact", 600, {"S0"})
+    minutes, unknown = execute.expected_minutes("compact", 600, execute.recipes_of([Path("06_a_vote.ipynb")]))
     four, five, six = (find(name).compact() for name in ("attempt4", "attempt5", "attempt6"))
     images = sum(r.epochs * r.images_per_epoch(600) for r in (four, five, six, six, six))
     assert minutes == pytest.approx(images / 60)
@@ -229,7 +229,7 @@ def test_expected_time_of_fashion_mnist_is_that_of_its_own_images(execute, monke
     from dfclib.recipes import find, recipe
 
     monkeypatch.setattr(recipe, "measured", lambda what: {"s4-author-compact": 1.0, "s4-ours-compact": 1.0})
-    minutes, unknown = execute.expected_minutes("compact", 600, execute.systems_of([Path("10_fashion_mnist.ipynb")]))
+    minutes, unknown = execute.expected_minutes("compact", 600, execute.recipes_of([Path("10_fashion_mnist.ipynb")]))
     epochs = sum(find(name).compact().epochs for name in ("s4-author", "s4-ours"))
     assert (minutes, unknown) == (pytest.approx(epochs * 54_000 / 60), [])
 
