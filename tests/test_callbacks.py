@@ -1,24 +1,33 @@
-"""Stopping, falling on a plateau, class weights and stability, against cases computed by hand."""
+"""Stopping, keeping, falling on a plateau, class weights and fluctuation, against cases computed by hand."""
 
 import json
 import math
 
 import numpy as np
 import pytest
+from conftest import tiny_recipe
 
-from dfclib.callbacks import EarlyStopping, PlateauDecay, class_weights, stability
-from dfclib.recipes.recipe import PlateauRate, Stopping
+from dfclib.callbacks import Best, EarlyStopping, PlateauDecay, class_weights, validation_fluctuation
+from dfclib.recipes import all_recipes
+from dfclib.recipes.recipe import Stopping
+from dfclib.recipes.schedules import PlateauRate
 
 
-def follow(stopping, values):
-    """(epochs taken for the best, epoch after which it stops or None) of a curve of values."""
-    state, best = EarlyStopping(stopping), []
+def watched(monitor, patience):
+    """Stops by and keeps the best of one monitor."""
+    return EarlyStopping(tiny_recipe(stopping=Stopping(monitor, patience), keep=f"best_{monitor}"))
+
+
+def follow(state, values):
+    """(epochs taken for the ones to keep, epoch after which it stops or None) of a curve of values."""
+    kept = []
     for epoch, value in enumerate(values, start=1):
-        if state.is_best(epoch, {"val_loss": value, "val_accuracy": value}):
-            best.append(epoch)
+        if state.keeps(epoch, {"val_loss": value, "val_accuracy": value}):
+            kept.append(epoch)
+        assert state.kept_epoch == kept[-1]
         if state.should_stop(epoch):
-            return best, epoch
-    return best, None
+            return kept, epoch
+    return kept, None
 
 
 @pytest.mark.parametrize(
@@ -35,34 +44,116 @@ def follow(stopping, values):
     ],
 )
 def test_early_stopping(monitor, patience, values, expected):
-    assert follow(Stopping(monitor, patience), values) == expected
+    assert follow(watched(monitor, patience), values) == expected
 
 
 def test_without_stopping_the_last_epoch_is_kept_and_nothing_stops():
-    assert follow(None, [3, 1, 2]) == ([1, 2, 3], None)
+    assert follow(EarlyStopping(tiny_recipe(stopping=None, keep="last")), [3, 1, 2]) == ([1, 2, 3], None)
+
+
+def test_without_stopping_the_best_epoch_can_be_kept():
+    """S3's way: every epoch is trained, and the best on validation is the result."""
+    assert follow(EarlyStopping(tiny_recipe(stopping=None, keep="best_val_accuracy")), [1, 3, 2, 3]) == ([1, 2], None)
+    assert follow(EarlyStopping(tiny_recipe(stopping=None, keep="best_val_loss")), [2, 3, 1, 1]) == ([1, 3], None)
+
+
+def test_what_stops_need_not_be_what_is_kept():
+    """Attempt 1's way with patience: it stops after the best loss, and ends with the last epoch's weights."""
+    last = EarlyStopping(tiny_recipe(stopping=Stopping("val_loss", 2), keep="last"))
+    assert follow(last, [3, 1, 2, 2, 0]) == ([1, 2, 3, 4], 4)
+
+
+CURVES = [  # loss and accuracy: the loss is best in epoch 2, accuracy in epoch 4
+    {"val_loss": 1.0, "val_accuracy": 0.5},
+    {"val_loss": 0.5, "val_accuracy": 0.4},
+    {"val_loss": 0.6, "val_accuracy": 0.6},
+    {"val_loss": 0.7, "val_accuracy": 0.7},
+    {"val_loss": 0.8, "val_accuracy": 0.65},
+    {"val_loss": 0.4, "val_accuracy": 0.9},
+]
+
+
+@pytest.mark.parametrize(
+    ("stops_by", "patience", "keep", "kept", "stopped"),
+    [
+        ("val_loss", 3, "best_val_accuracy", [1, 3, 4], 5),
+        ("val_loss", 4, "best_val_accuracy", [1, 3, 4, 6], None),
+        ("val_accuracy", 1, "best_val_loss", [1, 2], 2),
+        ("val_accuracy", 2, "best_val_loss", [1, 2, 6], None),
+    ],
+)
+def test_stopping_and_keeping_by_different_monitors(stops_by, patience, keep, kept, stopped):
+    def run(cut=None):
+        recipe = tiny_recipe(stopping=Stopping(stops_by, patience), keep=keep)
+        state, taken = EarlyStopping(recipe), []
+        for epoch, values in enumerate(CURVES, start=1):
+            if state.keeps(epoch, values):
+                taken.append(epoch)
+            if state.should_stop(epoch):
+                return taken, epoch
+            if epoch == cut:
+                saved = json.loads(json.dumps(state.state()))
+                state = EarlyStopping(recipe)
+                state.restore(saved)
+                assert state.kept_epoch == taken[-1]
+        return taken, None
+
+    for cut in (None, 1, 2, 3, 4, 5):
+        assert run(cut) == (kept, stopped)
 
 
 def test_only_the_monitored_value_counts():
-    state = EarlyStopping(Stopping("val_accuracy", 5))
-    state.is_best(1, {"val_loss": 1.0, "val_accuracy": 0.5})
-    assert not state.is_best(2, {"val_loss": 0.1, "val_accuracy": 0.4})
-    assert state.is_best(3, {"val_loss": 9.0, "val_accuracy": 0.6})
+    state = watched("val_accuracy", 5)
+    state.keeps(1, {"val_loss": 1.0, "val_accuracy": 0.5})
+    assert not state.keeps(2, {"val_loss": 0.1, "val_accuracy": 0.4})
+    assert state.keeps(3, {"val_loss": 9.0, "val_accuracy": 0.6})
+
+
+def test_best_goes_on_from_its_state_through_json():
+    best = Best("val_loss")
+    assert best.is_gain(1, {"val_loss": 0.0})  # the first is a gain, whatever it is
+    assert best.state() == {"value": 0.0, "epoch": 1}
+    again = Best("val_loss")
+    again.restore(json.loads(json.dumps(best.state())))
+    assert not again.is_gain(2, {"val_loss": 0.0})
+    assert again.is_gain(3, {"val_loss": -1.0})
+    assert again.state() == {"value": -1.0, "epoch": 3}
 
 
 @pytest.mark.parametrize("cut", range(1, 6))
-def test_stopping_goes_on_from_its_state_through_json(cut):
+@pytest.mark.parametrize("keep", ["best_val_accuracy", "last"])
+def test_stopping_goes_on_from_its_state_through_json(cut, keep):
     values = [0.5, 0.7, 0.6, 0.7, 0.65, 0.9]
-    stopping = Stopping("val_accuracy", 3)
-    whole, parts = EarlyStopping(stopping), EarlyStopping(stopping)
+    recipe = tiny_recipe(stopping=Stopping("val_accuracy", 3), keep=keep)
+    whole, parts = EarlyStopping(recipe), EarlyStopping(recipe)
     for epoch, value in enumerate(values, start=1):
         if epoch == cut:
             state = json.loads(json.dumps(parts.state()))
-            parts = EarlyStopping(stopping)
+            parts = EarlyStopping(recipe)
             parts.restore(state)
+            assert parts.kept_epoch == whole.kept_epoch
         answers = [
-            (s.is_best(epoch, {"val_accuracy": value}), s.should_stop(epoch), s.best_epoch) for s in (whole, parts)
+            (s.keeps(epoch, {"val_accuracy": value}), s.should_stop(epoch), s.kept_epoch) for s in (whole, parts)
         ]
         assert answers[0] == answers[1]
+
+
+def test_the_state_of_what_is_not_there_is_nothing_and_is_left_alone():
+    state = EarlyStopping(tiny_recipe(stopping=None, keep="last"))
+    state.keeps(1, {"val_loss": 1.0, "val_accuracy": 0.5})
+    saved = json.loads(json.dumps(state.state()))
+    assert saved == {"kept_epoch": 1, "stops_by": None, "keeps_by": None}
+    state.restore(saved)
+    assert not state.should_stop(1000)
+
+
+def test_every_recipe_has_a_stopping_that_works():
+    for recipe in all_recipes():
+        for member in recipe.members:
+            state = EarlyStopping(member)
+            assert state.keeps(1, {"val_loss": 1.0, "val_accuracy": 0.5})
+            better = {"val_loss": 0.5, "val_accuracy": 0.4}
+            assert state.keeps(2, better) == (member.keep != "best_val_accuracy")
 
 
 # rates that fall on a plateau
@@ -145,16 +236,16 @@ def test_class_weights_have_mean_one_over_the_images():
         ([0.0, 0.03, 0.0, 0.0], 100 * math.sqrt((0.03**2 + 0.03**2) / 3)),
     ],
 )
-def test_stability_by_hand(curve, expected):
-    assert stability({"val_accuracy": curve}) == pytest.approx(expected, abs=1e-9)
+def test_fluctuation_by_hand(curve, expected):
+    assert validation_fluctuation({"val_accuracy": curve}) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("curve", [[], [0.5], [0.5, 0.9]])
-def test_stability_needs_three_epochs(curve):
-    assert math.isnan(stability({"val_accuracy": curve}))
+def test_fluctuation_needs_three_epochs(curve):
+    assert math.isnan(validation_fluctuation({"val_accuracy": curve}))
 
 
-def test_stability_reads_a_run_s_history(finished):
+def test_fluctuation_reads_a_run_s_history(finished):
     values = finished.history["val_accuracy"].to_list()
-    assert stability(finished.history) == pytest.approx(stability({"val_accuracy": values}))
-    assert finished.metrics["stability"] == pytest.approx(stability(finished.history))
+    assert validation_fluctuation(finished.history) == pytest.approx(validation_fluctuation({"val_accuracy": values}))
+    assert finished.metrics["validation_fluctuation"] == pytest.approx(validation_fluctuation(finished.history))
