@@ -1,19 +1,23 @@
 """One contract for every builder with every set of arguments that a recipe gives it."""
 
+import importlib
+import inspect
 import os
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
+from conftest import tiny_images
 
 from dfclib.errors import UserError
 from dfclib.models import build
-from dfclib.models.layers import UNIT, as_plain_keras
+from dfclib.models.layers import as_plain_keras
 from dfclib.recipes import find
-from dfclib.training import build_model, trainable_parameters
+from dfclib.training import build_model, pixel_statistics, trainable_parameters
 
 # shared/systems.md: trainable parameters at the author's image size, channels and classes
 PARAMETERS = {
@@ -26,14 +30,17 @@ PARAMETERS = {
     "s1-v2": 1_685_509,
     "s2-cnn": 2_196_613,
     "s2-mlp": 50_990_085,
+    "s2-mlp-augmented": 50_990_085,
     "s3-base": 2_750_213,
     "s3-head128": 1_569_797,
+    "s3-report": 2_750_213,
     "s3-mlp": 15_426_821,
 }
 SIZES = {"S0": (128, 128), "S1": (100, 100), "S2": (128, 128), "S3": (100, 100), "S4": (28, 28)}
 VARIANTS = [f"attempt3-{letter}" for letter in "bcdefghij" if letter != "f"]  # a and f are 1 and 2
-NAMES = [*PARAMETERS, *VARIANTS, "s3-two-pools", "s4-author", "s4-ours"]
-SMALL = {"dfclib.models.six_attempts.plain": (24, 26)}  # three valid convolutions
+NAMES = [*PARAMETERS, *VARIANTS, "s3-two-pools", "s4-author", "s4-ours", "resampling-bilinear"]
+SMALL = {"dfclib.models.six_attempts.plain_cnn": (24, 26)}  # three valid convolutions
+UNIT = ((0.0,), (255.0,))  # pixels to 0..1
 
 
 def small(name, channels=3, classes=5, precision="float32", image_size=None, normalisation=UNIT):
@@ -61,12 +68,12 @@ def pixels(model, count=10):
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters_are_the_author_s(name):
     recipe = find(name)
-    assert (recipe.image_size, recipe.source_channels, recipe.source_classes) == (SIZES[recipe.system], 3, 5)
+    assert (recipe.image_size, recipe.dataset.channels, recipe.dataset.classes) == (SIZES[recipe.system], 3, 5)
     model = build_model(recipe, 3, 5)
     assert trainable_parameters(model) == PARAMETERS[name]
     statistics = sum(2 * x.gamma.shape[0] for x in model.layers if isinstance(x, keras.layers.BatchNormalization))
     assert model.count_params() == PARAMETERS[name] + statistics  # nothing else is there that is not trained
-    assert recipe.claims["parameters"] == PARAMETERS[name]
+    assert recipe.claims["parameters"] == recipe.parameters == PARAMETERS[name]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +87,7 @@ def test_parameters_are_the_author_s(name):
 )
 def test_parameters_of_the_garments_networks(name, by_layer):
     recipe = find(name)
-    assert (recipe.image_size, recipe.source_channels, recipe.source_classes) == ((28, 28), 1, 10)
+    assert (recipe.image_size, recipe.dataset.channels, recipe.dataset.classes) == ((28, 28), 1, 10)
     model = build_model(recipe, 1, 10)
     assert [n for n in (trainable_parameters(layer) for layer in model.layers) if n] == by_layer
     assert trainable_parameters(model) == sum(by_layer)
@@ -194,13 +201,62 @@ def test_logits_are_float32_whatever_the_precision(name):
     assert {w.dtype for w in model.weights if "seed" not in w.path} == {"float32"}
 
 
-def test_l2_is_on_every_kernel_and_on_no_bias():
-    model = small("attempt5")
+@pytest.mark.parametrize("name", ["attempt5", "attempt6"])
+def test_l2_is_on_every_kernel_but_the_output_layer_s_and_on_no_bias(name):
+    model = small(name)
     weighed = [layer for layer in model.layers if hasattr(layer, "kernel")]
-    assert len(weighed) == 8
-    expected = sum(1e-5 * float(np.sum(np.square(layer.get_weights()[0]))) for layer in weighed)
-    assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-4)
-    assert small("attempt4").losses == []
+    names = [layer.name for layer in weighed]
+    assert sorted(names) == ["branch_conv", "conv1", "conv2", "conv3", "dense1", "dense2", "dense3", "logits"]
+    for layer in weighed:
+        if layer.name == "logits":
+            assert layer.kernel_regularizer is None
+        else:
+            assert isinstance(layer.kernel_regularizer, keras.regularizers.L2), layer.name
+            assert float(layer.kernel_regularizer.l2) == pytest.approx(1e-5)
+        assert layer.bias_regularizer is None
+        assert layer.activity_regularizer is None
+    hidden = [layer for layer in weighed if layer.name != "logits"]
+    expected = sum(1e-5 * float(np.sum(np.square(layer.get_weights()[0]))) for layer in hidden)
+    assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-5)
+    output = 1e-5 * float(np.sum(np.square(model.get_layer("logits").get_weights()[0])))
+    assert output > 1e-4 * expected  # enough for the line above to notice it
+
+
+@pytest.mark.parametrize("name", ["attempt1", "attempt2", "attempt4", "s2-cnn", "resampling-bilinear"])
+def test_no_other_network_has_an_l2_in_its_loss(name):
+    assert small(name).losses == []
+
+
+def test_the_branch_s_pool_is_an_argument():
+    arguments = find("attempt4").arguments
+    keras.utils.set_random_seed(0)
+    model = build(
+        find("attempt4").builder,
+        arguments | {"branch_pool": 8},
+        image_size=(16, 18),
+        channels=3,
+        classes=5,
+        normalisation=UNIT,
+    )
+    assert model.get_layer("branch_pool").output.shape[1:] == (2, 2, 16)
+    assert small("attempt4").get_layer("branch_pool").output.shape[1:] == (1, 1, 16)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_says_every_argument_of_its_builder(name):
+    """No number of a network stands in its builder, where no recipe.json would show it."""
+    recipe = find(name)
+    module, _, function = recipe.builder.rpartition(".")
+    signature = inspect.signature(getattr(importlib.import_module(module), function))
+    given = {"image_size", "channels", "classes", "normalisation"}
+    assert set(signature.parameters) == given | set(recipe.arguments)
+    for parameter in signature.parameters.values():
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        assert parameter.default is inspect.Parameter.empty
+    for argument in recipe.arguments:
+        left = {key: value for key, value in recipe.arguments.items() if key != argument}
+        with pytest.raises(UserError, match=f"'{argument}'"):
+            build(recipe.builder, left, image_size=(48, 48), channels=3, classes=5, normalisation=UNIT)
 
 
 def test_dropout_is_where_the_author_has_it():
@@ -215,8 +271,9 @@ def test_dropout_is_where_the_author_has_it():
     assert rates("s1-v2") == [0.4, 0.5]
     assert isinstance(small("s1-v2").get_layer("channel_dropout"), keras.layers.SpatialDropout2D)
     assert rates("s2-cnn") == [0.3, 0.3]
-    assert rates("s2-mlp") == [0.3]
-    assert rates("s3-base") == rates("s3-two-pools") == [0.5, 0.5]
+    assert rates("s2-mlp") == rates("s2-mlp-augmented") == [0.3]
+    assert rates("s3-base") == rates("s3-two-pools") == rates("s3-report") == [0.5, 0.5]
+    assert rates("s3-head128") == [0.5, 0.4]
     assert rates("s3-mlp") == [0.3, 0.3]
 
 
@@ -254,34 +311,47 @@ def test_the_adaptive_pool_takes_any_image_that_leaves_a_pixel(size):
 
 
 @pytest.mark.parametrize(
-    ("builder", "arguments", "size", "words"),
+    ("name", "changes", "size", "words"),
     [
-        ("plain", {}, (16, 16), "16x16"),  # three valid convolutions leave nothing
-        ("regularised", {}, (4, 4), "4x4"),
-        ("two_branches", {}, (12, 12), "12x12"),  # the second branch pools by 16
-        ("plain", {"width": 3}, (24, 24), "width"),
-        ("plain", {"filters": [8, 8]}, (24, 24), "filters"),
-        ("plain", {"filters": [8, 8, -1]}, (24, 24), "-1"),
-        ("regularised", {"head": [16]}, (16, 16), "head"),
-        ("regularised", {"dropouts": [0.1, 0.2, 3.0]}, (16, 16), "3.0"),
-        ("two_branches", {"kernels": "abc"}, (16, 16), "abc"),
-        ("nothing", {}, (16, 16), "does not exist"),
-        ("dfclib.models.soft_voting_pair.convolutional", {"pooled": 0}, (16, 16), "pooled"),
-        ("dfclib.models.cnn_and_mlp.perceptron", {"units": [8, 8]}, (16, 16), "units"),
-        ("dfclib.models.cnn_and_mlp.convolutional", {"filters": [8] * 5}, (16, 16), "16x16"),
-        ("dfclib.models.fashion_mnist.ours", {"filters": [8, 8]}, (16, 16), "filters"),
-        ("keras", {}, (16, 16), "cannot build"),
+        ("attempt1", {}, (16, 16), "16x16"),  # three valid convolutions leave nothing
+        ("attempt2", {}, (4, 4), "4x4"),
+        ("attempt4", {}, (12, 12), "12x12"),  # the second branch pools by 16
+        ("attempt1", {"width": 3}, (24, 24), "width"),
+        ("attempt1", {"filters": [8, 8]}, (24, 24), "filters"),
+        ("attempt1", {"filters": [8, 8, -1]}, (24, 24), "-1"),
+        ("attempt2", {"head": [16]}, (16, 16), "head"),
+        ("attempt2", {"dropouts": [0.1, 0.2, 3.0]}, (16, 16), "3.0"),
+        ("attempt4", {"kernels": "abc"}, (16, 16), "abc"),
+        ("s1-v1", {"pooled": 0}, (16, 16), "pooled"),
+        ("s2-mlp", {"units": [8, 8]}, (16, 16), "units"),
+        ("s2-cnn", {"filters": [8] * 5, "pool_after": [1, 2, 3, 4, 5]}, (16, 16), "16x16"),
+        ("s3-base", {"dropouts": [0.5]}, (16, 16), "dropouts"),
+        ("s4-ours", {"filters": [8, 8]}, (16, 16), "filters"),
     ],
 )
-def test_what_cannot_be_built_is_the_user_s_to_mend(builder, arguments, size, words):
+def test_what_cannot_be_built_is_the_user_s_to_mend(name, changes, size, words):
+    recipe = find(name)
+    refused(recipe.builder, recipe.arguments | changes, size, words)
+
+
+@pytest.mark.parametrize(
+    ("builder", "words"),
+    [("nothing", "does not exist"), ("plain", "does not exist"), ("keras", "cannot build")],
+)
+def test_what_is_no_builder_is_the_user_s_to_mend(builder, words):
+    refused(f"dfclib.models.six_attempts.{builder}", find("attempt1").arguments, (24, 24), words)
+
+
+def refused(builder, arguments, size, words):
     before = keras.config.dtype_policy()
     with pytest.raises(UserError) as raised:
         build(
-            builder if "." in builder else f"dfclib.models.six_attempts.{builder}",
+            builder,
             arguments,
             image_size=size,
             channels=3,
             classes=5,
+            normalisation=UNIT,
             precision="mixed_bfloat16",
         )
     assert words in str(raised.value)
@@ -290,4 +360,47 @@ def test_what_cannot_be_built_is_the_user_s_to_mend(builder, arguments, size, wo
 
 def test_a_module_that_does_not_exist():
     with pytest.raises(UserError, match="seventh"):
-        build("dfclib.models.seventh.plain", {}, image_size=(16, 16), channels=3, classes=5)
+        build("dfclib.models.seventh.plain_cnn", {}, image_size=(16, 16), channels=3, classes=5, normalisation=UNIT)
+
+
+# S3's normalisation
+
+
+def test_statistics_by_image_by_hand():
+    dark, bright = [[0, 0], [0, 4]], [[10, 10], [10, 10]]
+    images = np.array([dark, bright], np.uint8)[..., None]
+    # means 1 and 10; deviations, by n - 1, sqrt((3 * 1 + 9) / 3) = 2 and 0
+    assert pixel_statistics(images, by_image=True) == ((5.5,), (1.0,))
+    # all pixels: three 5.5, one 1.5 and four 4.5 away from the mean
+    means, deviations = pixel_statistics(images)
+    assert means == pytest.approx((5.5,))
+    assert deviations == pytest.approx((np.sqrt((3 * 5.5**2 + 1.5**2 + 4 * 4.5**2) / 8),))
+    assert pixel_statistics(np.full((3, 2, 2, 1), 7, np.uint8), by_image=True) == ((7.0,), (1.0,))
+
+
+def test_statistics_by_image_over_several_blocks_of_images():
+    images = np.random.default_rng(0).integers(0, 256, (300, 3, 4, 2)).astype(np.uint8)
+    images[::2] //= 3  # images that differ
+    by_image = images.reshape(300, 12, 2).astype(float)
+    means, deviations = pixel_statistics(images, by_image=True)
+    assert means == pytest.approx(by_image.mean(axis=1).mean(axis=0))
+    assert deviations == pytest.approx(by_image.std(axis=1, ddof=1).mean(axis=0))
+    together = pixel_statistics(images)
+    assert together[0] == pytest.approx(means)
+    assert all(ours < theirs for ours, theirs in zip(deviations, together[1], strict=True))
+
+
+@pytest.mark.parametrize("name", ["s3-base", "s3-report", "s3-mlp"])
+def test_s3_normalises_by_the_averages_of_each_image_s_statistics(name):
+    images = tiny_images(4, 0, "x")
+    recipe = replace(find(name), image_size=(16, 16), precision="float32")
+    deviations = []
+    for normalisation in (recipe.normalisation, "training"):
+        layer = build_model(replace(recipe, normalisation=normalisation), 3, 5, images).get_layer("normalisation")
+        deviations.append(1 / np.array(layer.scale))
+        means = -np.array(layer.offset) * deviations[-1]
+        np.testing.assert_allclose(means, images.images.mean(axis=(0, 1, 2)), rtol=1e-6)
+    each = images.images.reshape(20, 256, 3).astype(float)
+    np.testing.assert_allclose(deviations[0], each.std(axis=1, ddof=1).mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(deviations[1], each.reshape(-1, 3).std(axis=0), rtol=1e-6)
+    assert (deviations[0] < 0.5 * deviations[1]).all()  # the images differ in their colours
