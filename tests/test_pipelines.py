@@ -1,5 +1,7 @@
 """What the network is shown: geometry against slow references, and draws that depend on nothing but their key."""
 
+import gc
+import math
 from collections import Counter
 from dataclasses import replace
 
@@ -8,6 +10,7 @@ import pytest
 import scipy.ndimage
 import tensorflow as tf
 from conftest import tiny_images, tiny_recipe
+from PIL import Image
 
 from dfclib import pipelines
 from dfclib.datasets.images import ImageSet
@@ -127,19 +130,189 @@ def test_untouched_images_come_exactly(augmentation):
     assert np.array_equal(evaluated(images, recipe), images.images)
 
 
-@pytest.mark.parametrize("target", [(24, 30), (17, 33), (11, 13), (34, 44)])
-def test_resize_equals_tensorflow_s(target):
-    images = noise()
-    recipe = recipe_for(images, image_size=target)
-    expected = tf.image.resize(images.images, target, method="bilinear", antialias=False).numpy()
-    np.testing.assert_allclose(evaluated(images, recipe), expected, atol=0.02)
-    np.testing.assert_allclose(unshuffled(images, recipe), expected, atol=0.02)
+# framing
 
 
-def test_nearest_takes_only_values_that_are_there():
+def enlarged_slowly(image, target):
+    """Pixel k of n is the one at floor((k + .5) * side / n), one after another."""
+    (height, width), (source_height, source_width) = target, image.shape[:2]
+    result = np.empty((*target, image.shape[2]), image.dtype)
+    for row in range(height):
+        for column in range(width):
+            y = math.floor((row + 0.5) * source_height / height)
+            x = math.floor((column + 0.5) * source_width / width)
+            result[row, column] = image[y, x]
+    return result
+
+
+def pillow_s(images, target):
+    """Pillow's bilinear resizing, image by image."""
+    size = target[::-1]
+    if images.channels == 1:
+        resized = [Image.fromarray(image[..., 0]).resize(size, Image.Resampling.BILINEAR) for image in images.images]
+        return np.stack([np.asarray(image)[..., None] for image in resized])
+    return np.stack(
+        [np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)) for image in images.images]
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "target"), [((100, 100), (128, 128)), ((17, 22), (34, 44)), ((17, 22), (17, 33)), ((5, 3), (16, 18))]
+)
+def test_nearest_enlargement_takes_the_pixel_below_the_middle_of_each(size, target):
+    images = noise(count=2, size=size)
+    recipe = recipe_for(images, image_size=target, framing_interpolation="nearest")
+    expected = np.stack([enlarged_slowly(image, target) for image in images.images])
+    result = pipelines.framed(images.images, recipe)
+    assert result.dtype == np.uint8
+    assert np.array_equal(result, expected)
+    assert np.array_equal(evaluated(images, recipe), expected)
+    assert np.array_equal(unshuffled(images, recipe), expected)
+    # every native value is there, in its order: the places of an image of its own indices
+    indices = np.arange(size[0] * size[1]).reshape(1, *size, 1)
+    places = pipelines.framed(indices, recipe)[0, ..., 0]
+    assert set(places.ravel()) == set(range(size[0] * size[1]))
+    assert (np.diff(places, axis=1) >= 0).all()
+    assert (np.diff(places, axis=0) >= 0).all()
+
+
+def test_twice_the_side_is_every_pixel_four_times():
     images = noise()
-    result = evaluated(images, recipe_for(images, image_size=(34, 44), interpolation="nearest"))
+    result = evaluated(images, recipe_for(images, image_size=(34, 44), framing_interpolation="nearest"))
     assert np.array_equal(result, images.images.repeat(2, axis=1).repeat(2, axis=2))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("target", [(24, 30), (17, 33), (34, 44), (128, 128)])
+def test_bilinear_enlargement_is_pillow_s(channels, target):
+    images = noise(channels=channels)
+    recipe = recipe_for(images, image_size=target, framing_interpolation="bilinear")
+    expected = pillow_s(images, target)
+    assert np.array_equal(evaluated(images, recipe), expected)
+    assert np.array_equal(unshuffled(images, recipe), expected)
+    # which weighs the four pixels around a place, as everybody's does, in whole numbers
+    tensorflow_s = tf.image.resize(images.images, target, method="bilinear", antialias=False).numpy()
+    np.testing.assert_allclose(expected, tensorflow_s, atol=1.01)
+
+
+def test_the_nearest_pixel_keeps_the_finest_detail_that_bilinear_enlargement_blurs():
+    images = noise(count=3, size=(100, 100))
+
+    def detail(interpolation):
+        recipe = recipe_for(images, image_size=(128, 128), framing_interpolation=interpolation)
+        pixels = evaluated(images, recipe)
+        neighbours = pixels[:, :-2, 1:-1] + pixels[:, 2:, 1:-1] + pixels[:, 1:-1, :-2] + pixels[:, 1:-1, 2:]
+        return np.abs(4 * pixels[:, 1:-1, 1:-1] - neighbours).mean()
+
+    assert detail("nearest") > 1.5 * detail("bilinear")
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+@pytest.mark.parametrize("target", [(100, 100), (100, 320), (320, 100)])
+def test_reduction_is_antialiased_whatever_enlarges(interpolation, target):
+    """Stripes of one pixel become grey; a pixel in three would leave them black and white."""
+    stripes = np.zeros((2, 300, 300, 3), np.uint8)
+    stripes[0, ::2] = 255
+    stripes[1, :, ::2] = 255
+    images = replace(noise(count=2, size=(4, 4)), images=stripes)
+    recipe = recipe_for(images, image_size=target, framing_interpolation=interpolation)
+    result = evaluated(images, recipe)
+    assert result.shape == (2, *target, 3)
+    if target[0] < 300:
+        assert np.abs(result[0] - 127.5).max() < 20
+    if target[1] < 300:
+        assert np.abs(result[1] - 127.5).max() < 20
+
+
+@pytest.mark.parametrize("name", ["s2-cnn", "s1-v1", "s3-rotation", "attempt6"])
+def test_evaluation_of_a_white_image_is_white_up_to_its_corners(name):
+    """The augmentation's black fill and its interpolation are not evaluation's."""
+    images = replace(noise(count=2, size=(4, 4)), images=np.full((2, 100, 100, 3), 255, np.uint8))
+    for scale in ("full", "compact"):
+        recipe = find(name).at_scale(scale)
+        result = evaluated(images, recipe)
+        assert result.shape[1:3] == recipe.image_size
+        assert (result == 255).all()
+
+
+def test_training_s_fill_begins_where_the_framed_image_ends():
+    images = replace(noise(count=40, size=(4, 4)), images=np.full((40, 100, 100, 3), 255, np.uint8))
+    recipe = replace(find("s2-cnn"), augmentation=Augmentation(horizontal_flip=True, fill="constant"))
+    assert (unshuffled(images, recipe) == 255).all()
+    rotated = unshuffled(images, find("s2-cnn"))
+    assert rotated[:, 0, 0].min() == 0  # and a rotation's corners are black
+    assert set(np.unique(rotated)) == {0, 255}  # read by the nearest pixel: no grey between
+
+
+def test_augmentation_moves_the_framed_image_as_it_would_a_native_one():
+    images = noise()
+    recipe = recipe_for(images, image_size=(34, 44), framing_interpolation="nearest", augmentation=EVERYTHING, seed=3)
+    large = replace(images, images=images.images.repeat(2, axis=1).repeat(2, axis=2))
+    np.testing.assert_allclose(unshuffled(images, recipe, 7), slowly(large, EVERYTHING, 3, 7), atol=0.05)
+
+
+def test_framing_is_done_once_for_all_epochs_and_evaluations(monkeypatch):
+    calls, original = [], pipelines.framed
+    monkeypatch.setattr(pipelines, "framed", lambda *args: (calls.append(args), original(*args))[1])
+    images, other = noise(), noise(seed=1)
+    recipe = recipe_for(images, image_size=(34, 44), framing_interpolation="nearest", augmentation=EVERYTHING)
+    for epoch in (1, 2):
+        shown(images, recipe, epoch)
+        evaluated(images, recipe)
+    pipelines.augmented(images, recipe)
+    assert len(calls) == 1
+    assert pipelines._pixels(images, recipe, training=True) is pipelines._pixels(images, replace(recipe, seed=1))
+    assert len(calls) == 1  # another training of the same images frames them no other way
+    first = evaluated(images, recipe)
+    bilinear = evaluated(images, replace(recipe, framing_interpolation="bilinear"))
+    assert len(calls) == 2
+    assert not np.array_equal(first, bilinear)
+    smaller = evaluated(images, replace(recipe, image_size=(20, 30)))
+    assert smaller.shape == (12, 20, 30, 3)
+    assert len(calls) == 3
+    assert not np.array_equal(evaluated(other, recipe), first)
+    assert len(calls) == 4
+    assert np.array_equal(evaluated(images, recipe), first)
+    assert len(calls) == 4
+
+
+def test_framed_pixels_die_with_their_images():
+    images = noise()
+    before = len(pipelines._tensors)
+    evaluated(images, recipe_for(images, image_size=(34, 44)))
+    assert len(pipelines._tensors) == before + 1
+    del images
+    gc.collect()
+    assert len(pipelines._tensors) == before
+
+
+def test_a_recipe_that_does_not_say_how_to_resize_is_refused_where_it_would_have_to():
+    images = noise(count=2, size=(100, 100))
+    earlier = replace(find("attempt4"), framing_interpolation=None)
+    for call in (
+        lambda: pipelines.training_dataset(images, earlier, 1),
+        lambda: pipelines.evaluation_dataset(images, earlier),
+        lambda: pipelines.augmented(images, earlier),
+        lambda: pipelines.framed(images.images, earlier),
+        lambda: pipelines.check_size(images, earlier),
+    ):
+        with pytest.raises(UserError) as raised:
+            call()
+        for words in ("attempt4", "128x128", "does not say how to resize images of 100x100", "framing_interpolation"):
+            assert words in str(raised.value)
+    native = replace(earlier, image_size=(100, 100), augmentation=None)
+    pipelines.check_size(images, native)
+    assert np.array_equal(evaluated(images, native), images.images)
+    cropped = replace(native, image_size=(90, 80), framing="crop")
+    assert np.array_equal(evaluated(images, cropped), images.images[:, 5:95, 10:90])
+
+
+def test_the_share_of_an_image_that_a_crop_shows():
+    compact = find("attempt1").compact()
+    assert pipelines.share_seen((100, 100), compact) == 1.0
+    assert pipelines.share_seen((300, 200), compact) == pytest.approx(1 / 6)
+    assert pipelines.share_seen((100, 100), find("attempt1").quick()) == pytest.approx(0.48**2)
+    assert pipelines.share_seen((300, 200), find("attempt1")) == 1.0  # all of it, made smaller
 
 
 @pytest.mark.parametrize("target", [(8, 9), (17, 5), (16, 22), (17, 22)])
@@ -296,13 +469,13 @@ def test_perspective_depends_on_neither_order_nor_company():
         assert (other != whole).any(axis=(1, 2)).mean() > 0.6
 
 
-@pytest.mark.parametrize(("framing", "target"), [("crop", (25, 30)), ("resize", (62, 22))])
+@pytest.mark.parametrize(("framing", "target"), [("crop", (25, 30)), ("resize", (31, 44))])
 def test_perspective_joins_the_other_movements_in_one_transform(framing, target):
-    """A place in the network's input, framed, seen in perspective, then mirrored and rotated: torchvision's order."""
+    """A place in the network's input, cropped, seen in perspective, then mirrored and rotated: torchvision's order."""
     ids, size = np.array([f"i{i}" for i in range(40)]), (31, 44)
     recipe = replace(tiny_recipe(), image_size=target, framing=framing)
 
-    native = replace(recipe, image_size=size, framing="resize")  # no framing: a movement alone
+    native = replace(recipe, image_size=size, framing="resize")  # no crop: a movement alone
 
     def matrices(recipe=recipe, **parts):
         changed = replace(recipe, augmentation=Augmentation(**parts))
@@ -347,6 +520,43 @@ def test_one_resampling_an_epoch_with_perspective_and_all(monkeypatch):
     recipe = recipe_for(images, image_size=(34, 44), augmentation=everything)
     assert len(unshuffled(images, recipe)) == 12
     assert len(calls) == 1  # traced once: one call for whatever is asked for
+
+
+def test_s1_s_distorted_images_are_read_bilinearly_and_the_others_by_the_nearest_pixel():
+    pixels = noise(count=200, size=(20, 24))
+    images = replace(pixels, images=pixels.images // 50 * 50)  # 0, 50, ... 250: what lies between was interpolated
+    recipe = replace(find("s1-v1"), image_size=images.size)
+    result = unshuffled(images, recipe, epoch=3)
+    distorted = pipelines.uniforms(images.ids, np.zeros(200, int), recipe.seed, 3)["perspective"] < 0.3
+    assert 30 < distorted.sum() < 90
+    values = set(np.unique(images.images).tolist())
+    assert values == {0, 50, 100, 150, 200, 250}
+    for image, moved, is_distorted in zip(images.images, result, distorted, strict=True):
+        between = ~np.isin(moved, [0, 50, 100, 150, 200, 250])
+        if is_distorted:
+            assert between.mean() > 0.2
+        else:
+            assert not between.any()
+            assert set(np.unique(moved).tolist()) <= set(np.unique(image).tolist()) | {0}
+    one_way = {
+        way: unshuffled(
+            images,
+            replace(
+                recipe, augmentation=replace(recipe.augmentation, interpolation=way, perspective_interpolation=None)
+            ),
+            epoch=3,
+        )
+        for way in ("nearest", "bilinear")
+    }
+    assert np.array_equal(result[~distorted], one_way["nearest"][~distorted])
+    assert np.array_equal(result[distorted], one_way["bilinear"][distorted])
+
+
+def test_the_preview_reads_distorted_images_as_training_does():
+    images = noise(count=40)
+    recipe = replace(find("s1-v1"), image_size=images.size)
+    preview = pipelines.augmented(images, recipe, epoch=5)
+    assert np.array_equal(preview, unshuffled(images, recipe, 5).round().astype(np.uint8))
 
 
 # random numbers
@@ -398,7 +608,7 @@ RECORDED = {
         [[-7.62938788e-01, -8.46719290e-02, 1.13311595e02], [-8.26783545e-02, 7.81335082e-01, 1.47262441e00]],
         [[-7.57799455e-01, -1.21758666e-01, 1.14316578e02], [-1.18541440e-01, 7.78366204e-01, 1.09149564e01]],
     ],
-    "compact": [  # attempt 6's, which are crops
+    "compact": [  # attempt 6's, which were crops of 48x48
         [[-0.77665205, 0.32407951, 61.66431816], [0.23696557, 1.06216705, 35.99897598]],
         [[-0.87925039, -0.18534624, 106.96052618], [-0.15991657, 1.01906737, 2.4597081]],
         [[-0.86105551, -0.26867275, 72.86254115], [-0.22778589, 1.01561229, 53.61061109]],
@@ -406,11 +616,18 @@ RECORDED = {
 }
 
 
-@pytest.mark.parametrize(("name", "scale"), [("attempt4", "full"), ("attempt6", "compact")])
-def test_the_transforms_of_recorded_runs_stay_as_they_were(name, scale):
-    recipe = find(name).at_scale(scale)
+def test_the_transforms_of_recorded_crops_stay_as_they_were():
+    recipe = replace(find("attempt6").compact(), image_size=(48, 48))
     matrices = pipelines.training_transforms(RECORDED_IDS, RECORDED_REPEATS, (100, 100), recipe, 7)
-    np.testing.assert_allclose(matrices[:, :2], RECORDED[scale], rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(matrices[:, :2], RECORDED["compact"], rtol=1e-7, atol=1e-8)
+    assert np.array_equal(matrices[:, 2], np.tile([0.0, 0, 1], (3, 1)))
+
+
+def test_framing_first_leaves_recorded_movements_as_they_were():
+    """These were made when framing was part of the transform: from 128x128 pixels into the native 100x100."""
+    matrices = pipelines.training_transforms(RECORDED_IDS, RECORDED_REPEATS, (128, 128), find("attempt4"), 7)
+    into_native = np.array([[100 / 128, 0, 0.5 * 100 / 128 - 0.5], [0, 100 / 128, 0.5 * 100 / 128 - 0.5], [0, 0, 1]])
+    np.testing.assert_allclose((into_native @ matrices)[:, :2], RECORDED["full"], rtol=1e-6, atol=1e-6)
     assert np.array_equal(matrices[:, 2], np.tile([0.0, 0, 1], (3, 1)))
 
 
@@ -448,8 +665,8 @@ def test_another_epoch_or_seed_shows_other_views_and_the_same_one_the_same():
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
 def test_every_mirror_shows_each_image_once_as_it_is_and_once_mirrored(interpolation):
     images = noise(count=30, size=(7, 8))
-    augmentation = Augmentation(every_mirror=True, fill="constant")
-    recipe = recipe_for(images, repeats=2, augmentation=augmentation, interpolation=interpolation)
+    augmentation = Augmentation(every_mirror=True, fill="constant", interpolation=interpolation)
+    recipe = recipe_for(images, repeats=2, augmentation=augmentation)
     for epoch in (1, 2):
         result = unshuffled(images, recipe, epoch)
         assert np.array_equal(result[0::2], images.images)
@@ -518,7 +735,7 @@ def test_pixels_are_not_copied_a_repeat(monkeypatch):
     original, sizes = tf.data.Dataset.from_tensor_slices, []
 
     def spy(columns):
-        sizes.append(sum(np.asarray(column).nbytes for column in columns))
+        sizes.append(sum(np.asarray(column).nbytes for column in columns.values()))
         return original(columns)
 
     monkeypatch.setattr(tf.data.Dataset, "from_tensor_slices", spy)
