@@ -15,7 +15,7 @@ TORCH = ("s1-v1", "s1-v2", "s2-cnn", "s2-mlp", "s3-base", "s3-head128", "s3-two-
 
 
 def network(name, seed=0, image_size=(16, 18)):
-    return build_model(replace(find(name), image_size=image_size, seed=seed), 3, 5)
+    return build_model(replace(find(name), image_size=image_size, seed=seed, precision="float32"), 3, 5)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from conftest import tiny_recipe
 from dfclib import optimisation
 from dfclib.optimisation import AdamWithL2, SmoothedCrossentropy, learning_rate_schedule
 from dfclib.recipes import find
-from dfclib.recipes.recipe import ConstantRate, CosineRate, ExponentialRate, PlateauRate, StepRate
+from dfclib.recipes.schedules import ConstantRate, CosineRate, ExponentialRate, PlateauRate, StepRate
 
 # losses
 
