@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dfclib.datasets.sources import default_scale, load
+from dfclib.datasets.sources import load
+from dfclib.devices import default_scale
 from dfclib.errors import UserError
 from dfclib.files import write_json
 from dfclib.recipes import EnsembleRecipe, find
