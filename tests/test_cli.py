@@ -80,7 +80,8 @@ def make_run(folder, seed=0, parts=None, data=None, **probability):
             "test": predictions("test", [0, 1, 2, 0], **probability),
         }
     runs.write_predictions_file(path, parts)
-    write_json(path / "metrics.json", {"epochs": 2, "kept_epoch": 2, "seconds": 1.0})
+    metrics = {split: {"n": len(p), "accuracy": p.accuracy} for split, p in parts.items() if p.labels is not None}
+    write_json(path / "metrics.json", {"epochs": 2, "kept_epoch": 2, "seconds": 1.0} | metrics)
     return path
 
 
@@ -316,9 +317,13 @@ def test_what_needs_no_network_is_decided_before_tensorflow_is_imported():
     (damaged / "model.keras").write_bytes(b"another network")
     begun = make_run("runs", seed=2, data=data)
     (begun / "metrics.json").unlink()
+    earlier = make_run("runs", seed=3, data=data) / "recipe.json"
+    contents = json.loads(earlier.read_text())
+    contents["recipe"]["batch_size"] = 7
+    write_json(earlier, contents | {"recipe_fingerprint": "0" * 16})
     expected = {
         "train attempt1 --data small --scale quick": (0, "finished already"),
-        "train attempt1 --data small --scale quick --epochs 9": (1, "holds a run of another recipe"),
+        "train attempt1 --data small --scale quick --seed 3": (1, "holds a run of another recipe"),
         "train attempt1 --data small --scale quick --seed 2": (1, "is being trained by another process"),
         "train attempt1 --data small --scale quick --runs a-file": (1, "a-file"),
         f"predict {run} photo.png": (1, "has no weights"),
@@ -467,24 +472,28 @@ def test_expected_time_is_said_before_the_start(trained, capsys, monkeypatch):
     assert f"about {hours:.0f} h on two CPU cores" in capsys.readouterr().out
 
 
-def test_defaults_of_data_and_scale(trained):
+@pytest.mark.parametrize(("gpu", "real"), [(False, "compact"), (True, "full")], ids=["CPU", "GPU"])
+def test_defaults_of_data_and_scale(trained, monkeypatch, gpu, real):
+    monkeypatch.setattr("dfclib.devices.has_gpu", lambda: gpu)
+    monkeypatch.setattr("dfclib.devices._compute_capability", lambda: (9, 0))
     assert call("train", "attempt1") == 0
     write_folder(splits(), Path("deepfake_data"))
     assert call("train", "attempt1") == 0
     assert call("train", "attempt1", "--scale", "quick") == 0
     assert [c.splits.name for c in trained] == ["embedded", "deepfake-data", "deepfake-data"]
-    assert [c.recipe.scale for c in trained] == ["quick", "full", "quick"]
+    assert [c.recipe.scale for c in trained] == ["quick", real, "quick"]
 
 
 def test_fashion_recipes_take_garments_or_fashion_mnist_and_never_the_competition(trained, capsys, monkeypatch):
     asked = []
+    monkeypatch.setattr("dfclib.devices.has_gpu", lambda: False)
     monkeypatch.setattr("dfclib.datasets.sources.load_fashion", lambda data: asked.append(data) or splits("clothes"))
     write_folder(splits(), Path("deepfake_data"))
     assert call("train", "s4-ours") == 0
     assert call("train", "s4-author", "--data", "fashion-mnist") == 0
-    assert call("train", "s4-author", "--data", "deepfake_data", "--scale", "compact") == 0
+    assert call("train", "s4-author", "--data", "deepfake_data", "--scale", "full") == 0
     assert asked == [None, Path("fashion-mnist"), Path("deepfake_data")]
-    assert [c.recipe.scale for c in trained] == ["quick", "full", "compact"]
+    assert [c.recipe.scale for c in trained] == ["quick", "compact", "full"]
     assert {c.splits.name for c in trained} == {"clothes"}
     message = fails(capsys, "train", "s4-ours", "--data", "fashion-mnist", "--image-size", 28, 28)
     assert "--image-size is not for s4-ours" in message
@@ -502,6 +511,17 @@ def test_options_change_every_member_of_an_ensemble(trained):
     assert recipe.seed == 5
     assert {member.epochs for member in recipe.members} == {2}
     assert [member.seed for member in recipe.members] == [5, 5, 5, 6, 7]
+
+
+def test_precision_is_every_members_and_no_other_recipe(trained, capsys):
+    for options in ([], ["--precision", "mixed_bfloat16"]):
+        assert call("train", "s1-vote", "--scale", "full", *options) == 0
+    plain, given = (calls.recipe for calls in trained)
+    assert {member.precision for member in given.members} == {"mixed_bfloat16"}
+    assert given.fingerprint == plain.fingerprint
+    assert capsys.readouterr().out.count("; mixed_bfloat16\n") >= 1
+    with pytest.raises(SystemExit):
+        call("train", "s1-vote", "--precision", "float8")
 
 
 def test_recipe_file_of_a_run_or_alone(trained):
@@ -677,7 +697,7 @@ def test_no_command_writes_outside_for_a_name_in_recipe_json(capsys):
 
 def test_train_writes_outside_for_no_ensembles_name(monkeypatch, capsys, no_keras):
     monkeypatch.setattr(inputs, "load_splits", lambda *_: splits())
-    write_json(Path("edited.json"), find("s1-vote").quick().to_dict() | {"name": "../../x"})
+    write_json(Path("edited.json"), find("s1-vote").to_dict() | {"name": "../../x"})
     assert "name must be lower-case letters, digits and dashes" in fails(capsys, "train", "edited.json")
     assert [path.name for path in Path().iterdir()] == ["edited.json"]
 
@@ -931,7 +951,8 @@ def test_missing_weights_are_said_before_an_image_is_opened(capsys, monkeypatch)
     run = make_run("runs")
     for command in (["predict", run, "folder/test"], ["submit", run, "--data", "folder"]):
         message = fails(capsys, *command)
-        assert "has no weights" in message and f"python -m dfclib train {run / 'recipe.json'} --data FOLDER" in message
+        again = "python -m dfclib train attempt1 --scale quick --seed 0 --protocol published --data FOLDER --fresh"
+        assert "has no weights" in message and again in message
 
 
 def test_predict_refuses_what_holds_no_image(asked, capsys):
@@ -1161,7 +1182,7 @@ def test_train_predict_and_submit_for_real(capfd):
     assert call(*command) == 0
     captured = capfd.readouterr()
     folder = captured.out.splitlines()[-1]
-    assert folder == str(Path("runs/attempt1-quick-made-published-seed0"))
+    assert folder == str(Path("runs/attempt1-quick-1-epochs-made-published-seed0"))
     assert "oneDNN" not in captured.err  # TensorFlow's own lines
     assert call(*command) == 0
     assert "finished already" in capfd.readouterr().out

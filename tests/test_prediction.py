@@ -60,9 +60,9 @@ def test_images_of_another_size_are_refused(finished, shape, words):
         predict_images(finished, images)
 
 
-def real(run, **changes):
+def real(run, epochs=None, **changes):
     """`run` with a recipe that `train` knows by name, trained on a folder; changes: to recipe.json's data."""
-    recipe = find("attempt1").at_scale("compact").with_options(seed=3, protocol="held_out")
+    recipe = find("attempt1").at_scale("compact").with_options(seed=3, epochs=epochs, protocol="held_out")
     contents = read_json(run.path / "recipe.json")
     contents |= {"recipe": recipe.to_dict(), "recipe_fingerprint": recipe.fingerprint}
     contents["data"] |= {"name": "photos"} | changes
@@ -87,15 +87,16 @@ def test_missing_weights_come_with_the_command_that_makes_them(run, splits):
     assert f"lie in {Path('runs') / name}; name the run {name} then" in message
 
 
-def test_the_command_makes_the_run_of_that_name(run, capsys):
+@pytest.mark.parametrize(("epochs", "said"), [(None, ""), (4, "-4-epochs")])
+def test_the_command_makes_the_run_of_that_name(run, epochs, said):
     """Its words go through the command line: recipe, scale, seed, protocol and folder give the name that was said."""
     run.model_path.unlink()
-    line = next(line for line in refused(real(run)).splitlines() if line.startswith("  python -m dfclib "))
+    line = next(line for line in refused(real(run, epochs)).splitlines() if line.startswith("  python -m dfclib "))
     arguments = cli._parser().parse_args(line.split()[3:])
     recipe = inputs.find_recipe(arguments.recipe, arguments.scale, arguments.data)
     recipe = recipe.with_options(arguments.seed, arguments.epochs, arguments.protocol)
     assert recipe.fingerprint == Run(run.path).recipe.fingerprint
-    assert run_name(recipe, "photos") == "attempt1-compact-photos-held-out-seed3"
+    assert run_name(recipe, "photos") == f"attempt1-compact{said}-photos-held-out-seed3"
 
 
 def test_a_recipe_that_is_not_the_current_one_is_trained_from_its_file(run):
