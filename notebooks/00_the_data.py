@@ -52,7 +52,8 @@ sys.path.insert(0, str(root))
 # %% tags=["parameters"]
 data = None  # a competition's folder; None: the embedded images
 image_size = None  # height and width, as (128, 128), for a folder with images of mixed sizes; None: they have one size
-scale = None  # quick, compact or full; None: quick on the embedded images, compact on a folder
+scale = None  # quick, compact or full; None: quick on the embedded images, else full with a GPU and compact without
+epochs = None  # fewer than the scale's, for whoever has half an hour; None: the scale's
 runs_dir = "build/runs-quick"  # trainings are kept here; `make test` empties this folder: name another for long ones
 seed = None  # None: the recipe's own
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from dfclib.datasets.sources import load
-from dfclib.devices import default_scale
 from dfclib.errors import UserError
 from dfclib.files import write_json
 from dfclib.recipes import EnsembleRecipe, find
@@ -222,9 +221,7 @@ def test_predictions_side_by_side():
     assert first == {"image": "image-0", "anna": "4", "truth": "0"}
 
 
-def test_default_scale_and_a_folder_that_is_not_there(tmp_path, splits):
-    assert default_scale(replace(splits, embedded=True)) == "quick"
-    assert default_scale(splits) == "compact"
+def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(UserError):
         load(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"image_size \(128, 96\) is for a folder of images"):

@@ -262,7 +262,7 @@ def test_make_all_names_the_images_that_an_experiment_is_judged_on(tmp_path, mon
     confusion = figures.confusion
     monkeypatch.setattr(figures, "confusion", lambda p, title: seen.append((len(p), title)) or confusion(p, title))
     run = make_run(tmp_path, name, protocol="held_out" if images else "published")
-    figures.make_all([run], tmp_path / "out")
+    figures.make_all([run], tmp_path / "out", overview=[])
     assert seen == [(1250, f"{figures.heading(run)}{images}")]
 
 

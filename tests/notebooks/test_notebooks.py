@@ -106,7 +106,7 @@ def test_one_cell_holds_the_parameters(path):
     statements = ast.parse(cell.source).body
     names = [target.id for statement in statements if isinstance(statement, ast.Assign) for target in statement.targets]
     fixed = path.stem.startswith("10")  # Fashion-MNIST's images have one size
-    assert names == ["data", *([] if fixed else ["image_size"]), "scale", "runs_dir", "seed"]
+    assert names == ["data", *([] if fixed else ["image_size"]), "scale", "epochs", "runs_dir", "seed"]
     assert [statement for statement in statements if not isinstance(statement, ast.Assign)] == []
 
 
