@@ -185,7 +185,7 @@ def untrained(monkeypatch, tmp_path):
     [
         (["--data", "nope"], "nope does not exist: name the folder that holds Fashion-MNIST's files"),
         (["--data", "empty"], "train-images-idx3-ubyte.gz: missing"),
-        (["--generated", "--out", "file"], "cannot read or write file"),
+        (["--generated", "--out", "file"], "cannot write file: a file stands where a folder is needed"),
     ],
     ids=" ".join,
 )
