@@ -1,5 +1,6 @@
 """Figures of our experiments: recipes that differ in one thing, several seeds each."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,10 +25,13 @@ def resampling(runs: Sequence[Run]) -> Figure:
     n = {run.metrics[split]["n"] for found in groups.values() for run in found}
     epochs = {run.recipe.epochs for found in groups.values() for run in found}
     title = "What resampling the training images costs\n"
-    title += f"accuracy after {' or '.join(map(str, sorted(epochs)))} epochs, one point a seed, "
+    title += f"accuracy after {' or '.join(map(str, sorted(epochs)))} epochs, one point per seed\n"
     title += f"n = {' or '.join(f'{number:,}' for number in sorted(n))} held-out images"
     figure = new_figure(WIDTH, 2.2 + 0.55 * len(groups), title)
     axes = figure.subplots()
+    shown = [run.metrics[split]["accuracy"] for found in groups.values() for run in found]
+    shown += [run.metrics["train_accuracy"] for found in groups.values() for run in found]
+    axes.set_xlim(5 * math.floor(20 * min(shown) - 0.2), 5 * math.ceil(20 * max(shown) + 0.2))
     for place, found in enumerate(groups.values()):
         held_out = [100 * run.metrics[split]["accuracy"] for run in found]
         training = [100 * run.metrics["train_accuracy"] for run in found]
