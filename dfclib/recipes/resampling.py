@@ -7,6 +7,8 @@ each, judged on the held-out tenth of the training images after the last epoch: 
 detail that is left of a training image; the images that are judged are never warped.
 
 <!-- generated: recorded-resampling -->
+resampling-bilinear, seed 0, compact, held out: held_out 74.4% [71.9%, 76.7%], n = 1,250,
+    8 epochs, 9 min, CPU, mixed_bfloat16
 resampling-nearest, seed 0, compact, held out: held_out 79.8% [77.5%, 82.0%], n = 1,250,
     8 epochs, 27 min, CPU, mixed_bfloat16
 <!-- end generated -->
