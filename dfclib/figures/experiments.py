@@ -29,9 +29,6 @@ def resampling(runs: Sequence[Run]) -> Figure:
     title += f"n = {' or '.join(f'{number:,}' for number in sorted(n))} held-out images"
     figure = new_figure(WIDTH, 2.2 + 0.55 * len(groups), title)
     axes = figure.subplots()
-    shown = [run.metrics[split]["accuracy"] for found in groups.values() for run in found]
-    shown += [run.metrics["train_accuracy"] for found in groups.values() for run in found]
-    axes.set_xlim(5 * math.floor(20 * min(shown) - 0.2), 5 * math.ceil(20 * max(shown) + 0.2))
     for place, found in enumerate(groups.values()):
         held_out = [100 * run.metrics[split]["accuracy"] for run in found]
         training = [100 * run.metrics["train_accuracy"] for run in found]
@@ -45,6 +42,8 @@ def resampling(runs: Sequence[Run]) -> Figure:
     names = [found[0].recipe.title.replace(", ", ",\n").replace(" by the", "\nby the") for found in groups.values()]
     axes.set_yticks(range(len(groups)), names)
     axes.set_ylim(len(groups) - 0.5, -0.5)
+    low, high = axes.dataLim.intervalx
+    axes.set_xlim(5 * math.floor(low / 5 - 0.2), 5 * math.ceil(high / 5 + 0.2))  # one run alone has no width
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     label_axes(axes, "accuracy, % (right: mean over seeds, held-out images)", "")
     axes.tick_params(axis="y", labelsize=SMALL)
