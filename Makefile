@@ -106,7 +106,7 @@ figures: .venv/.installed ## make the figures of images/ again from the recorded
 	.venv/bin/python -m dfclib figures --out images
 
 readme: .venv/.installed ## fill the generated tables of README and of the recipes' headers from report/runs and the notebooks
-	.venv/bin/python -m dfclib.report README.md dfclib/recipes/*.py
+	.venv/bin/python -m dfclib.reporting.readme README.md dfclib/recipes/*.py
 
 lint: .venv/.installed ## look at style, change nothing
 	.venv/bin/python -m ruff check .

@@ -17,12 +17,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from dfclib import optimisation
-from dfclib.devices import environment, jit_compile, memory_given_back
 from dfclib.files import write_json
 from dfclib.models import layers
 from dfclib.recipes import Recipe, find
-from dfclib.training import build_model
+from dfclib.training import build_model, optimisation
+from dfclib.training.devices import environment, jit_compile, memory_given_back
 
 ROUNDS, BATCHES = 5, 12
 RECIPES = ("s1-v1", "s2-cnn", "s3-base")

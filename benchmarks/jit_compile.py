@@ -2,8 +2,8 @@
 
     python benchmarks/jit_compile.py          # about two minutes on two idle cores
 
-The choice itself stands in dfclib.devices.jit_compile. Both variants are timed in turns, so that a machine that slows
-down half-way slows both; what counts is the ratio.
+The choice itself stands in dfclib.training.devices.jit_compile. Both variants are timed in turns, so that a machine
+that slows down half-way slows both; what counts is the ratio.
 """
 
 import os
@@ -15,10 +15,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from dfclib.devices import environment, jit_compile
 from dfclib.files import write_json
 from dfclib.recipes import find
 from dfclib.training import build_model
+from dfclib.training.devices import environment, jit_compile
 
 ROUNDS, BATCHES = 5, 12
 RECIPES = ("attempt1", "attempt2")
@@ -50,7 +50,7 @@ def main() -> None:
             f"{name}: {medians['auto']:.0f} images/s with jit_compile='auto', {medians['False']:.0f} with False: "
             f"{ratio:.2f} times (medians of {ROUNDS})"
         )
-    print(f"dfclib.devices.jit_compile() chooses {jit_compile()!r} here")
+    print(f"dfclib.training.devices.jit_compile() chooses {jit_compile()!r} here")
     write_json("benchmarks/results/jit_compile.json", {"environment": environment(), "images_per_second": results})
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from dfclib.datasets.synthetic import make_splits
-from dfclib.devices import environment
+from dfclib.datasets.generated.animals import make_splits
 from dfclib.files import write_json
 from dfclib.recipes import find
 from dfclib.training import train
+from dfclib.training.devices import environment
 
 TRAININGS = 10
 SHOWN = (1, 5, 10)

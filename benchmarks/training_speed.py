@@ -17,13 +17,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from dfclib import optimisation, pipelines
+from dfclib import pipelines
 from dfclib.datasets.images import ImageSet
-from dfclib.devices import environment, jit_compile, memory_given_back
 from dfclib.files import write_json
 from dfclib.recipes import Recipe, all_recipes
 from dfclib.recipes.recipe import SPEED_FILE, measured
-from dfclib.training import build_model, trainable_parameters
+from dfclib.training import build_model, optimisation, trainable_parameters
+from dfclib.training.devices import environment, jit_compile, memory_given_back
 
 WARM_UP = 3  # batches
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from dfclib.cli import main
+from dfclib.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from dfclib.errors import UserError
-from dfclib.prediction_files import label_key, sorted_labels
-from dfclib.runs import Predictions
+from dfclib.predictions import Predictions
+from dfclib.predictions.csv_files import label_key, sorted_labels
 
 SHOWN = 3  # differing ids that a message names
 MOST_WEIGHTS = 20_000  # weight vectors that a search tries: some seconds for five members and 1,250 images

@@ -18,7 +18,7 @@ import shutil
 import stat
 import zipfile
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ import numpy as np
 
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_atomically, write_text
+from dfclib.predictions import Predictions
 from dfclib.recipes import EnsembleRecipe, Recipe, find, from_dict
 
 if TYPE_CHECKING:
@@ -39,50 +40,6 @@ LARGEST_RECORDED_MODEL = 12_000_000  # bytes: recorded runs go into the reposito
 RUN_FILES = ("recipe.json", "history.csv", "probabilities.npz", "model.keras", "metrics.json")
 OPTIONAL_FILES = ("history.csv", "model.keras")
 PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,199}")
-
-
-@dataclass(frozen=True, eq=False)
-class Predictions:
-    """What somebody (a model, an ensemble, a CSV file) says of some images.
-
-    ids: str (n,); predicted: int64 (n,), indices into class_names; probabilities: float32 (n, k) or None;
-    labels: int64 (n,) or None, the truth where known
-    """
-
-    ids: np.ndarray
-    predicted: np.ndarray
-    class_names: tuple[str, ...]
-    probabilities: np.ndarray | None = None
-    labels: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        n, k = len(self.ids), len(self.class_names)
-        if self.predicted.shape != (n,):
-            raise ValueError(f"{n} ids but predictions of shape {self.predicted.shape}")
-        if self.probabilities is not None and self.probabilities.shape != (n, k):
-            raise ValueError(f"{n} ids and {k} classes but probabilities of shape {self.probabilities.shape}")
-        if self.labels is not None and self.labels.shape != (n,):
-            raise ValueError(f"{n} ids but labels of shape {self.labels.shape}")
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def take(self, indices: np.ndarray) -> "Predictions":
-        """The rows at `indices`, in that order."""
-        return replace(
-            self,
-            ids=self.ids[indices],
-            predicted=self.predicted[indices],
-            probabilities=None if self.probabilities is None else self.probabilities[indices],
-            labels=None if self.labels is None else self.labels[indices],
-        )
-
-    @property
-    def accuracy(self) -> float:
-        """Share of right answers. Raises ValueError where the truth is not known."""
-        if self.labels is None:
-            raise ValueError("these predictions come without labels: there is no accuracy")
-        return float(np.mean(self.predicted == self.labels))
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,12 +60,12 @@ seed = None  # None: the recipe's own
 # %% tags=["nbval-ignore-output"]
 import numpy as np
 
-from dfclib.datasets.check import channel_statistics
-from dfclib.datasets.duplicates import find_duplicates
+from dfclib.datasets.folder.check import channel_statistics
+from dfclib.datasets.folder.duplicates import find_duplicates
 from dfclib.datasets.sources import load
-from dfclib.figures import class_balance, samples, spectra
+from dfclib.reporting.figures import class_balance, samples, spectra
+from dfclib.reporting.tables import Table, images_table
 from dfclib.runs import find_recorded
-from dfclib.tables import Table, images_table
 
 # %% [markdown]
 # ## Data

@@ -59,13 +59,20 @@ seed = None  # None: the recipe's own
 from IPython.display import display
 
 from dfclib.datasets.sources import load
-from dfclib.devices import default_scale
-from dfclib.figures import confusion, curves, heading, per_class_bars
-from dfclib.quiet import import_keras
 from dfclib.recipes import find
+from dfclib.reporting.figures import confusion, curves, heading, per_class_bars
+from dfclib.reporting.tables import (
+    changes_table,
+    images_table,
+    layers_table,
+    recipe_table,
+    recorded_table,
+    results_table,
+)
 from dfclib.runs import find_recorded
-from dfclib.tables import changes_table, images_table, layers_table, recipe_table, recorded_table, results_table
 from dfclib.training import build_model, train
+from dfclib.training.devices import default_scale
+from dfclib.training.quiet import import_keras
 
 import_keras()
 

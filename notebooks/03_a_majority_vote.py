@@ -60,14 +60,22 @@ import numpy as np
 from IPython.display import display
 
 from dfclib.datasets.sources import load
-from dfclib.devices import default_scale
 from dfclib.ensembles import hard_vote
-from dfclib.figures import confusion, heading, per_class_bars
-from dfclib.quiet import import_keras
+from dfclib.predictions import Predictions
 from dfclib.recipes import find
-from dfclib.runs import Predictions, find_alike, find_recorded
-from dfclib.tables import images_table, predictions_table, recorded_table, results_table, variants_table, vote_table
+from dfclib.reporting.figures import confusion, heading, per_class_bars
+from dfclib.reporting.tables import (
+    images_table,
+    predictions_table,
+    recorded_table,
+    results_table,
+    variants_table,
+    vote_table,
+)
+from dfclib.runs import find_alike, find_recorded
 from dfclib.training import train
+from dfclib.training.devices import default_scale
+from dfclib.training.quiet import import_keras
 
 import_keras()
 

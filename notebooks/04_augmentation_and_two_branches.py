@@ -65,13 +65,10 @@ import numpy as np
 from IPython.display import display
 
 from dfclib.datasets.sources import load
-from dfclib.devices import default_scale
-from dfclib.figures import augmentation_preview, confusion, curves, heading, learning_rates, per_class_bars
 from dfclib.pipelines import augmented
-from dfclib.quiet import import_keras
 from dfclib.recipes import find
-from dfclib.runs import find_alike, find_recorded
-from dfclib.tables import (
+from dfclib.reporting.figures import augmentation_preview, confusion, curves, heading, learning_rates, per_class_bars
+from dfclib.reporting.tables import (
     changes_table,
     fluctuation_table,
     images_table,
@@ -79,7 +76,10 @@ from dfclib.tables import (
     recorded_table,
     results_table,
 )
+from dfclib.runs import find_alike, find_recorded
 from dfclib.training import build_model, train
+from dfclib.training.devices import default_scale
+from dfclib.training.quiet import import_keras
 
 import_keras()
 

@@ -60,12 +60,9 @@ seed = None  # None: the recipe's own
 from IPython.display import display
 
 from dfclib.datasets.sources import load
-from dfclib.devices import default_scale
-from dfclib.figures import confusion, curves, heading, learning_rates, per_class_bars, validation_curves
-from dfclib.quiet import import_keras
 from dfclib.recipes import find
-from dfclib.runs import find_alike, find_recorded
-from dfclib.tables import (
+from dfclib.reporting.figures import confusion, curves, heading, learning_rates, per_class_bars, validation_curves
+from dfclib.reporting.tables import (
     changes_table,
     fluctuation_table,
     images_table,
@@ -73,7 +70,10 @@ from dfclib.tables import (
     recorded_table,
     results_table,
 )
+from dfclib.runs import find_alike, find_recorded
 from dfclib.training import build_model, train
+from dfclib.training.devices import default_scale
+from dfclib.training.quiet import import_keras
 
 import_keras()
 

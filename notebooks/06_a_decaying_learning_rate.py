@@ -58,16 +58,13 @@ seed = None  # None: the recipe's own
 # %% tags=["nbval-ignore-output"]
 from IPython.display import display
 
-from dfclib import figures
 from dfclib.datasets.sources import load
-from dfclib.devices import default_scale
-from dfclib.evaluation import LADDER
-from dfclib.figures import confusion, curves, heading, learning_rates, per_class_bars, validation_curves
-from dfclib.quiet import import_keras
+from dfclib.evaluation.metrics import LADDER
 from dfclib.recipes import find
-from dfclib.report import attempt_rows
-from dfclib.runs import find_alike, find_recorded
-from dfclib.tables import (
+from dfclib.reporting import figures
+from dfclib.reporting.figures import confusion, curves, heading, learning_rates, per_class_bars, validation_curves
+from dfclib.reporting.readme import attempt_rows
+from dfclib.reporting.tables import (
     Table,
     changes_table,
     fluctuation_table,
@@ -77,7 +74,10 @@ from dfclib.tables import (
     results_table,
     vote_table,
 )
+from dfclib.runs import find_alike, find_recorded
 from dfclib.training import build_model, train
+from dfclib.training.devices import default_scale
+from dfclib.training.quiet import import_keras
 
 import_keras()
 

@@ -63,25 +63,23 @@ import numpy as np
 from IPython.display import display
 from scipy.stats import binomtest, norm
 
-from dfclib import figures
-from dfclib.calibration import fit_temperature
-from dfclib.comparison_tables import (
+from dfclib.datasets.sources import load
+from dfclib.ensembles import hard_vote, search_weights, soft_vote
+from dfclib.evaluation.calibration import fit_temperature
+from dfclib.evaluation.error_analysis import taken_for
+from dfclib.evaluation.metrics import wilson_interval
+from dfclib.pipelines import augmented
+from dfclib.predictions import Predictions
+from dfclib.recipes import find
+from dfclib.reporting import figures
+from dfclib.reporting.comparison_tables import (
     calibration_table,
     comparison_table,
     disagreement_table,
     fixed_and_made_table,
     weights_table,
 )
-from dfclib.datasets.sources import load
-from dfclib.devices import default_scale
-from dfclib.ensembles import hard_vote, search_weights, soft_vote
-from dfclib.error_analysis import taken_for
-from dfclib.evaluation import wilson_interval
-from dfclib.pipelines import augmented
-from dfclib.quiet import import_keras
-from dfclib.recipes import find
-from dfclib.runs import Predictions, find_recorded, load_run
-from dfclib.tables import (
+from dfclib.reporting.tables import (
     Table,
     changes_table,
     images_table,
@@ -91,7 +89,10 @@ from dfclib.tables import (
     recorded_table,
     results_table,
 )
+from dfclib.runs import find_recorded, load_run
 from dfclib.training import build_model, train, trainable_parameters
+from dfclib.training.devices import default_scale
+from dfclib.training.quiet import import_keras
 
 import_keras()
 

@@ -63,15 +63,22 @@ from dataclasses import replace
 import numpy as np
 from IPython.display import display
 
-from dfclib.comparison_tables import comparison_table, fixed_and_made_table
 from dfclib.datasets.sources import load
-from dfclib.devices import default_scale
-from dfclib.figures import confusion, curves, fixed_and_made, heading, learning_rates, per_class_bars, samples
-from dfclib.quiet import import_keras
 from dfclib.recipes import find
+from dfclib.reporting.comparison_tables import comparison_table, fixed_and_made_table
+from dfclib.reporting.figures import confusion, curves, fixed_and_made, heading, learning_rates, per_class_bars, samples
+from dfclib.reporting.tables import (
+    changes_table,
+    images_table,
+    layers_table,
+    recipe_table,
+    recorded_table,
+    results_table,
+)
 from dfclib.runs import find_recorded
-from dfclib.tables import changes_table, images_table, layers_table, recipe_table, recorded_table, results_table
 from dfclib.training import build_model, train, trainable_parameters
+from dfclib.training.devices import default_scale
+from dfclib.training.quiet import import_keras
 
 import_keras()
 

@@ -62,19 +62,17 @@ from itertools import combinations, product
 import numpy as np
 from IPython.display import display
 
-from dfclib import figures
-from dfclib.comparison import is_right
-from dfclib.comparison_tables import comparison_table, disagreement_table, weights_table
 from dfclib.datasets.images import held_out_split
 from dfclib.datasets.sources import load
-from dfclib.devices import default_scale
 from dfclib.ensembles import align, geometric_vote, hard_vote, search_weights, soft_vote, vote
-from dfclib.evaluation import summary
+from dfclib.evaluation.comparison import is_right
+from dfclib.evaluation.metrics import summary
 from dfclib.pipelines import shown_in_an_epoch
-from dfclib.quiet import import_keras
+from dfclib.predictions import Predictions
 from dfclib.recipes import find
-from dfclib.runs import Predictions, find_recorded, load_run
-from dfclib.tables import (
+from dfclib.reporting import figures
+from dfclib.reporting.comparison_tables import comparison_table, disagreement_table, weights_table
+from dfclib.reporting.tables import (
     Table,
     changes_table,
     images_table,
@@ -84,7 +82,10 @@ from dfclib.tables import (
     recorded_table,
     results_table,
 )
+from dfclib.runs import find_recorded, load_run
 from dfclib.training import build_model, pixel_statistics, train, trainable_parameters
+from dfclib.training.devices import default_scale
+from dfclib.training.quiet import import_keras
 
 import_keras()
 

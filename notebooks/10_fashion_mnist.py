@@ -58,18 +58,35 @@ seed = None  # None: the recipe's own
 # %% tags=["nbval-ignore-output"]
 from IPython.display import display
 
-from dfclib import fashion
-from dfclib.calibration import fit_temperature
-from dfclib.comparison_tables import calibration_table, comparison_table
+from dfclib.cli import fashion
 from dfclib.datasets.sources import load_fashion
-from dfclib.devices import default_scale
-from dfclib.evaluation import confusion_matrix
-from dfclib.figures import answers, confusion, curves, heading, per_class_bars, reliability, right_and_wrong, samples
-from dfclib.quiet import import_keras
+from dfclib.evaluation.calibration import fit_temperature
+from dfclib.evaluation.metrics import confusion_matrix
 from dfclib.recipes import find
+from dfclib.reporting.comparison_tables import calibration_table, comparison_table
+from dfclib.reporting.figures import (
+    answers,
+    confusion,
+    curves,
+    heading,
+    per_class_bars,
+    reliability,
+    right_and_wrong,
+    samples,
+)
+from dfclib.reporting.tables import (
+    Table,
+    changes_table,
+    images_table,
+    layers_table,
+    recipe_table,
+    recorded_table,
+    results_table,
+)
 from dfclib.runs import find_recorded
-from dfclib.tables import Table, changes_table, images_table, layers_table, recipe_table, recorded_table, results_table
 from dfclib.training import build_model, train, trainable_parameters
+from dfclib.training.devices import default_scale
+from dfclib.training.quiet import import_keras
 
 import_keras()
 

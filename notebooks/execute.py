@@ -31,9 +31,9 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from dfclib.datasets.names import SPLIT_NAMES, is_image
-from dfclib.devices import default_scale, device, resolve_precision
+from dfclib.datasets.folder.names import SPLIT_NAMES, is_image
 from dfclib.errors import UserError
+from dfclib.training.devices import default_scale, device, resolve_precision
 
 if TYPE_CHECKING:
     from dfclib.recipes import EnsembleRecipe, Recipe
@@ -337,7 +337,7 @@ def sources(notebook: nbformat.NotebookNode) -> list[tuple[str, str, Any]]:
 
 def print_results(options: argparse.Namespace, recipes: list["Recipe | EnsembleRecipe"]) -> None:
     """The tables of the attempts and of the other systems, from the runs of these notebooks alone."""
-    from dfclib.report import attempt_rows, plain_table, system_rows, system_runs
+    from dfclib.reporting.readme import attempt_rows, plain_table, system_rows, system_runs
     from dfclib.runs import find_runs
 
     embedded = options.data is None

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from conftest import tiny_recipe
+from fakes import tiny_recipe
 
 from dfclib.callbacks import Best, EarlyStopping, PlateauDecay, class_weights, validation_fluctuation
 from dfclib.recipes import all_recipes

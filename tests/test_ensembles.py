@@ -5,22 +5,11 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from fakes import ABC, by_id, labels_only, with_probabilities
 
 from dfclib.ensembles import align, geometric_vote, hard_vote, search_weights, soft_vote, vote
 from dfclib.errors import UserError
-from dfclib.runs import Predictions
-
-ABC = ("a", "b", "c")
-
-
-def labels_only(predicted, ids=None, class_names=ABC, labels=None) -> Predictions:
-    ids = np.array(ids if ids is not None else [f"i{i}" for i in range(len(predicted))])
-    return Predictions(ids, np.array(predicted, np.int64), class_names, None, labels)
-
-
-def with_probabilities(rows, ids=None, class_names=ABC, labels=None) -> Predictions:
-    rows = np.array(rows, np.float32)
-    return replace(labels_only(rows.argmax(axis=1), ids, class_names, labels), probabilities=rows)
+from dfclib.predictions import Predictions
 
 
 def random_members(count, n=60, k=3, seed=0) -> list[Predictions]:
@@ -31,10 +20,6 @@ def random_members(count, n=60, k=3, seed=0) -> list[Predictions]:
         quarters = rng.multinomial(4, np.ones(k) / k, size=n) / 4
         members.append(with_probabilities(quarters, class_names=ABC[:k]))
     return members
-
-
-def by_id(p: Predictions) -> dict:
-    return {id_: p.class_names[label] for id_, label in zip(p.ids, p.predicted, strict=True)}
 
 
 def test_the_most_frequent_label_wins_and_shares_are_returned():

@@ -11,7 +11,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from conftest import tiny_images
+from fakes import tiny_images
 
 from dfclib.errors import UserError
 from dfclib.models import build

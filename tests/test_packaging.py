@@ -131,14 +131,14 @@ def test_data_files_of_the_package_are_installed():
 
 
 def test_console_script_leads_to_the_command_line():
-    from dfclib import cli
+    from dfclib.cli import main
 
-    assert PROJECT["scripts"]["dfclib"] == "dfclib.cli:main"
-    assert callable(cli.main)
+    assert PROJECT["scripts"]["dfclib"] == "dfclib.cli.main:main"
+    assert callable(main.main)
 
 
 def test_report_starts_without_tensorflow():
-    code = "import sys, dfclib.report; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    code = "import sys, dfclib.reporting.readme; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

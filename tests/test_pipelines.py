@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import tensorflow as tf
-from conftest import tiny_images, tiny_recipe
+from fakes import tiny_images, tiny_recipe
 from PIL import Image
 
 from dfclib import pipelines

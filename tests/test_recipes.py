@@ -10,12 +10,12 @@ import pytest
 
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json
-from dfclib.optimisation import learning_rate_schedule
 from dfclib.recipes import EnsembleRecipe, Recipe, all_recipes, differences, find, from_dict, load
 from dfclib.recipes import recipe as recipe_module
 from dfclib.recipes.recipe import COMPETITION, DESCRIPTION, FASHION_MNIST, Augmentation, Dataset, Scale, Stopping
 from dfclib.recipes.schedules import ConstantRate, CosineRate, ExponentialRate, Length, PlateauRate, StepRate
 from dfclib.runs import Run, run_name
+from dfclib.training.optimisation import learning_rate_schedule
 
 SCALES = ("quick", "compact", "full")
 STORY = ("attempt1", "attempt2", "attempt3", "attempt4", "attempt5", "attempt6", "attempt6-vote")

@@ -16,11 +16,11 @@ import pytest
 from dfclib import files, runs
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json
+from dfclib.predictions import Predictions
 from dfclib.recipes import find
 from dfclib.runs import (
     HISTORY_COLUMNS,
     RUN_FILES,
-    Predictions,
     Run,
     describe_changes,
     find_runs,
@@ -65,7 +65,7 @@ def test_predictions_and_metrics_agree(run, splits):
     test = run.predictions("test")
     assert test.labels is None
     assert "test" not in run.metrics
-    with pytest.raises(ValueError, match="without labels"):
+    with pytest.raises(UserError, match="without true labels"):
         _ = test.accuracy
     with pytest.raises(UserError, match="no predictions for 'held_out'; it has validation, test"):
         run.predictions("held_out")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dfclib.datasets.synthetic import make_splits
-from dfclib.evaluation import per_class
+from dfclib.datasets.generated.animals import make_splits
+from dfclib.evaluation.metrics import per_class
 from dfclib.recipes import find
 from dfclib.training import train
 

@@ -18,10 +18,10 @@ def load(folder: Path | str | None = None, image_size: Sequence[int] | None = No
     if folder is None:
         if image_size is not None:
             raise UserError(f"image_size {tuple(image_size)} is for a folder of images: name one, or leave it out")
-        from dfclib.datasets.synthetic import make_splits
+        from dfclib.datasets.generated.animals import make_splits
 
         return make_splits()
-    from dfclib.datasets.competition import load_folder
+    from dfclib.datasets.folder.loading import load_folder
 
     return load_folder(Path(folder).expanduser(), None if image_size is None else tuple(image_size))
 
@@ -35,7 +35,7 @@ def load_fashion(data: Path | str | None = None) -> Splits:
     Raises UserError that names each file that is missing or wrong, and where the download fails.
     """
     if data is None:
-        from dfclib.datasets.garments import make_splits
+        from dfclib.datasets.generated.garments import make_splits
 
         return make_splits()
     from dfclib.datasets import fashion_mnist

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import tiny_images
+from fakes import tiny_images
 
 from dfclib.datasets.images import ImageSet, Splits, held_out_split
 from dfclib.errors import UserError

@@ -1,0 +1,163 @@
+"""S4's one command: Fashion-MNIST found or fetched, both rows' runs read, and every file that their author delivers.
+
+    python -m dfclib fashion        # or: make fashion
+
+For each row, training_history.png, confusion_matrix.png and predictions.png; for both, results.json and a table.
+Everything here but `load` reads runs: the files can be made again without TensorFlow.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dfclib.datasets.images import ImageSet, Splits
+from dfclib.errors import UserError
+from dfclib.evaluation.metrics import data_name, kept, per_class, summary
+from dfclib.files import write_json
+from dfclib.recipes import Recipe, find
+from dfclib.runs import Run
+
+if TYPE_CHECKING:
+    from dfclib.reporting.tables import Table
+
+AUTHOR, OURS = "s4-author", "s4-ours"
+
+
+def recipes(scale: str) -> list[Recipe]:
+    """The author's row and ours at `scale`: quick, compact or full."""
+    return [find(name).at_scale(scale) for name in (AUTHOR, OURS)]
+
+
+def load(folder: Path | None = None, generated: bool = False) -> tuple[Splits, str]:
+    """The images, and where they come from in words.
+
+    folder: holds Fashion-MNIST's four files; None: found on this machine, or fetched
+    generated: garments made on the spot instead. Raises UserError as `sources.load_fashion` does.
+    """
+    from dfclib.datasets import fashion_mnist
+    from dfclib.datasets.sources import FASHION_MNIST, load_fashion
+
+    if generated:
+        splits = load_fashion()
+        return splits, f"{data_name({'embedded': splits.embedded, 'name': splits.name})}; made on the spot"
+    given = FASHION_MNIST if folder is None else folder
+    try:
+        splits = load_fashion(given)
+    except UserError as error:
+        raise UserError(f"{error}\nOr see everything at once on generated images: --generated.") from error
+    if Path(given).expanduser().is_dir():
+        place = given
+    else:
+        place = fashion_mnist.DEBIAN if fashion_mnist.DEBIAN.is_dir() else "Keras's cache"
+    return splits, f"Fashion-MNIST, verified, from {place}"
+
+
+def write_figures(run: Run, test: ImageSet, out: Path | str) -> list[Path]:
+    """training_history.png, confusion_matrix.png and predictions.png of `run`, in its recipe's folder under `out`.
+
+    test: the test images that the run was asked about, found by id
+    """
+    from dfclib.reporting import figures
+
+    folder, predictions = Path(out) / run.recipe.name, run.predictions("test")
+    title = f"{run.recipe.title}, seed {run.seed}: test images\n{figures.caption(run)}"
+    drawn = {
+        "training_history": figures.curves(run),
+        "confusion_matrix": figures.confusion(predictions, title),
+        "predictions": figures.answers(test, figures.right_and_wrong(predictions), title),
+    }
+    return [figures.save(figure, folder / f"{name}.png") for name, figure in drawn.items()]
+
+
+def result(run: Run) -> dict[str, Any]:
+    """What results.json says of one row, fractions as fractions.
+
+    test: `evaluation.summary` of the test predictions, its log_loss being the test loss in nats
+    best, worst: the classes of the highest and the lowest recall (several where equal), and that recall
+    author: the author's claims on Fashion-MNIST's test images, and points: 100 times (our accuracy less the author's),
+        which is of the same images; both None for generated images, where there is nothing to compare
+    """
+    predictions = run.predictions("test")
+    test, classes = summary(predictions), per_class(predictions)
+    author = None if run.data["embedded"] else find(AUTHOR).claims
+    extremes = {"best": classes["recall"].max(), "worst": classes["recall"].min()}
+    return {
+        "row": run.recipe.name,
+        "run": run.name,
+        "data": data_name(run.data),
+        "scale": run.scale_text,
+        "seed": run.seed,
+        "test": test,
+        "classes": classes.to_dict("records"),
+        **{
+            name: {"classes": classes["class"][classes["recall"] == recall].tolist(), "recall": float(recall)}
+            for name, recall in extremes.items()
+        },
+        "author": author,
+        "points": None if author is None else 100 * (test["accuracy"] - author["test"]),
+        "trainable_parameters": run.metrics["trainable_parameters"],
+        "epochs": run.metrics["epochs"],
+        "kept_epoch": run.metrics["kept_epoch"],
+        "kept": kept(run.recipe),
+        "seconds": run.metrics["seconds"],
+        "environment": run.environment,
+    }
+
+
+def write_results(results: Sequence[dict[str, Any]], out: Path | str) -> Path:
+    """results.json in the folder `out`: what `result` gives, one after the other."""
+    return write_json(Path(out) / "results.json", list(results))
+
+
+def table(results: Sequence[dict[str, Any]]) -> "Table":
+    """What `result` gives, a column each; without the author's figures for generated images."""
+    from dfclib.reporting.tables import Table
+
+    columns = {one["row"]: _column(one) for one in results}
+    headings = next(iter(columns.values()))
+    rows = [{"": heading} | {name: column[heading] for name, column in columns.items()} for heading in headings]
+    return Table(rows, _note(results))
+
+
+def _column(one: dict[str, Any]) -> dict[str, str]:
+    test, author = one["test"], one["author"]
+    cells = {
+        "test accuracy": f"{test['accuracy']:.2%}",
+        "95% interval": f"{test['low']:.2%} to {test['high']:.2%}",
+        "test loss, nats": f"{test['log_loss']:.4f}",
+        "best class, recall": _extreme(one["best"]),
+        "worst class, recall": _extreme(one["worst"]),
+    }
+    if author is not None:
+        cells |= {
+            "author's accuracy": f"{author['test']:.2%}",
+            "difference, points": f"{one['points']:+.2f}".replace("-", "−"),
+            "author's test loss": f"{author['test_loss']:.4f}",
+        }
+    return cells | {
+        "parameters": f"{one['trainable_parameters']:,}",
+        "epochs": f"{one['epochs']}, epoch {one['kept_epoch']} kept",
+        "scale": one["scale"],
+        "device": one["environment"]["device"],
+        "precision": one["environment"]["precision"],
+        "seconds": f"{one['seconds']:,.0f}",
+    }
+
+
+def _extreme(extreme: dict[str, Any]) -> str:
+    first, *others = extreme["classes"]
+    return f"{first}{f' and {len(others)} more' if others else ''}, {extreme['recall']:.1%}"
+
+
+def _note(results: Sequence[dict[str, Any]]) -> str:
+    n = results[0]["test"]["n"]
+    if results[0]["author"] is None:
+        return (
+            f"Of {n:,} generated test images, which are not Fashion-MNIST: these figures show that everything works, "
+            "and say nothing about Fashion-MNIST."
+        )
+    return (
+        f"All figures, the author's too, are of the same {n:,} test images, which were looked at once. Each checkpoint "
+        "was chosen on validation, a stratified tenth of the training images. One seed each: the interval says what "
+        "another sample of images might have given, not another seed."
+    )

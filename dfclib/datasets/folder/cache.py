@@ -1,0 +1,139 @@
+"""Decoded pixels kept on the disk, so that a folder of images is decoded once."""
+
+import hashlib
+import json
+import math
+import os
+import re
+import tempfile
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import PIL
+
+from dfclib.datasets.folder.listing import ImageFile
+from dfclib.errors import UserError
+from dfclib.files import write_atomically, write_json
+
+CACHE_VERSION = 2  # raise when the same files would give other pixels
+
+
+@dataclass
+class Pixels:
+    """Decoded images a split.
+
+    images: uint8 (m, h, w, 1 or 3); rows: int64 (m,), which of the split's files they are
+    sizes: how often each (height, width) was met, a split; modes: the same of Pillow's modes
+    """
+
+    images: dict[str, np.ndarray] = field(default_factory=dict)
+    rows: dict[str, np.ndarray] = field(default_factory=dict)
+    sizes: dict[str, Counter] = field(default_factory=dict)
+    modes: dict[str, Counter] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+
+
+class Cache:
+    """Decoded pixels on the disk: a .npy a split and a .json that is written last, so what it names is whole.
+
+    Files are named by the image size and a key over names, byte counts and times of all image files; where
+    one of these changes, the old files are removed when the new ones are written. A cache that cannot be
+    written is no error. Labels are not kept: they are read from the CSV files each time.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+
+    @classmethod
+    def beside(cls, data_folder: Path, cache_dir: Path | None) -> "Cache":
+        """In cache_dir, else in data_folder/.dfclib-cache, else (read-only data) in ~/.cache or /tmp."""
+        data_folder = data_folder.resolve()
+        own = f"{slug(data_folder.name)}-{hashlib.sha256(str(data_folder).encode()).hexdigest()[:8]}"
+        if cache_dir is not None:
+            return cls(Path(cache_dir) / own)
+        places = [data_folder / ".dfclib-cache", Path(tempfile.gettempdir()) / "dfclib-cache" / own]
+        with suppress(RuntimeError):  # no home directory
+            places.insert(1, Path.home() / ".cache" / "dfclib" / own)
+        for place in places:
+            with suppress(OSError):
+                place.mkdir(parents=True, exist_ok=True)
+                if os.access(place, os.W_OK):
+                    return cls(place)
+        return cls(places[0])
+
+    def key(self, parts: Mapping[str, Sequence[ImageFile]], image_size: tuple[int, int] | None) -> str:
+        size = "native" if image_size is None else f"{image_size[1]}x{image_size[0]}"
+        digest = hashlib.sha256(f"{CACHE_VERSION} {PIL.__version__} {size}".encode())
+        for split, files in parts.items():
+            digest.update(f"\0\0{split}".encode())
+            for file in files:
+                digest.update(f"\0{file.name}\0{file.size}\0{file.mtime_ns}".encode("utf-8", "surrogateescape"))
+        return f"{size}-{digest.hexdigest()[:16]}"
+
+    def load(self, key: str, parts: Mapping[str, Sequence[ImageFile]], fits: Callable[[int], bool]) -> Pixels | None:
+        """What is stored under `key`, or None where nothing is or where it is damaged.
+
+        fits: says whether so many bytes may be loaded; if not, the result holds no images.
+        """
+        try:
+            stored = json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8"))
+            shapes = {split: tuple(part["shape"]) for split, part in stored["splits"].items()}
+            pixels = Pixels(notices=list(stored["notices"]))
+            for split, part in stored["splits"].items():
+                pixels.sizes[split] = Counter({(h, w): n for h, w, n in part["sizes"]})
+                pixels.modes[split] = Counter(part["modes"])
+            if set(shapes) != set(parts):
+                return None
+            if not fits(sum(map(math.prod, shapes.values()))):
+                return pixels
+            for split, part in stored["splits"].items():
+                images = np.load(self.folder / f"{key}-{split}.npy", allow_pickle=False)
+                if images.dtype != np.uint8 or images.shape != shapes[split] or len(images) != len(parts[split]):
+                    return None
+                if zlib.crc32(images.data) != part["crc32"]:
+                    return None
+                pixels.images[split], pixels.rows[split] = images, np.arange(len(images))
+            return pixels
+        except (OSError, ValueError, KeyError, TypeError, EOFError):
+            return None
+
+    def store(self, key: str, pixels: Pixels) -> None:
+        try:
+            self._remove_stale(key)
+            for split, images in pixels.images.items():
+                write_atomically(self.folder / f"{key}-{split}.npy", lambda file, array=images: np.save(file, array))
+            splits = {
+                split: {
+                    "shape": images.shape,
+                    "crc32": zlib.crc32(images.data),
+                    "sizes": [(h, w, n) for (h, w), n in pixels.sizes[split].items()],
+                    "modes": dict(pixels.modes[split]),
+                }
+                for split, images in pixels.images.items()
+            }
+            write_json(self.folder / f"{key}.json", {"notices": pixels.notices, "splits": splits})
+        except (UserError, OSError) as error:
+            pixels.notices.append(f"decoded images could not be kept for the next time: {error}")
+
+    def _remove_stale(self, key: str) -> None:
+        """Remove what is stored for this image size under other keys, and what killed processes left."""
+        if not self.folder.is_dir():
+            return
+        size = key.split("-")[0]
+        for path in self.folder.iterdir():
+            stale = re.fullmatch(rf"{size}-[0-9a-f]{{16}}(-\w+\.npy|\.json)", path.name)
+            left = path.name.startswith(".") and path.suffix == ".tmp"
+            with suppress(OSError):
+                if (stale and not path.name.startswith(key)) or (left and path.stat().st_mtime < time.time() - 3600):
+                    path.unlink()
+
+
+def slug(text: str) -> str:
+    """Lower-case letters, digits and dashes only, at most forty: what a run's name may hold."""
+    return re.sub("[^a-z0-9]+", "-", text.lower())[:40].strip("-") or "data"

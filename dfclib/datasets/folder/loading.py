@@ -1,0 +1,209 @@
+"""A folder of images in Kaggle's layout or with a folder a class: read it whole, or write one.
+
+`listing.py` says what is known before any image is opened, `decoding.py` opens them, `cache.py` keeps them.
+"""
+
+import csv
+import errno
+import logging
+import os
+import re
+import secrets
+import shutil
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dfclib.datasets.folder.cache import Cache, slug
+from dfclib.datasets.folder.decoding import read_pixels
+from dfclib.datasets.folder.listing import Listing, read_listing
+from dfclib.datasets.folder.problems import shown
+from dfclib.datasets.images import ImageSet, Splits
+from dfclib.errors import UserError
+
+_log = logging.getLogger(__name__)
+_UNFINISHED = ".unfinished-"
+# Fingerprints of data that have a name of their own, whatever their folder is called: runs are named after it, so that
+# the recorded ones and a reader's bear the same names.
+KNOWN_DATA = {"c6a33c366447cbed": "deepfake-unibuc"}
+EMBEDDED_MARK = "EMBEDDED.txt"  # in a folder of procedural images: figures and tables must go on saying what they are
+EMBEDDED_NOTE = "Procedural images made by dfclib, not the competition's: accuracies on them are not its numbers.\n"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A folder as it was found, whole or not.
+
+    listing: layout, classes, problems (those of the images included) and notices
+    parts: the images of each split that could be read; labels None for a split with an unclear label
+    class_counts: int64 (k,) a split with labels, unclear ones not counted
+    sizes, modes: how often each (height, width), each of Pillow's modes occurs, a split
+    """
+
+    listing: Listing
+    parts: dict[str, ImageSet]
+    class_counts: dict[str, np.ndarray]
+    sizes: dict[str, Counter]
+    modes: dict[str, Counter]
+
+
+def read_contents(
+    folder: Path | str,
+    image_size: tuple[int, int] | None = None,
+    cache_dir: Path | str | None = None,
+    progress: bool = True,
+    max_gigabytes: float | None = None,
+    any_size: bool = False,
+) -> Contents:
+    """Read all of a folder that can be read, and collect all that is wrong with it.
+
+    Arguments as in load_folder; any_size: bring mixed sizes to the commonest one instead of complaining.
+    """
+    listing = read_listing(folder)
+    files = {split: part.files for split, part in listing.parts.items()}
+    if not any(files.values()):
+        return Contents(listing, {}, {}, {}, {})
+    pixels = read_pixels(
+        files,
+        listing.problems,
+        image_size=image_size,
+        any_size=any_size,
+        progress=progress,
+        cache=Cache.beside(listing.folder, None if cache_dir is None else Path(cache_dir)),
+        max_gigabytes=max_gigabytes,
+    )
+    listing.notices.extend(pixels.notices)
+    parts, class_counts = {}, {}
+    for split, images in pixels.images.items():
+        rows = pixels.rows[split]
+        labels = listing.parts[split].labels
+        if labels is not None:
+            labels = labels[rows]
+            class_counts[split] = np.bincount(labels[labels >= 0], minlength=len(listing.class_names))
+            labels = None if (labels < 0).any() else labels
+        ids = np.array([files[split][row].id for row in rows], np.str_)
+        parts[split] = ImageSet(images, labels, ids, listing.class_names)
+    return Contents(listing, parts, class_counts, pixels.sizes, pixels.modes)
+
+
+def load_folder(
+    folder: Path | str,
+    image_size: tuple[int, int] | None = None,
+    cache_dir: Path | str | None = None,
+    progress: bool = True,
+    max_gigabytes: float | None = None,
+) -> Splits:
+    """Read a folder of images (layouts: see listing.py) into Splits.
+
+    image_size: (height, width) in pixels to which images are resized; needed where their sizes differ
+    cache_dir: where decoded images are kept; default `.dfclib-cache` in it, or elsewhere if it is read-only
+    max_gigabytes: largest size of the decoded images; default what memory is available
+    Images are grey (1 channel) where all training and validation images are, else RGB. Without a validation
+    split a stratified tenth of the training images, the same each time, becomes one. Notices go to the log
+    (standard error by default). Raises UserError with everything that is wrong with the folder.
+    """
+    if image_size is not None and not (len(image_size) == 2 and all(side >= 1 for side in image_size)):
+        raise UserError(f"image_size must be (height, width) in pixels, received {image_size!r}")
+    contents = read_contents(folder, image_size, cache_dir, progress, max_gigabytes)
+    _accept(contents.listing)
+    parts = contents.parts
+    embedded = (Path(folder) / EMBEDDED_MARK).exists()
+    name = slug(Path(folder).resolve().name)
+    splits = Splits(name, parts["train"], parts["validation"], parts.get("test"), embedded)
+    known = KNOWN_DATA.get(splits.fingerprint)
+    return splits if known in (None, name) else replace(splits, name=known)
+
+
+def load_test(folder: Path | str, image_size: tuple[int, int], channels: int, progress: bool = True) -> ImageSet | None:
+    """The test images of a folder, resized to image_size (height, width); None where there is no test split.
+
+    No other image is opened, and nothing is kept. There are neither labels nor class names. Raises UserError with
+    everything that is wrong with the test split.
+    """
+    listing = read_listing(folder, ("test",))
+    part = listing.parts.get("test")
+    if part is None and not listing.problems:
+        return None
+    files = part.files if part else []
+    pixels = read_pixels({"test": files}, listing.problems, image_size=image_size, channels=channels, progress=progress)
+    listing.notices.extend(pixels.notices)
+    _accept(listing)
+    return ImageSet(pixels.images["test"], None, np.array([file.id for file in files], np.str_), ())
+
+
+def _accept(listing: Listing) -> None:
+    """Log the notices; raises UserError with all problems where there are any."""
+    problems = listing.problems
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
+        lines = "\n".join(f"  {line}" for line in problems.lines())
+        read_as = f" (read as {listing.layout})" if listing.layout else ""
+        raise UserError(f"{listing.folder} cannot be used as it is{read_as}, {count}:\n{lines}")
+    for notice in listing.notices:
+        _log.warning("%s: %s", listing.folder, notice)
+
+
+def write_folder(splits: Splits, folder: Path | str) -> None:
+    """Write Splits as a folder in Kaggle's layout: PNG files and CSV files.
+
+    Read again, it gives the same images, labels and ids, provided that the class names are in order (integers
+    as numbers, names alphabetically). Labels of the test split are not written. train.csv comes last, so that
+    a folder with a train.csv is whole. Embedded images stay marked as such. Raises UserError where `folder` is
+    not empty or cannot be written, or an id is no file name.
+    """
+    folder = Path(folder)
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    parts = {name: part for name, part in parts.items() if part is not None}
+    for name, part in parts.items():
+        bad = [str(id_) for id_ in part.ids if not re.fullmatch(r"[^/\\\x00-\x1f]+", str(id_)) or str(id_) in ".."]
+        if bad:
+            raise UserError(f"{name}: image id {shown(bad[0])} is no file name: give the images ids without / and \\")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: name a folder that is empty or does not exist")
+    unfinished = folder / f"{_UNFINISHED}{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        found = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(_UNFINISHED))
+        if found:
+            raise UserError(
+                f"{folder} is not empty (it holds {found[0]}): name a folder that is empty or does not exist"
+            )
+        for leftover in folder.glob(f"{_UNFINISHED}*"):  # a killed write_folder's
+            shutil.rmtree(leftover)
+        unfinished.mkdir()
+        _write_parts(parts, unfinished)
+        if splits.embedded:
+            (unfinished / EMBEDDED_MARK).write_text(EMBEDDED_NOTE, encoding="utf-8")
+        for path in sorted(unfinished.iterdir(), key=lambda path: path.name == "train.csv"):
+            os.replace(path, folder / path.name)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise UserError(f"disk full while writing {folder}: free some space and try again") from error
+        raise UserError(f"cannot write {folder}: {error.strerror}. Choose a folder that you may write to") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write_parts(parts: dict[str, ImageSet], folder: Path) -> None:
+    for split, part in parts.items():
+        (folder / split).mkdir()
+        for id_, pixels in zip(part.ids, part.images, strict=True):
+            image = Image.fromarray(pixels[..., 0] if part.channels == 1 else pixels)
+            image.save(folder / split / f"{id_}.png")
+        if split == "test":
+            _write_csv(folder / "test.csv", [("image_id",), *((id_,) for id_ in part.ids)])
+            guesses = ((id_, part.class_names[0]) for id_ in part.ids)
+            _write_csv(folder / "sample_submission.csv", [("image_id", "label"), *guesses])
+        else:
+            if part.labels is None:
+                raise ValueError(f"the {split} images have no labels to write")
+            names = (part.class_names[label] for label in part.labels)
+            _write_csv(folder / f"{split}.csv", [("image_id", "label"), *zip(part.ids, names, strict=True)])
+
+
+def _write_csv(path: Path, rows: list[tuple]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)

@@ -1,0 +1,1 @@
+"""Images made on the spot, so that everything runs with nothing to fetch."""

@@ -1,0 +1,1 @@
+"""Tables, figures and README's generated blocks, all from recorded runs."""

@@ -1,0 +1,81 @@
+"""Figures from one system's predictions: the confusion matrix, and precision, recall and F1 a class."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dfclib.errors import UserError
+from dfclib.evaluation import metrics
+from dfclib.predictions import Predictions
+from dfclib.reporting.figures.style import (
+    BLUE,
+    LABEL,
+    MOST_NUMBERED,
+    ORANGE,
+    SMALL,
+    WIDTH,
+    label_axes,
+    legend_below,
+    name_classes,
+    new_figure,
+)
+
+
+def confusion(predictions: Predictions, title: str = "Confusion matrix") -> Figure:
+    """Counts and shares of each true class (row) by predicted class. Raises UserError without labels."""
+    counts = metrics.confusion_matrix(predictions)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    names, k = predictions.class_names, len(counts)
+    side = float(np.clip(0.32 * k + 3.45, WIDTH, 9))
+    figure = new_figure(side, side + 0.2, f"{title}\n{result_of(predictions)}")
+    figure.set_layout_engine("compressed")  # a square panel leaves gaps otherwise
+    axes = figure.subplots()
+    image = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
+    if k <= MOST_NUMBERED:
+        for row, column in np.ndindex(counts.shape):
+            colour = "white" if shares[row, column] > 0.55 else "black"
+            text = f"{counts[row, column]:,}\n{100 * shares[row, column]:.0f}%"
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=SMALL)
+    name_classes(axes, names, "xy")
+    bar = figure.colorbar(image, ax=axes, shrink=0.8)
+    bar.set_label("share of the true class, %", fontsize=LABEL)
+    bar.ax.tick_params(labelsize=LABEL)
+    label_axes(axes, "predicted class", "true class", grid=False)
+    return figure
+
+
+def per_class_bars(predictions: Predictions, title: str = "Precision, recall and F1 a class") -> Figure:
+    """Three bars a class: precision, recall and F1 in percent. Raises UserError without labels."""
+    table = metrics.per_class(predictions)
+    k = len(table)
+    upright = k > 5  # side by side, the numbers of ten classes would need nine inches
+    figure = new_figure(
+        float(np.clip(0.3 * k + 3.5, WIDTH, 14)), 4.3 if upright else 3.8, f"{title}\n{result_of(predictions)}"
+    )
+    axes = figure.subplots()
+    looks = (("precision", "white", "////"), ("recall", BLUE, ""), ("f1", ORANGE, ".."))
+    for i, (column, colour, hatch) in enumerate(looks):
+        label = "F1" if column == "f1" else column
+        place = np.arange(k) + 0.3 * (i - 1)
+        bars = axes.bar(place, 100 * table[column], 0.29, color=colour, edgecolor="black", hatch=hatch, label=label)
+        if k <= MOST_NUMBERED:
+            axes.bar_label(bars, fmt="%.0f", fontsize=SMALL, padding=2 if upright else 1, rotation=90 if upright else 0)
+    axes.set_xlim(-0.55, k - 0.45)  # no margin: three times "100" must stand side by side
+    axes.set_ylim(0, 125 if upright else 109)
+    axes.set_yticks(range(0, 101, 20))
+    name_classes(axes, table["class"], "x")
+    label_axes(axes, "class", "%", grid=False)
+    legend_below(figure, axes, columns=3)
+    return figure
+
+
+def result_of(predictions: Predictions) -> str:
+    result = metrics.summary(predictions)
+    share, low, high = (f"{100 * result[key]:.1f}" for key in ("accuracy", "low", "high"))
+    return f"n = {result['n']:,}, accuracy {share}% (95% interval {low} to {high})"
+
+
+def confidences(predictions: Predictions) -> np.ndarray:
+    """The probability of each answer given: float32 (n,), 0 to 1. Raises UserError without probabilities."""
+    if predictions.probabilities is None:
+        raise UserError("these predictions are labels without probabilities: there is no confidence to draw")
+    return predictions.probabilities[np.arange(len(predictions)), predictions.predicted]

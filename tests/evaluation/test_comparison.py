@@ -1,0 +1,98 @@
+"""Comparisons of predictions against tables counted by hand."""
+
+import numpy as np
+import pytest
+from fakes import AFTER, BEFORE, LABELS, counted, says, shuffled
+
+from dfclib.errors import UserError
+from dfclib.evaluation.comparison import compare, disagreement, fixed_and_made, rescued, spoiled
+
+
+def test_disagreement_counts_different_answers():
+    members = [says([0, 0, 1, 1], None), shuffled(says([0, 0, 1, 2], None)), says([1, 1, 1, 2], None)]
+    shares = disagreement(members)
+    assert shares.dtype == np.float64
+    np.testing.assert_array_equal(shares, [[0, 0.25, 0.75], [0.25, 0, 0.5], [0.75, 0.5, 0]])
+
+
+def test_errors_fixed_and_made_a_class():
+    table = fixed_and_made(says(BEFORE), shuffled(says(AFTER)))
+    assert list(table.columns) == ["class", "n", "errors_before", "fixed", "made", "errors_after"]
+    assert table.values.tolist() == [
+        ["a", 3, 2, 1, 0, 1],
+        ["b", 2, 0, 0, 2, 2],
+        ["c", 1, 1, 1, 0, 0],
+        ["all", 6, 3, 2, 2, 3],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "p"),
+    [
+        (2, 10, 2 * (1 + 12 + 66) / 2**12),  # twice the tail of Binomial(12, 1/2) up to 2
+        (10, 2, 2 * (1 + 12 + 66) / 2**12),
+        (0, 5, 2 / 2**5),
+        (3, 3, 1.0),
+        (0, 0, 1.0),
+    ],
+)
+def test_mcnemar_is_the_exact_binomial_test(lost, won, p):
+    result = compare(*counted(both=50, lost=lost, won=won, neither=8))
+    assert result["mcnemar_p"] == pytest.approx(p)
+    assert (result["only_before_right"], result["only_after_right"]) == (lost, won)
+    n = 58 + lost + won
+    assert result["n"] == n
+    assert result["accuracy_before"] == pytest.approx((50 + lost) / n)
+    assert result["accuracy_after"] == pytest.approx((50 + won) / n)
+    assert result["difference"] == pytest.approx((won - lost) / n)
+
+
+def test_the_paired_interval_is_that_of_differences_an_image():
+    result = compare(*counted(both=900, lost=20, won=45, neither=35), resamples=40_000)
+    # for so many images nearly normal: an image adds +1, -1 or 0
+    deviation = np.sqrt((0.065 - 0.025**2) / 1000)
+    assert result["low"] == pytest.approx(0.025 - 1.96 * deviation, abs=0.0011)  # ends are whole images: 0.001
+    assert result["high"] == pytest.approx(0.025 + 1.96 * deviation, abs=0.0011)
+
+
+def test_the_interval_depends_on_the_seed_alone_and_turns_with_the_pair():
+    before, after = counted(both=900, lost=20, won=45, neither=35)
+    assert compare(before, after) == compare(before, after)
+    assert compare(before, after, resamples=100, seed=1) != compare(before, after, resamples=100, seed=2)
+    forth, back = compare(before, after), compare(after, before)
+    assert back["low"] == pytest.approx(-forth["high"], abs=0.002)
+    same = compare(before, before)
+    assert (same["difference"], same["low"], same["high"]) == (0, 0, 0)
+
+
+def test_rescued_and_spoiled_rows():
+    members = [says(BEFORE), shuffled(says(LABELS))]
+    ensemble = shuffled(says(AFTER))
+    assert rescued(members, ensemble).tolist() == [[False, True, False, False, False, True], [False] * 6]
+    assert np.flatnonzero(spoiled(members, ensemble)[0]).tolist() == [3, 4]
+    assert np.flatnonzero(spoiled(members, ensemble)[1]).tolist() == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "function", [fixed_and_made, compare, lambda a, b: rescued([a], b), lambda a, b: spoiled([a], b)]
+)
+def test_comparisons_need_labels_and_images(function):
+    bare = says(BEFORE, labels=None)
+    with pytest.raises(UserError, match="true labels"):
+        function(bare, bare)
+    nothing = says(BEFORE).take(np.array([], int))
+    with pytest.raises(UserError, match="split is empty"):
+        function(nothing, nothing)
+    with pytest.raises(UserError, match="different images"):
+        function(says(BEFORE), says(AFTER).take(np.arange(3)))
+    function(bare, says(AFTER))  # one that knows the truth is enough
+
+
+def test_disagreement_about_nothing_is_refused():
+    with pytest.raises(UserError, match="split is empty"):
+        disagreement([says(BEFORE).take(np.array([], int))] * 2)
+
+
+def test_messages_use_the_names_that_are_given():
+    with pytest.raises(UserError, match="only in v1"):
+        compare(says(BEFORE), says(AFTER).take(np.arange(3)), names=("v1", "v2"))

@@ -1,0 +1,109 @@
+"""Pages of answers: each picture under its own heading, with its own truth, answer and probability."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fakes import FASHION, guesses, hand_made
+from legible import assert_legible, images_of, title
+from matplotlib.colors import to_hex
+
+from dfclib.datasets.images import ImageSet
+from dfclib.ensembles import soft_vote
+from dfclib.errors import UserError
+from dfclib.reporting import figures
+
+
+def pictures_of(predictions, size=(28, 28), channels=1) -> ImageSet:
+    pixels = np.random.default_rng(0).integers(0, 256, (len(predictions), *size, channels)).astype(np.uint8)
+    return ImageSet(pixels, predictions.labels, predictions.ids, predictions.class_names)
+
+
+def filled(figure) -> list:
+    return [axes for axes in figure.axes if axes.images]
+
+
+@pytest.mark.parametrize(("size", "channels"), [((28, 28), 1), ((100, 100), 3)])
+def test_a_page_of_answers_is_legible(size, channels):
+    predictions = guesses(0)
+    long = "a title as long as those of runs, embedded data, not the competition's images"
+    page = figures.answers(pictures_of(predictions, size, channels), figures.right_and_wrong(predictions), long)
+    assert_legible("answers", page)
+    widest = predictions.take(np.flatnonzero(predictions.labels == FASHION.index("Ankle boot"))[:12])
+    assert_legible("one long name beside another", figures.answers(pictures_of(widest), {"boots": widest}))
+    names = tuple(f"generator number {i}" for i in range(10))
+    renamed = replace(predictions, class_names=names).take(np.arange(7))
+    assert_legible("names that are cut", figures.answers(pictures_of(renamed), {"": renamed}))
+
+
+def test_each_picture_stands_with_its_truth_answer_and_probability():
+    predictions = hand_made()  # u to z: a, a, a taken for b, b, b taken for a, c taken for a
+    images = pictures_of(predictions).take(np.array([5, 4, 3, 2, 1, 0]))  # in another order
+    groups = {
+        "some": predictions.take(np.array([2, 0])),
+        "none": predictions.take(np.array([], int)),
+        "more": predictions,
+    }
+    figure = figures.answers(images, groups, "Mine")
+    assert [part.get_suptitle() for part in figure.subfigs] == ["some", "none", "more"]
+    panels = filled(figure)
+    said = [(axes.get_title(), axes.get_xlabel(), to_hex(axes.xaxis.label.get_color())) for axes in panels]
+    wrong, right = to_hex(figures.VERMILION), to_hex("black")
+    assert said[:2] == [("a", "b\n50%", wrong), ("a", "a\n50%", right)]
+    assert [truth for truth, _, _ in said[2:]] == ["a", "a", "a", "b", "b", "c"]
+    np.testing.assert_array_equal(np.squeeze(panels[0].images[0].get_array()), images.images[3, :, :, 0])  # w
+    np.testing.assert_array_equal(np.squeeze(panels[7].images[0].get_array()), images.images[0, :, :, 0])  # z
+    assert title(figure) == "Mine above each: true class; below: answer and its probability"
+
+
+def test_right_answers_are_spread_over_the_classes_and_wrong_ones_begin_with_the_surest():
+    predictions = guesses(0)
+    (first, right), (second, wrong) = figures.right_and_wrong(predictions, each=20).items()
+    correct = int(np.sum(predictions.predicted == predictions.labels))
+    assert first == f"Right: 20 of {correct:,}"
+    assert second == f"Wrong: 20 of {1000 - correct:,}, the most confident"
+    assert right.labels.tolist() == [*range(10), *range(10)] == right.predicted.tolist()
+    one = np.flatnonzero((predictions.labels == 3) & (predictions.predicted == 3))
+    assert right.ids[[3, 13]].tolist() == predictions.ids[one[:2]].tolist()
+    confidences = predictions.probabilities.max(axis=1)[predictions.predicted != predictions.labels]
+    assert wrong.probabilities.max(axis=1) == pytest.approx(np.sort(confidences)[::-1][:20])
+    assert (wrong.predicted != wrong.labels).all()
+    again = figures.right_and_wrong(predictions, each=20)[second]
+    assert again.ids.tolist() == wrong.ids.tolist()
+
+
+def test_few_answers_are_shown_as_few():
+    groups = figures.right_and_wrong(hand_made(), each=6)
+    assert list(groups) == ["Right: 3 of 3", "Wrong: 3 of 3, the most confident"]
+    all_right = replace(hand_made(), predicted=hand_made().labels)
+    groups = figures.right_and_wrong(all_right)
+    assert [len(group) for group in groups.values()] == [6, 0]
+    figures.answers(pictures_of(all_right), groups).draw_without_rendering()
+
+
+def test_put_right_shows_what_each_member_alone_got_wrong():
+    members = {"CNN v1": guesses(0, strength=2.0), "CNN v2": guesses(1)}
+    vote = soft_vote(list(members.values()))
+    backwards = vote.take(np.arange(len(vote))[::-1])  # rows are matched by id
+    groups = figures.put_right(members, backwards, each=5)
+    for (heading, group), (name, member) in zip(groups.items(), members.items(), strict=True):
+        mended = (member.predicted != member.labels) & (vote.predicted == member.labels)
+        assert heading == f"{name} wrong, the vote right: 5 of {mended.sum()}"
+        assert set(group.ids) <= set(member.ids[mended])
+        assert (group.predicted != group.labels).all()  # the member's answers, not the vote's
+        surest = np.sort(member.probabilities.max(axis=1)[mended])[::-1][:5]
+        assert group.probabilities.max(axis=1) == pytest.approx(surest)
+
+
+def test_what_cannot_be_shown_is_said():
+    predictions = hand_made()
+    with pytest.raises(UserError, match="'u' is not among the 30 given"):
+        figures.answers(images_of(), {"all": predictions})
+    with pytest.raises(UserError, match="'all' come without true labels"):
+        figures.answers(pictures_of(predictions), {"all": replace(predictions, labels=None)})
+    with pytest.raises(UserError, match="without probabilities"):
+        figures.answers(pictures_of(predictions), {"all": replace(predictions, probabilities=None)})
+    with pytest.raises(UserError, match="at least one heading"):
+        figures.answers(pictures_of(predictions), {})
+    with pytest.raises(UserError, match="without true labels"):
+        figures.right_and_wrong(replace(predictions, labels=None))

@@ -1,0 +1,105 @@
+"""Notebook tables of ensembles: each cell against figures counted by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fakes import AFTER, BEFORE, BY_HAND, counted, says, with_probabilities
+
+from dfclib.errors import UserError
+from dfclib.reporting.comparison_tables import (
+    calibration_table,
+    comparison_table,
+    disagreement_table,
+    fixed_and_made_table,
+    weights_table,
+)
+
+AB = ("a", "b")
+
+
+def test_single_models_against_an_ensemble():
+    before, after = counted(both=900, lost=20, won=45, neither=35)
+    table = comparison_table({"v1": before, "itself": after}, "pair", after)
+    v1, itself, pair = table.rows
+    assert v1[""] == "v1" and v1["accuracy"] == "92.0%" and v1["95% interval"] == "90.2% to 93.5%"
+    assert v1["pair less this, points"] == "+2.5"
+    low, high = map(float, v1["95% paired interval"].split(" to "))
+    assert low == pytest.approx(0.9, abs=0.15) and high == pytest.approx(4.1, abs=0.15)
+    assert (v1["only this right"], v1["only pair right"]) == ("20", "45")
+    assert v1["McNemar p"] == "0.003"
+    assert itself["pair less this, points"] == "0.0" and itself["95% paired interval"] == "0.0 to 0.0"
+    assert itself["McNemar p"] == "1.000"
+    assert pair["accuracy"] == "94.5%" and pair["McNemar p"] == "–"
+    assert list(pair) == list(v1)
+    assert "1,000 images" in table.note
+    zeros = np.zeros(99, np.int64)
+    clear = comparison_table({"v1": says(zeros + 1, zeros)}, "all", says(zeros, zeros)).rows[0]
+    assert clear["McNemar p"] == "below 0.001"
+    worse = comparison_table({"v2": after}, "one", before).rows[0]
+    assert worse["one less this, points"] == "-2.5"
+
+
+def test_errors_fixed_and_made():
+    table = fixed_and_made_table(says(BEFORE), says(AFTER), ("v1", "pair"))
+    assert list(table.rows[0]) == ["class", "images", "errors of v1", "fixed", "made", "errors of pair"]
+    assert [list(row.values()) for row in table.rows] == [
+        ["a", "3", "2", "1", "0", "1"],
+        ["b", "2", "0", "0", "2", "2"],
+        ["c", "1", "1", "1", "0", "0"],
+        ["all", "6", "3", "2", "2", "3"],
+    ]
+
+
+def test_disagreement_between_members():
+    table = disagreement_table({"v1": says([0, 0, 1, 1], None), "v2": says([0, 0, 1, 2], None)})
+    assert [list(row.values()) for row in table.rows] == [["v1", "–", "25.0%"], ["v2", "25.0%", "–"]]
+    assert table.note == "4 images."
+
+
+def test_weights_that_were_tried():
+    labels = np.array([0, 1])
+    first = with_probabilities([[0.9, 0.1], [0.6, 0.4]], class_names=AB, labels=labels)
+    second = with_probabilities([[0.4, 0.6], [0.1, 0.9]], class_names=AB, labels=labels)
+    validation = {"v1": first, "v2": second}
+    held_out = {"v1": second.take(np.array([0])), "v2": first.take(np.array([0]))}
+    tried = {"equal": (1, 1), "the first alone": (1, 0)}
+    equal, alone = weights_table(tried, validation, held_out).rows
+    assert (equal["weight of v1"], equal["weight of v2"]) == ("0.5", "0.5")
+    assert (equal["validation accuracy"], equal["held-out accuracy"]) == ("100.0%", "100.0%")
+    assert (alone["validation accuracy"], alone["held-out accuracy"]) == ("50.0%", "0.0%")
+    without = weights_table(tried, validation)
+    assert without.rows[0]["held-out accuracy"] == "–"
+    assert "2 validation images" in without.note and "held-out" not in without.note
+    with pytest.raises(UserError, match="same members"):
+        weights_table(tried, validation, dict(reversed(held_out.items())))
+
+
+def test_the_kind_of_vote_is_passed_on():
+    labels = np.array([0])
+    rows = {"v1": [0.999, 0.001], "v2": [0.0, 1.0]}  # the second rules the truth out
+    members = {name: with_probabilities([row], class_names=AB, labels=labels) for name, row in rows.items()}
+    tried = {"mostly the first": (0.6, 0.4)}
+    assert weights_table(tried, members, kind="soft").rows[0]["validation accuracy"] == "100.0%"
+    assert weights_table(tried, members, kind="geometric").rows[0]["validation accuracy"] == "0.0%"
+
+
+def test_calibration_with_and_without_temperature():
+    table = calibration_table({"v1": BY_HAND}, {"v1": 2.0}, bins=1)
+    plain, softened = table.rows
+    assert plain["temperature"] == "–" and softened["temperature"] == "2.00"
+    assert plain["accuracy"] == softened["accuracy"] == "66.7%"
+    loss = -np.log([0.5, 0.375, 0.75, 0.875, 0.125, 1.0]).mean()
+    assert plain["log loss"] == f"{loss:.3f}"
+    assert plain["expected calibration error"] == "10.4%"  # 4.625 / 6 - 4 / 6
+    assert (plain["mean confidence, right"], plain["mean confidence, wrong"]) == ("78.1%", "75.0%")
+    first, second = np.sqrt([0.5, 0.75, 0.875, 1]), np.sqrt([0.5, 0.25, 0.125, 0])
+    assert softened["mean confidence, right"] == f"{(first / (first + second)).mean():.1%}"
+    assert "6 images" in table.note
+    assert len(calibration_table({"v1": BY_HAND}).rows) == 1
+    none_wrong = calibration_table({"v1": BY_HAND.take(np.array([0, 2]))}).rows[0]
+    assert none_wrong["mean confidence, wrong"] == "–"
+    with pytest.raises(UserError, match="temperatures of v2"):
+        calibration_table({"v1": BY_HAND}, {"v2": 1.0})
+    with pytest.raises(UserError, match="labels only"):
+        calibration_table({"v1": replace(BY_HAND, probabilities=None)})

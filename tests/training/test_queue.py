@@ -1,0 +1,439 @@
+"""The queue of `reproduce`: order, what it skips and goes on with, when it ends, and what it says."""
+
+import contextlib
+import fcntl
+import io
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from fakes import tiny_recipe
+
+from dfclib import training
+from dfclib.cli import commands, main
+from dfclib.datasets import sources
+from dfclib.datasets.folder import loading
+from dfclib.errors import UserError
+from dfclib.files import read_json, write_json
+from dfclib.recipes import find
+from dfclib.recipes.recipe import FASHION_MNIST, EnsembleRecipe
+from dfclib.recipes.schedules import ConstantRate
+from dfclib.runs import RUN_FILES, Run, record, run_name
+from dfclib.training import Control, OutOfTime, queue, train
+from dfclib.training.queue import PAUSE, QUEUE, Entry, tasks, wanted_runs
+
+ROOT = Path(__file__).parents[2]
+A, B, C = (replace(tiny_recipe(), name=name, epochs=2) for name in ("a", "b", "c"))
+VOTE = EnsembleRecipe("vote", "A vote", "S0", members=(A, replace(B, seed=1)))
+TINY = {recipe.name: recipe for recipe in (A, B, C, VOTE)}
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch, tmp_path):
+    """The recipes of the queue are tiny; every test starts in an empty folder."""
+    monkeypatch.setattr(queue, "find", TINY.__getitem__)
+    monkeypatch.chdir(tmp_path)
+
+
+class Images:
+    """Stands for queue.Sources."""
+
+    def __init__(self, splits, lacking=()):
+        self.found, self.lacking = splits, lacking
+
+    def splits(self, recipe):
+        if recipe.dataset.name in self.lacking:
+            raise UserError(f"no {recipe.dataset.name} here")
+        return self.found
+
+
+def wanted(*names, **options):
+    return wanted_runs("full", queue=[name if isinstance(name, Entry) else Entry(name, **options) for name in names])
+
+
+def work(want, splits, **options) -> list:
+    return list(queue.reproduce(want, Images(splits), Path("runs"), Path("kept"), **options))
+
+
+def states(want, splits):
+    return {task.name.partition("-")[0]: task.state for task in tasks(want, Images(splits), Path("runs"), Path("kept"))}
+
+
+def quietly(recipe, splits, runs_dir="runs", **options):
+    return train(recipe, splits, runs_dir, progress=False, **options)
+
+
+class Ends(Control):
+    """Ends a training after so many epochs."""
+
+    def __init__(self, after):
+        self.after = after
+
+    def is_over(self):
+        self.after -= 1
+        return self.after <= 0
+
+
+@pytest.fixture(scope="module")
+def trained(splits, tmp_path_factory):
+    """A folder with the finished runs of `a` and of `b`, seed 1: the vote's members."""
+    folder = tmp_path_factory.mktemp("trained")
+    for recipe in VOTE.members:
+        quietly(recipe, splits, folder)
+    return folder
+
+
+@pytest.fixture
+def recorded(trained):
+    """The same, recorded in `kept`; runs/ was lost."""
+    for path in trained.iterdir():
+        record(Run(path), Path("kept"))
+
+
+@pytest.fixture
+def at_once(trained, monkeypatch):
+    """A network is there at once, all around it is real; it fails for recipes whose names are put into the answer."""
+    failing, source = set(), next(trained.glob("a-*"))
+
+    def train_at_once(recipe, splits, path, say, control):
+        if recipe.name in failing:
+            raise UserError(f"{recipe.name}: the loss became nan in epoch 2")
+        own = {"name": path.name, "recipe": recipe.to_dict(), "recipe_fingerprint": recipe.fingerprint}
+        write_json(path / "recipe.json", read_json(source / "recipe.json") | own)
+        for name in RUN_FILES[1:]:
+            shutil.copy(source / name, path)
+
+    monkeypatch.setattr(training, "_train_model", train_at_once)
+    return failing
+
+
+# ---- what is wanted ----
+
+
+def test_members_stand_before_their_vote_and_nothing_twice():
+    found = [(one.recipe.name, one.recipe.seed) for one in wanted("vote", "a", Entry("b", seed=1), "b", "vote")]
+    assert found == [("a", 0), ("b", 1), ("vote", 0), ("b", 0)]
+
+
+def test_an_entry_may_have_a_seed_a_protocol_a_scale_and_weights():
+    (one, *others) = wanted(Entry("c", seed=3, protocol="held_out", weights=True), Entry("c"))
+    assert (one.recipe.seed, one.recipe.protocol, one.weights) == (3, "held_out", True)
+    assert [(other.recipe.seed, other.recipe.protocol, other.weights) for other in others] == [(0, "published", False)]
+
+
+def test_only_takes_what_begins_so_and_the_members_of_a_vote():
+    queue = [Entry("c"), Entry("b"), Entry("vote")]
+    assert [one.recipe.name for one in wanted_runs("full", ["vo"], queue)] == ["a", "b", "vote"]
+    assert [one.recipe.seed for one in wanted_runs("full", ["vo"], queue)] == [0, 1, 0]
+    assert [one.recipe.name for one in wanted_runs("full", ["c"], queue)] == ["c"]
+    with pytest.raises(UserError, match="--only x: nothing in the queue begins so; there are c, b, a, vote"):
+        wanted_runs("full", ["x"], queue)
+
+
+def test_the_queue_itself_is_of_recipes_and_each_vote_comes_after_its_members(monkeypatch):
+    monkeypatch.setattr(queue, "find", find)
+    names = [run_name(one.recipe, "x") for one in wanted_runs("compact")]
+    assert len(set(names)) == len(names) > len(QUEUE)
+    for one in wanted_runs("compact"):
+        if isinstance(one.recipe, EnsembleRecipe):
+            place = names.index(run_name(one.recipe, "x"))
+            assert all(names.index(run_name(member, "x")) < place for member in one.recipe.members)
+    assert [one.recipe.scale for one in wanted_runs("compact") if one.recipe.name == "attempt1"] == ["compact", "full"]
+
+
+# ---- what is done ----
+
+
+def test_each_is_trained_and_recorded_as_it_finishes_in_order(splits, at_once, monkeypatch):
+    seen = []
+    work_on = queue.reproduce(wanted("vote", Entry("c", weights=True)), Images(splits), Path("runs"), Path("kept"))
+    for task in work_on:
+        seen.append(task.wanted.recipe.name)
+        assert sorted(path.name.partition("-")[0] for path in Path("kept").iterdir()) == sorted(seen)
+    assert seen == ["a", "b", "vote", "c"]
+    kept = {path.name.partition("-")[0]: path for path in Path("kept").iterdir()}
+    assert {name for name, path in kept.items() if (path / "model.keras").exists()} == {"c"}
+    assert set(states(wanted("vote", "c"), splits).values()) == {"recorded"}
+    monkeypatch.setattr(training, "_train_model", lambda *_: pytest.fail("it trains again"))
+    monkeypatch.setattr(training, "_train_ensemble", lambda *_: pytest.fail("it trains again"))
+    shutil.rmtree("runs")
+    assert work(wanted("vote", "c"), splits) == []
+
+
+def test_states_tell_how_far_each_is(splits, trained, monkeypatch):
+    monkeypatch.setattr("dfclib.recipes.recipe.measured", lambda what: {"b-full": 2.0, "c-full": 4.0})
+    shutil.copytree(trained, "runs")
+    assert states(wanted("vote", "c"), splits) == {
+        "a": "finished",
+        "b": "finished",
+        "vote": "to train",
+        "c": "to train",
+    }
+    record(next(Run(path) for path in trained.glob("a-*")), Path("kept"))
+    with pytest.raises(OutOfTime):
+        quietly(C, splits, control=Ends(1))
+    found = {
+        task.wanted.recipe.name: task
+        for task in tasks(wanted("vote", "c", "b"), Images(splits), Path("runs"), Path("kept"))
+    }
+    assert {name: task.state for name, task in found.items()} == {
+        "a": "recorded", "b": "to train", "vote": "to train", "c": "epoch 1 of 2",
+    }  # fmt: skip
+    seconds = Run(Path("runs") / found["c"].name).history["seconds"].iloc[0]
+    assert found["c"].minutes == pytest.approx(seconds / 60)  # one epoch is left
+    assert found["b"].minutes == pytest.approx(2 * 60 / 2 / 60)  # 2 epochs of 60 images, 2 a second
+    assert found["vote"].minutes == found["a"].minutes == 0
+
+
+def test_another_recipe_or_other_data_are_not_taken_for_recorded(splits, trained, recorded):
+    assert states(wanted("a"), splits) == {"a": "recorded"}
+    other = replace(splits, train=splits.train.take(np.arange(50)))
+    assert states(wanted("a"), other) == {"a": "to train"}
+    path = next(Path("kept").glob("a-*")) / "recipe.json"
+    write_json(path, read_json(path) | {"recipe_fingerprint": "0" * 16})
+    assert states(wanted("a"), splits) == {"a": "to train"}
+
+
+def test_members_that_are_recorded_are_brought_back_and_not_trained_again(splits, trained, recorded, monkeypatch):
+    monkeypatch.setattr(training, "_train_model", lambda *_: pytest.fail("it trains a member again"))
+    (task,) = work(wanted("vote"), splits)
+    run = Run(Path("kept") / task.name)
+    assert run.is_finished and run.members == [run_name(member, "tiny") for member in VOTE.members]
+    assert all((Path("runs") / name).is_dir() for name in run.members)
+
+
+def test_a_finished_run_is_recorded_without_training(splits, trained, monkeypatch):
+    shutil.copytree(trained, "runs")
+    monkeypatch.setattr(training, "_train_model", lambda *_: pytest.fail("it trains again"))
+    (task,) = work(wanted("a"), splits)
+    assert (Path("kept") / task.name / "metrics.json").exists()
+
+
+# ---- when it ends ----
+
+
+def clock(monkeypatch, per_epoch):
+    """Hours go by in epochs alone: every epoch takes `per_epoch` of them."""
+    now = [0.0]
+    monkeypatch.setattr(queue.time, "monotonic", lambda: now[0])
+    original = training.write_history
+
+    def later(path, history):
+        original(path, history)
+        now[0] += 3600 * per_epoch
+
+    monkeypatch.setattr(training, "write_history", later)
+
+
+def test_hours_end_after_the_epoch_at_hand_and_the_next_time_goes_on_to_the_same_end(splits, monkeypatch, capsys):
+    """Dropout, Adam, best weights and their counters: the end is that of a training that was never stopped."""
+    long = tiny_recipe(epochs=6, keep="best_val_loss", schedule=ConstantRate(3e-3))
+    monkeypatch.setitem(TINY, "a", replace(long, name="a"))
+    expected = quietly(TINY["a"], splits, "uninterrupted")
+    with monkeypatch.context() as patch:
+        clock(patch, per_epoch=1)
+        assert work(wanted("a", "c"), splits, hours=2.5) == []
+    name = expected.name
+    unfinished = Run(Path("runs") / name)
+    assert len(unfinished.history) == 3 and not unfinished.is_finished
+    assert not Path("kept").exists()
+    assert f"{name}: 3 of 6 epochs trained; the rest is for another time" in capsys.readouterr().out
+    assert states(wanted("a", "c"), splits) == {"a": "epoch 3 of 6", "c": "to train"}
+    (task,) = work(wanted("a"), splits)
+    assert "going on after epoch 3" in capsys.readouterr().out
+    run = Run(Path("kept") / task.name)
+    columns = [column for column in expected.history if column != "seconds"]
+    assert run.history[columns].equals(expected.history[columns])
+    for split in expected.splits:
+        one, other = expected.predictions(split), run.predictions(split)
+        assert one.probabilities.tobytes() == other.probabilities.tobytes()
+    models = [keras.saving.load_model(path / "model.keras") for path in (expected.path, Path("runs") / name)]
+    for before, after in zip(*(model.get_weights() for model in models), strict=True):
+        assert np.array_equal(before, after)
+
+
+def test_hours_end_between_two_trainings(splits, at_once, monkeypatch):
+    now, train_at_once = [0.0], training.train
+
+    def later(*arguments, **options):
+        now[0] += 2 * 3600
+        return train_at_once(*arguments, **options)
+
+    monkeypatch.setattr(queue.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(training, "train", later)
+    assert [task.wanted.recipe.name for task in work(wanted("a", "c"), splits, hours=1.5)] == ["a"]
+    assert states(wanted("a", "c"), splits) == {"a": "recorded", "c": "to train"}
+
+
+def test_no_hours_left_train_nothing(splits, monkeypatch):
+    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("it trains"))
+    monkeypatch.setattr(queue.time, "monotonic", iter([0.0, *[1.0] * 9]).__next__)
+    assert work(wanted("a"), splits, hours=0) == []
+
+
+def test_a_training_that_fails_does_not_stop_the_others(splits, at_once):
+    """A vote over it fails with it."""
+    at_once.add("b")
+    first, failed, vote, last = work(wanted("vote", "c"), splits)
+    assert [task.wanted.recipe.name for task in (first, last)] == ["a", "c"]
+    assert str(failed) == str(vote) == "b: the loss became nan in epoch 2"
+    assert sorted(path.name.partition("-")[0] for path in Path("kept").iterdir()) == ["a", "c"]
+
+
+def test_a_second_one_in_the_same_folder_is_refused(splits, monkeypatch):
+    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("it trains"))
+    Path("runs").mkdir()
+    with Path("runs/.reproduce.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another `reproduce` works in runs"):
+            work(wanted("a"), splits)
+
+
+def test_no_images_no_training(splits, at_once, monkeypatch):
+    monkeypatch.setitem(TINY, "b", replace(B, dataset=FASHION_MNIST))
+    images = Images(splits, lacking=["fashion-mnist"])
+    found = tasks(wanted("b", "a"), images, Path("runs"), Path("kept"))
+    assert [(task.state, task.is_open) for task in found] == [("no data", False), ("to train", True)]
+    done = list(queue.reproduce(wanted("b", "a"), images, Path("runs"), Path("kept")))
+    assert [task.wanted.recipe.name for task in done] == ["a"]
+
+
+def test_a_paused_queue_waits_after_its_batch_and_the_seconds_do_not_count(splits, monkeypatch, trained):
+    """Paused in the middle of an epoch, for two seconds; the figures are those of one that never was."""
+    paused, waits, pause = threading.Event(), [], Path("runs") / PAUSE
+    sleep = time.sleep
+
+    def waiting(seconds):
+        waits.append(seconds)
+        if len(waits) == 2:
+            pause.unlink()
+        sleep(seconds)
+
+    original = training.pipelines.training_dataset
+
+    def pausing(images, recipe, epoch):
+        if epoch == 2:
+            pause.touch()
+            paused.set()
+        return original(images, recipe, epoch)
+
+    monkeypatch.setattr(queue.time, "sleep", waiting)
+    monkeypatch.setattr(training.pipelines, "training_dataset", pausing)
+    started = time.monotonic()
+    (task,) = work(wanted("a"), splits)
+    whole = time.monotonic() - started
+    run, expected = Run(Path("kept") / task.name), next(Run(path) for path in trained.glob("a-*"))
+    assert paused.is_set() and waits == [1, 1]
+    assert run.history["seconds"].sum() < whole - 2
+    assert run.predictions("validation").probabilities.tobytes() == (
+        expected.predictions("validation").probabilities.tobytes()
+    )
+
+
+# ---- the command ----
+
+
+def command(*argv) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main.main(["reproduce", *map(str, argv)])
+    return status, out.getvalue(), err.getvalue()
+
+
+PLACES = ("--scale", "full", "--data", "images", "--runs", "runs", "--record", "kept")
+
+
+@pytest.fixture
+def queued(splits, monkeypatch):
+    """The command works through `a` and `c` on tiny images."""
+    Path("images").mkdir()
+    monkeypatch.setattr(sources, "load", lambda folder: splits)
+    original = queue.wanted_runs
+    monkeypatch.setattr(queue, "wanted_runs", lambda scale, only: original(scale, only, [Entry("a"), Entry("c")]))
+
+
+def test_the_command_trains_records_and_tells(queued, at_once):
+    status, text, errors = command(*PLACES)
+    assert (status, errors) == (0, "")
+    names = [run_name(recipe, "tiny") for recipe in (A, C)]
+    assert [line for line in text.splitlines() if line.startswith("recorded")] == [f"recorded kept/{n}" for n in names]
+    assert "0 of 2 recorded" in text.split("device")[0] and "2 of 2 recorded" in text.split("device")[1]
+    at_once |= {"a", "c"}  # trained again, they would fail
+    assert command(*PLACES)[0] == 0
+
+
+def test_the_command_ends_with_1_where_a_training_failed_and_does_the_others(queued, at_once):
+    at_once.add("a")
+    status, text, errors = command(*PLACES)
+    assert status == 1
+    assert f"recorded kept/{run_name(C, 'tiny')}" in text
+    assert errors == (
+        "error: a: the loss became nan in epoch 2\n"
+        "error: 1 of the trainings failed, for the reasons above; the others are recorded\n"
+    )
+
+
+def test_pause_and_resume_are_a_file(queued):
+    assert command("--pause")[:2] == (0, f"runs/{PAUSE}: the queue waits after its batch at hand\n")
+    assert (Path("runs") / PAUSE).exists()
+    assert command("--resume")[0] == 0
+    assert not (Path("runs") / PAUSE).exists()
+    assert command("--resume")[0] == 0  # it went on already
+
+
+def test_list_trains_nothing(queued, monkeypatch):
+    monkeypatch.setattr(commands, "_import_keras", lambda _: pytest.fail("Keras is imported"))
+    status, text, _ = command(*PLACES, "--list")
+    assert status == 0 and "0 of 2 recorded" in text
+    assert not Path("runs").exists() and not Path("kept").exists()
+
+
+def test_what_has_no_data_is_not_called_done_and_why_is_said(queued, monkeypatch):
+    monkeypatch.setattr(sources, "load_fashion", lambda name: (_ for _ in ()).throw(UserError("nothing to fetch")))
+    monkeypatch.setitem(TINY, "c", replace(C, dataset=FASHION_MNIST))
+    status, text, errors = command(*PLACES, "--list")
+    assert status == 0 and "no data" in text and "0 of 2 recorded" in text
+    assert errors == "no data: fashion-mnist: nothing to fetch\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["--data", "nowhere"], "nowhere is not a folder"),
+        ([], "deepfake_data is not a folder"),
+        (["--hours", "-1"], "--hours must not be negative"),
+        (["--nice", "-1"], "--nice must not be negative"),
+        (["--data", "images", "--only", "x"], "--only x: nothing in the queue begins so"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_work_is_refused(queued, argv, expected):
+    status, _, errors = command(*argv)
+    assert status == 1 and expected in errors
+    assert not Path("runs").exists()
+
+
+def test_list_starts_without_tensorflow(splits, tmp_path):
+    folder = tmp_path / "photos"
+    loading.write_folder(splits, folder)
+    script = f"""
+import sys
+sys.modules["tensorflow"] = sys.modules["keras"] = sys.modules["jax"] = None
+from dfclib.cli import main
+from dfclib.training import devices
+devices._gpu_in_sight = lambda: False
+arguments = ["reproduce", "--list", "--data", {str(folder)!r}, "--only", "attempt", "--record", "kept"]
+sys.exit(main.main(arguments))
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "attempt6-vote" in result.stdout and "0 of " in result.stdout

@@ -1,0 +1,736 @@
+"""train(): what it keeps, what it refuses, and what it says when something breaks."""
+
+import errno
+import fcntl
+import os
+import shutil
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from fakes import misleading, tiny_images, tiny_recipe
+
+from dfclib import ensembles, pipelines, training
+from dfclib.callbacks import EarlyStopping
+from dfclib.datasets.images import Splits, held_out_split
+from dfclib.ensembles import hard_vote
+from dfclib.errors import UserError
+from dfclib.files import read_json, write_json
+from dfclib.recipes import find
+from dfclib.recipes.recipe import EnsembleRecipe, Stopping
+from dfclib.recipes.schedules import ConstantRate, ExponentialRate, PlateauRate, StepRate
+from dfclib.runs import HISTORY_COLUMNS, Run, find_runs
+from dfclib.training import Control, OutOfTime, train
+from dfclib.training.checkpoints import Checkpoint
+from dfclib.training.inference import predict_images
+
+FAST = {"schedule": ConstantRate(3e-3), "epochs": 15}  # learns, and misled unlearns, within seconds
+NAME = "tiny-full-tiny-published-seed0"
+
+
+def log_loss(predictions):
+    right = predictions.probabilities[np.arange(len(predictions)), predictions.labels]
+    return -np.log(right.astype(np.float64)).mean()
+
+
+def never(*args, **kwargs):
+    raise AssertionError("this must not be called")
+
+
+# finished runs
+
+
+def test_a_finished_run_learned_and_left_nothing_lying_about(finished):
+    assert finished.metrics["epochs"] == finished.metrics["kept_epoch"] == 3
+    history = finished.history
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    assert history["learning_rate"].to_list() == pytest.approx([1e-3] * 3)
+    names = {path.name for path in finished.path.iterdir()} - {".lock"}
+    assert names == {"recipe.json", "history.csv", "metrics.json", "probabilities.npz", "model.keras"}
+
+
+def test_a_finished_run_is_returned_and_not_trained_again(finished, splits, monkeypatch, capsys):
+    before = {path: path.stat().st_mtime_ns for path in finished.path.iterdir()}
+    monkeypatch.setattr(training, "_train_model", never)
+    run = train(tiny_recipe(), splits, finished.path.parent)
+    assert run.path == finished.path
+    assert "finished already" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in finished.path.iterdir()} == before
+
+
+def test_descriptions_and_test_images_may_change(finished, splits):
+    described = replace(tiny_recipe(), title="another title", claims={"validation": 0.5})
+    assert train(described, replace(splits, test=None), finished.path.parent, progress=False).path == finished.path
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"batch_size": 8}, "batch_size: 16 -> 8"),
+        ({"schedule": ConstantRate(0.5)}, "schedule.learning_rate: 0.001 -> 0.5"),
+        ({"stopping": Stopping("val_loss", 2)}, 'stopping: null -> {"monitor": "val_loss", "patience": 2}'),
+        ({"keep": "best_val_loss"}, 'keep: "last" -> "best_val_loss"'),
+        ({"arguments": {"head": [[16, 0.2]]}}, "arguments.filters: [4, 6, 8] -> null"),
+    ],
+)
+def test_another_recipe_is_refused_and_what_differs_is_named(finished, splits, monkeypatch, changes, line):
+    monkeypatch.setattr(training, "_train_model", never)
+    with pytest.raises(UserError) as raised:
+        train(replace(tiny_recipe(), **changes), splits, finished.path.parent, progress=False)
+    assert f"  {line}\n" in str(raised.value)
+    assert "--fresh" in str(raised.value)
+    assert finished.is_finished
+
+
+def test_other_data_are_refused_and_what_differs_is_named(finished, splits, monkeypatch):
+    monkeypatch.setattr(training, "_train_model", never)
+    others = replace(splits, train=tiny_images(13, 0, "train"))
+    with pytest.raises(UserError) as raised:
+        train(tiny_recipe(), others, finished.path.parent, progress=False)
+    assert "data.fingerprint" in str(raised.value)
+    assert "data.counts.train: 60 -> 65" in str(raised.value)
+
+
+def test_fresh_trains_anew_another_recipe_too_and_equal_trainings_are_equal(finished, splits, tmp_path):
+    shutil.copytree(finished.path, tmp_path / NAME)
+    (tmp_path / NAME / "checkpoint").mkdir()
+    (tmp_path / NAME / "checkpoint" / "epoch-0001.npz").write_bytes(b"obsolete")
+    run = train(tiny_recipe(), splits, tmp_path, fresh=True, progress=False)
+    assert not (run.path / "checkpoint").exists()
+    assert run.predictions("validation").probabilities.tobytes() == (
+        finished.predictions("validation").probabilities.tobytes()
+    )
+    assert run.history.drop(columns="seconds").equals(finished.history.drop(columns="seconds"))
+    other = train(tiny_recipe(seed=1), splits, tmp_path, progress=False)
+    assert other.path.name == NAME.replace("seed0", "seed1")
+    assert not np.array_equal(
+        other.predictions("validation").probabilities, run.predictions("validation").probabilities
+    )
+
+
+# before anything expensive
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_images_without_labels_are_refused(splits, tmp_path, part):
+    unlabelled = replace(splits, **{part: replace(getattr(splits, part), labels=None)})
+    with pytest.raises(UserError, match="training images|validation images"):
+        train(tiny_recipe(), unlabelled, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_crop_larger_than_the_images_is_refused(splits, tmp_path):
+    with pytest.raises(UserError, match="20x20 pixels out of each image"):
+        train(replace(tiny_recipe(), framing="crop", image_size=(20, 20)), splits, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_too_full_for_the_checkpoints_is_found_before_training(splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.Model, "fit", never)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
+    with pytest.raises(UserError, match=r"0.0 GB free, but training .* parameters with checkpoints needs 0.1 GB"):
+        train(tiny_recipe(), splits, tmp_path, progress=False)
+    assert not (tmp_path / NAME / "recipe.json").exists()
+
+
+def test_a_second_training_into_the_same_folder_is_refused(finished, splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "_train_model", never)
+    shutil.copytree(finished.path, tmp_path / NAME)
+    (tmp_path / NAME / "metrics.json").unlink()
+    with (tmp_path / NAME / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for fresh in (False, True):
+            with pytest.raises(UserError, match="is being trained by another process"):
+                train(tiny_recipe(), splits, tmp_path, fresh=fresh, progress=False)
+        assert (tmp_path / NAME / "model.keras").exists()  # --fresh takes nothing from under the first one's feet
+    with pytest.raises(AssertionError, match="must not be called"):  # the first has ended: now it would train
+        train(tiny_recipe(), splits, tmp_path, progress=False)
+
+
+def test_what_is_missing_is_told_without_training(finished, splits, tmp_path):
+    recipe, other = tiny_recipe(), tiny_recipe(seed=1)
+    vote = EnsembleRecipe("both", "t", "S0", members=(recipe, other))
+    assert training.missing(recipe, splits, finished.path.parent) == []
+    assert training.missing(recipe, splits, finished.path.parent, fresh=True) == [recipe]
+    shutil.copytree(finished.path, tmp_path / NAME)
+    assert training.missing(vote, splits, tmp_path) == [other]
+    shutil.copytree(finished.path, tmp_path / "tiny-full-tiny-published-seed1")
+    with pytest.raises(UserError, match="seed: 0 -> 1"):  # the second voter's folder holds another run
+        training.missing(vote, splits, tmp_path)
+    assert training.missing(vote, splits, tmp_path, fresh=True) == [recipe, other]
+
+
+def test_a_vote_is_refused_for_its_last_member_before_the_first_one_trains(finished, splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "_train_model", never)
+    shutil.copytree(finished.path, tmp_path / "tiny-full-tiny-published-seed2")
+    members = (tiny_recipe(seed=1), tiny_recipe(seed=2))
+    with pytest.raises(UserError, match="seed: 0 -> 2"):
+        train(EnsembleRecipe("both", "t", "S0", members=members), splits, tmp_path, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny-full-tiny-published-seed2"]
+
+
+# what breaks while training
+
+
+def test_a_loss_that_is_no_number_keeps_the_epochs_before_it(splits, tmp_path):
+    # four steps an epoch at 1e-30, 1e-22, 1e-14, 1e-6; then 1e2, 1e10, 1e18, 1e26
+    recipe = replace(tiny_recipe(), schedule=ExponentialRate(1e-30, factor=1e8, steps=1))
+    for _ in range(2):  # the same command again goes on after epoch 1, and says the same
+        with pytest.raises(UserError, match="loss became nan in epoch 2 .*The 1 epochs before it are kept"):
+            train(recipe, splits, tmp_path, progress=False)
+        run = Run(tmp_path / NAME)
+        assert not run.is_finished
+        assert run.history["epoch"].to_list() == [1]
+        state = read_json(run.path / "checkpoint" / "state.json")
+        assert state["last"] == "epoch-0001.npz"
+        assert (run.path / "checkpoint" / "epoch-0001.npz").exists()
+        assert find_runs(tmp_path) == []
+
+
+def test_weights_spoilt_by_an_epoch_s_last_step_are_noticed_too(splits, tmp_path):
+    recipe = replace(tiny_recipe(), schedule=ConstantRate(1e30), batch_size=60)  # one step an epoch: its loss is fine
+    with pytest.raises(UserError, match=r"val_loss became nan in epoch 1 at learning rate 1e\+30"):
+        train(recipe, splits, tmp_path, progress=False)
+    assert not (tmp_path / NAME / "checkpoint").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (tf.errors.ResourceExhaustedError(None, None, "failed to allocate"), "out of memory with batches of 16 images"),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating"), "out of memory"),
+        (MemoryError(), "out of memory with batches of 16 images of 16x16"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk full; finished epochs are kept"),
+    ],
+    ids=["tensorflow", "jax", "python", "disk"],
+)
+def test_full_memory_and_disk_are_told_clearly(splits, tmp_path, monkeypatch, error, message):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(keras.Model, "fit", fail)
+    with pytest.raises(UserError, match=message) as raised:
+        train(tiny_recipe(), splits, tmp_path, progress=False)
+    assert raised.value.__cause__ is error
+
+
+def test_other_errors_are_not_dressed_up(splits, tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(keras.Model, "fit", fail)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        train(tiny_recipe(), splits, tmp_path, progress=False)
+
+
+def test_a_disk_that_fills_up_keeps_the_epochs_before_and_goes_on_to_the_same_end(
+    finished, splits, tmp_path, monkeypatch
+):
+    original = os.replace
+
+    def fill_up(source, target):
+        if str(target).endswith("epoch-0002.npz"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return original(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fill_up)
+        with pytest.raises(UserError, match="disk full while writing .*epoch-0002.npz"):
+            train(tiny_recipe(), splits, tmp_path, progress=False)
+    run = Run(tmp_path / NAME)
+    assert run.history["epoch"].to_list() == [1]
+    (run.path / "checkpoint" / ".epoch-0002.npz.99-abcd.tmp").write_bytes(b"left by a killed process")
+    (run.path / ".99-model.keras").write_bytes(b"left by a killed process")
+    run = train(tiny_recipe(), splits, tmp_path, progress=False)
+    assert np.array_equal(run.predictions("validation").probabilities, finished.predictions("validation").probabilities)
+    assert not [path for path in run.path.rglob(".*") if path.name != ".lock"]
+
+
+# control
+
+
+def test_control_is_asked_to_wait_after_each_batch_and_whether_it_is_over_after_each_epoch_but_the_last(
+    splits, tmp_path
+):
+    asked = []
+
+    class Counting(Control):
+        def wait(self):
+            asked.append("wait")
+            return 1000.0
+
+        def is_over(self):
+            asked.append("is over")
+            return False
+
+    run = train(tiny_recipe(), splits, tmp_path, progress=False, control=Counting())
+    batches = ["wait"] * 4  # 60 images by 16
+    assert asked == [*batches, "is over", *batches, "is over", *batches]
+    # 4,000 s an epoch were waited, as it says: they are no training
+    assert (run.history["seconds"] < -3000).all() and run.metrics["seconds"] < -9000
+
+
+def test_a_training_goes_on_in_the_precision_that_it_was_begun_in(splits, tmp_path):
+    class Over(Control):
+        def is_over(self):
+            return True
+
+    recipe = tiny_recipe(precision="mixed_bfloat16", epochs=2)
+    with pytest.raises(OutOfTime):
+        train(recipe, splits, tmp_path, progress=False, control=Over())
+    with pytest.raises(UserError, match="was begun in mixed_bfloat16, received precision float32"):
+        train(replace(recipe, precision="float32"), splits, tmp_path, progress=False)
+    run = train(replace(recipe, precision="auto"), splits, tmp_path, progress=False)
+    assert run.is_finished and run.environment["precision"] == "mixed_bfloat16"
+
+
+def test_control_ends_a_training_after_its_epoch_and_it_goes_on_to_the_same_end(finished, splits, tmp_path):
+    class Over(Control):
+        def is_over(self):
+            return True
+
+    for epoch in (1, 2):
+        with pytest.raises(OutOfTime, match=f"{NAME}: {epoch} of 3 epochs trained"):
+            train(tiny_recipe(), splits, tmp_path, progress=False, control=Over())
+        run = Run(tmp_path / NAME)
+        assert run.history["epoch"].to_list() == list(range(1, epoch + 1)) and not run.is_finished
+    run = train(tiny_recipe(), splits, tmp_path, progress=False, control=Over())  # nothing follows the last epoch
+    assert run.is_finished
+    assert run.predictions("validation").probabilities.tobytes() == (
+        finished.predictions("validation").probabilities.tobytes()
+    )
+
+
+def test_control_reaches_a_vote_s_members_and_does_not_cut_short_what_stops_by_itself(splits, tmp_path):
+    class OverAfter(Control):
+        def __init__(self, epochs):
+            self.epochs = epochs
+
+        def is_over(self):
+            self.epochs -= 1
+            return self.epochs <= 0
+
+    members = (tiny_recipe(name="one", epochs=1), tiny_recipe(seed=1))
+    with pytest.raises(OutOfTime, match="seed1: 1 of 3 epochs"):
+        train(EnsembleRecipe("both", "t", "S0", members), splits, tmp_path, progress=False, control=OverAfter(1))
+    assert [run.recipe.name for run in find_runs(tmp_path)] == ["one"]
+    # nothing is learned: the second epoch is no gain, and the last one
+    still = tiny_recipe(name="still", stopping=Stopping("val_loss", 1), schedule=ConstantRate(1e-30), epochs=9)
+    run = train(still, splits, tmp_path, progress=False, control=OverAfter(2))
+    assert run.is_finished and run.metrics["epochs"] == 2
+
+
+# which weights are kept
+
+
+def test_without_stopping_the_last_epoch_is_kept_even_where_it_is_not_the_best(splits, tmp_path):
+    run = train(tiny_recipe(**FAST), misleading(splits), tmp_path, progress=False)
+    losses = run.history["val_loss"]
+    assert losses.idxmin() != len(losses) - 1
+    assert log_loss(run.predictions("validation")) == pytest.approx(losses.iloc[-1], rel=1e-5)
+
+
+def test_early_stopping_stops_and_the_best_epoch_s_weights_are_the_ones_saved(splits, tmp_path):
+    recipe = replace(tiny_recipe(**FAST), stopping=Stopping("val_loss", 2), keep="best_val_loss", epochs=50)
+    wrong = misleading(splits)
+    run = train(recipe, wrong, tmp_path, progress=False)
+    losses = run.history["val_loss"]
+    best = int(losses.idxmin()) + 1
+    assert run.metrics["kept_epoch"] == best
+    assert run.metrics["epochs"] == len(losses) == best + 2 < 50
+    assert log_loss(run.predictions("validation")) == pytest.approx(losses.min(), rel=1e-5)
+    again = predict_images(run, wrong.validation)
+    assert log_loss(again) == pytest.approx(losses.min(), rel=1e-4)  # model.keras has them too
+
+
+def test_held_out_chooses_on_the_held_out_tenth_and_trains_without_it(splits, tmp_path, monkeypatch):
+    trained_on = []
+    original = pipelines.training_dataset
+
+    def spy(images, recipe, epoch):
+        trained_on.append(set(images.ids))
+        return original(images, recipe, epoch)
+
+    monkeypatch.setattr(pipelines, "training_dataset", spy)
+    recipe = tiny_recipe(
+        **FAST | {"protocol": "held_out", "stopping": Stopping("val_loss", 3), "keep": "best_val_loss"}
+    )
+    run = train(recipe, misleading(splits), tmp_path, progress=False)
+    assert run.splits == ("held_out", "validation", "test")
+    held_out = run.predictions("held_out")
+    expected = held_out_split(splits.train)[1].ids
+    assert held_out.ids.tolist() == expected.tolist()
+    assert all(ids == set(splits.train.ids) - set(expected) for ids in trained_on)
+    # misled by validation, it would have chosen an early epoch
+    losses = run.history["val_loss"]
+    assert run.metrics["kept_epoch"] == losses.idxmin() + 1
+    assert log_loss(held_out) == pytest.approx(losses.min(), rel=1e-5)
+    assert log_loss(run.predictions("validation")) > 1.2 * losses.min()
+
+
+# what goes into fit
+
+
+def fit_arguments(monkeypatch):
+    seen = []
+    original = keras.Model.fit
+
+    def spy(self, *args, **kwargs):
+        seen.append(kwargs | {"jit_compile": self.jit_compile})
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(keras.Model, "fit", spy)
+    return seen
+
+
+def test_class_weights_count_what_an_epoch_shows(splits, tmp_path, monkeypatch):
+    seen = fit_arguments(monkeypatch)
+    few = splits.train.take(np.flatnonzero((splits.train.labels != 0) | (np.arange(60) < 30)))  # six of class 0
+    recipe = replace(tiny_recipe(), epochs=1, class_weights="balanced", class_repeats={"4": 2})
+    train(recipe, Splits("few", few, splits.validation), tmp_path, progress=False)
+    # shown: 6, 12, 12, 12 and 24 of 66 images in five classes
+    expected = {0: 66 / 30, 1: 66 / 60, 2: 66 / 60, 3: 66 / 60, 4: 66 / 120}
+    assert seen[0]["class_weight"] == pytest.approx(expected)
+
+
+def test_bfloat16_trains_to_float32_logits_and_is_recorded(splits, tmp_path, monkeypatch):
+    seen = fit_arguments(monkeypatch)
+    recipe = replace(tiny_recipe(), epochs=1, precision="mixed_bfloat16")
+    run = train(recipe, splits, tmp_path, progress=False)
+    assert run.environment["precision"] == "mixed_bfloat16"
+    assert seen[0]["class_weight"] is None
+    if run.environment["device"] == "CPU" and run.environment["backend"] == "tensorflow":
+        assert seen[0]["jit_compile"] is False
+    model = keras.saving.load_model(run.model_path, compile=False)
+    assert model.get_layer("conv1").compute_dtype == "bfloat16"
+    assert model(splits.test.images.astype(np.float32)).dtype == tf.float32
+    assert run.predictions("test").probabilities.dtype == np.float32
+
+
+def test_the_weights_drawn_depend_on_the_seed_alone():
+    first = training.build_model(tiny_recipe(), 3, 5).get_weights()
+    tf.random.set_seed(99)
+    np.random.seed(99)
+    again = training.build_model(tiny_recipe(), 3, 5).get_weights()
+    other = training.build_model(tiny_recipe(seed=1), 3, 5).get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_dropout_is_seeded_by_seed_epoch_and_layer():
+    model = training.build_model(tiny_recipe(), 3, 5)
+
+    def states(seed, epoch):
+        training._seed_dropout(model, seed, epoch)
+        layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+        return [int(np.asarray(layer.seed_generator.state)[0]) for layer in layers]
+
+    drawn = [*states(0, 1), *states(0, 2), *states(1, 1)]
+    assert len(set(drawn)) == len(drawn) == 12
+    assert states(0, 1) == drawn[:4]
+
+
+# normalisation
+
+
+def grey(images):
+    return replace(images, images=images.images[..., :1])
+
+
+def normalised(model, pixels):
+    """What the network sees of pixels (n, 16, 16, channels)."""
+    return keras.Model(model.input, model.get_layer("normalisation").output)(pixels.astype(np.float32)).numpy()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixel_statistics_are_numpy_s(channels):
+    images = np.random.default_rng(0).integers(0, 256, (30, 9, 7, channels)).astype(np.uint8)
+    images[..., 0] //= 3  # channels differ
+    means, deviations = training.pixel_statistics(images)
+    assert means == pytest.approx(images.mean(axis=(0, 1, 2)), rel=1e-12)
+    assert deviations == pytest.approx(images.std(axis=(0, 1, 2)), rel=1e-12)
+
+
+def test_images_of_one_colour_are_not_divided_by_nothing():
+    assert training.pixel_statistics(np.full((2, 3, 3, 1), 7, np.uint8)) == ((7.0,), (1.0,))
+
+
+def test_half_maps_pixels_to_minus_one_to_one():
+    model = training.build_model(tiny_recipe(normalisation="half"), 3, 5)
+    x = np.tile(np.array([0, 127.5, 255])[:, None, None, None], (1, 16, 16, 3))
+    np.testing.assert_allclose(normalised(model, x)[:, 0, 0, 0], [-1, 0, 1], atol=1e-6)
+
+
+def test_imagenet_s_statistics_a_channel():
+    model = training.build_model(tiny_recipe(normalisation="imagenet"), 3, 5)
+    x = np.tile(255 * np.array([0.485, 0.456, 0.406]), (1, 16, 16, 1))
+    np.testing.assert_allclose(normalised(model, x), 0, atol=1e-5)
+    deviation = 255 * np.array([0.229, 0.224, 0.225])
+    np.testing.assert_allclose(normalised(model, x + 2 * deviation), 2, atol=1e-5)
+
+
+def test_imagenet_s_statistics_of_grey_images_are_refused(splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.Model, "fit", never)
+    plain = Splits("grey", grey(splits.train), grey(splits.validation))
+    with pytest.raises(UserError, match=r"red, green and blue, and the images have 1 channel\(s\).*'training'"):
+        train(tiny_recipe(normalisation="imagenet"), plain, tmp_path, progress=False)
+    assert not list(tmp_path.glob("*/recipe.json"))
+
+
+@pytest.mark.parametrize("protocol", ["published", "held_out"])
+def test_training_s_own_statistics_are_those_of_the_images_trained_on(splits, tmp_path, protocol):
+    bright = splits.train.images.copy()
+    aside = np.isin(splits.train.ids, held_out_split(splits.train)[1].ids)
+    bright[aside] = 255  # whoever counted these would see
+    images = replace(splits.train, images=bright)
+    recipe = replace(tiny_recipe(normalisation="training", protocol=protocol), epochs=1)
+    run = train(recipe, Splits("bright", images, splits.validation), tmp_path, progress=False)
+    used = bright if protocol == "published" else bright[~aside]
+    model = keras.saving.load_model(run.model_path, compile=False)
+    seen = normalised(model, used)
+    np.testing.assert_allclose(seen.mean(axis=(0, 1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(seen.std(axis=(0, 1, 2)), 1, atol=1e-4)
+
+
+# the other systems' ways
+
+
+def tiny_blocks(**changes):
+    """S1's network made tiny: blocks with batch normalisation, channel dropout, label smoothing, L2, a plateau."""
+    arguments = find("s1-v1").arguments | {"filters": [4, 6], "units": 8}
+    base = replace(find("s1-v1"), name="blocks", image_size=(16, 16), epochs=1, batch_size=16, stopping=None)
+    return replace(base, arguments=arguments, claims={}, **changes)
+
+
+def test_a_network_with_batch_normalisation_is_saved_without_our_layers_and_counted_without_statistics(
+    splits, tmp_path
+):
+    run = train(tiny_blocks(), splits, tmp_path, progress=False)
+    model = keras.saving.load_model(run.model_path, compile=False)
+    assert all(type(layer).__module__.startswith("keras.") for layer in model.layers)
+    # convolutions and norms of 4 and 6 channels, 2x2x6 features into 8 units, 5 classes
+    assert run.metrics["trainable_parameters"] == (27 * 4 + 4) + 8 + (36 * 6 + 6) + 12 + (24 * 8 + 8) + (8 * 5 + 5)
+    again = predict_images(run, splits.validation)
+    np.testing.assert_allclose(again.probabilities, run.predictions("validation").probabilities, atol=1e-6)
+    assert run.history["val_loss"].iloc[-1] == pytest.approx(log_loss(again), rel=1e-4)  # not smoothed
+
+
+def test_a_plateau_lowers_the_rate_and_history_says_what_each_epoch_trained_with(splits, tmp_path):
+    schedule = PlateauRate(4e-3, 0.5, 0, "val_loss", threshold=0.9)  # nothing after the first epoch is gain enough
+    run = train(replace(tiny_blocks(schedule=schedule), epochs=4), splits, tmp_path, progress=False)
+    assert run.history["learning_rate"].to_list() == pytest.approx([4e-3, 4e-3, 2e-3, 1e-3])
+
+
+def test_a_rate_in_steps_stands_in_history_with_the_epochs_that_had_it(splits, tmp_path):
+    recipe = replace(tiny_recipe(), schedule=StepRate(1e-3, 0.5, 2), epochs=4)
+    run = train(recipe, splits, tmp_path, progress=False)
+    assert run.history["learning_rate"].to_list() == pytest.approx([1e-3, 1e-3, 5e-4, 5e-4])
+
+
+# ensembles
+
+
+def test_an_ensemble_trains_what_is_missing_and_votes(finished, splits, tmp_path, monkeypatch, capsys):
+    shutil.copytree(finished.path, tmp_path / NAME)
+    members = tuple(replace(tiny_recipe(seed=seed), epochs=3 if seed == 0 else 1) for seed in (0, 1))
+    recipe = EnsembleRecipe("pair", "t", "S0", members=members, seed=4)
+    run = train(recipe, splits, tmp_path)
+    output = capsys.readouterr().out
+    assert f"{NAME}: finished already" in output
+    assert "member 2 of 2" in output
+    assert run.name == "pair-full-tiny-published-seed4"
+    assert run.members == [NAME, NAME.replace("seed0", "seed1")]
+    assert len(run.history) == 0
+    assert not run.model_path.exists()
+    voters = [Run(tmp_path / name).predictions("validation") for name in run.members]
+    expected = hard_vote(voters, seed=4)
+    assert np.array_equal(run.predictions("validation").predicted, expected.predicted)
+    assert run.metrics["validation"]["accuracy"] == expected.accuracy
+    assert run.splits == ("validation", "test")
+    monkeypatch.setattr(training, "_train_ensemble", never)
+    assert train(recipe, splits, tmp_path, progress=False).path == run.path
+    with pytest.raises(UserError, match='vote: "hard" -> "soft"'):
+        train(replace(recipe, vote="soft"), splits, tmp_path, progress=False)
+
+
+def test_searched_weights_are_held_out_s_and_are_used_and_kept(splits, tmp_path):
+    """One member learned, one did not, and validation would choose otherwise: its labels are wrong."""
+    wrong = misleading(splits)
+    learned = replace(tiny_recipe(**FAST), protocol="held_out")
+    untouched = replace(learned, name="untouched", schedule=ConstantRate(1e-30), epochs=1)
+    for vote in ("soft", "geometric"):
+        recipe = EnsembleRecipe(vote, "t", "S0", members=(untouched, learned), vote=vote, search_weights=True)
+        run = train(recipe, wrong, tmp_path, progress=False)
+        members = [Run(tmp_path / name) for name in run.members]
+        weights = run.metrics["weights"]
+        found = {
+            split: ensembles.search_weights([member.predictions(split) for member in members], kind=vote)
+            for split in ("held_out", "validation")
+        }
+        assert weights == list(found["held_out"]) != list(found["validation"])
+        assert weights[1] > weights[0]
+
+        # as numpy finds the members' probabilities, and not by this package's vote
+        for split in ("held_out", "validation", "test"):
+            arrays = [np.load(member.path / "probabilities.npz")[f"{split}_probabilities"] for member in members]
+            terms = arrays if vote == "soft" else [np.log(array) for array in arrays]
+            mean = sum(weight * term for weight, term in zip(weights, terms, strict=True))
+            mean = mean if vote == "soft" else np.exp(mean)
+            expected = mean / mean.sum(axis=1, keepdims=True)
+            np.testing.assert_allclose(run.predictions(split).probabilities, expected, atol=1e-5)
+            assert np.array_equal(run.predictions(split).predicted, expected.argmax(axis=1))
+        again = predict_images(run, wrong.validation)
+        np.testing.assert_allclose(again.probabilities, run.predictions("validation").probabilities, atol=1e-5)
+        assert train(recipe, wrong, tmp_path, progress=False).path == run.path
+
+
+def test_a_vote_s_own_weights_are_kept_beside_its_figures(finished, splits, tmp_path):
+    shutil.copytree(finished.path, tmp_path / NAME)
+    members = (tiny_recipe(), replace(tiny_recipe(seed=1), epochs=1))
+    weighted = EnsembleRecipe("weighted", "t", "S0", members=members, vote="soft", weights=(0.3, 0.7))
+    assert train(weighted, splits, tmp_path, progress=False).metrics["weights"] == [0.3, 0.7]
+    alike = replace(weighted, name="alike", weights=None)
+    assert "weights" not in train(alike, splits, tmp_path, progress=False).metrics
+
+
+# a checkpoint is whole at every moment
+
+
+class Killed(BaseException):
+    """Nobody catches this."""
+
+
+@pytest.mark.parametrize("moment", range(5))
+@pytest.mark.parametrize("is_best", [True, False], ids=["best", "not best"])
+def test_a_checkpoint_is_the_old_or_the_new_one_at_every_moment(tmp_path, monkeypatch, moment, is_best):
+    """Killed while the first, second, ... file is put in its place or removed: what can be read is one whole epoch."""
+    recipe = tiny_recipe(stopping=Stopping("val_loss", 5), keep="best_val_loss")
+
+    def checkpoint():
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="d")])
+        model.compile("adam")
+        model.optimizer.build(model.trainable_variables)
+        return Checkpoint(tmp_path, model, EarlyStopping(recipe))
+
+    def fill(c, value):
+        c.model.set_weights([np.full_like(w, value) for w in c.model.get_weights()])
+        for variable in c.model.optimizer.variables:
+            variable.assign(np.full(variable.shape, value, variable.dtype))
+
+    def save(c, epoch, loss):
+        fill(c, epoch)
+        keep = c.stopping.keeps(epoch, {"val_loss": loss})
+        c.save([{"epoch": i + 1} for i in range(epoch)], keep)
+
+    first = checkpoint()
+    save(first, 1, loss=1.0)
+    calls, originals = 0, (os.replace, os.unlink)
+
+    def count():
+        nonlocal calls
+        calls += 1
+        if calls == moment + 1:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *a: (count(), originals[0](*a)))
+        patch.setattr(
+            "pathlib.Path.unlink", lambda p, missing_ok=False: (count(), originals[1](p)) if p.exists() else 0
+        )
+        try:
+            save(first, 2, loss=0.5 if is_best else 2.0)
+            killed = False
+        except Killed:
+            killed = True
+    assert killed == (moment < calls)
+
+    again = checkpoint()
+    epoch = len(again.restore())
+    assert epoch in (1, 2)
+    assert epoch == 2 or killed
+    assert all(np.all(w == epoch) for w in again.model.get_weights())
+    assert all(np.all(np.asarray(v) == epoch) for v in again.model.optimizer.variables)
+    best = 2 if is_best and epoch == 2 else 1
+    assert again.stopping.kept_epoch == best
+    again.restore_best()
+    assert all(np.all(w == best) for w in again.model.get_weights())
+
+
+def test_a_damaged_state_is_named(splits, tmp_path):
+    folder = tmp_path / "checkpoint"
+    write_json(folder / "state.json", {})
+    (folder / "state.json").write_text("{")
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    with pytest.raises(UserError, match="state.json is not JSON.*--fresh"):
+        Checkpoint(folder, model, EarlyStopping(tiny_recipe())).restore()
+
+
+def checkpointed(tmp_path):
+    """The folder of a checkpoint after two epochs, the first of which is the best, and what makes another for it."""
+
+    recipe = tiny_recipe(stopping=Stopping("val_loss", 9), keep="best_val_loss")
+
+    def new(units=2):
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(units)])
+        model.compile(optimizer="adam", loss="mse")
+        model.optimizer.build(model.trainable_variables)
+        return Checkpoint(tmp_path / "checkpoint", model, EarlyStopping(recipe))
+
+    first, history = new(), []
+    for epoch, loss in ((1, 0.5), (2, 0.6)):
+        history.append(dict.fromkeys(HISTORY_COLUMNS, 0.5) | {"epoch": epoch, "val_loss": loss})
+        first.save(history, keep=first.stopping.keeps(epoch, history[-1]))
+    assert len(new().restore()) == 2
+    return tmp_path / "checkpoint", new
+
+
+def in_state(change):
+    def damage(folder):
+        state = read_json(folder / "state.json")
+        change(state)
+        write_json(folder / "state.json", state)
+
+    return damage
+
+
+def cut(name):
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-200])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut("epoch-0002.npz"),
+        cut("best-0001.npz"),
+        lambda folder: (folder / "epoch-0002.npz").unlink(),
+        lambda folder: (folder / "best-0001.npz").unlink(),
+        lambda folder: (folder / "epoch-0002.npz").write_bytes(b""),
+        lambda folder: np.savez(folder / "epoch-0002.npz", **{"weights/0000": np.array([print], object)}),
+        lambda folder: np.savez(folder / "best-0001.npz", **{"weights/0000": np.zeros((1, 3), np.float32)}),
+        lambda folder: (folder / "state.json").write_text("[]"),
+        lambda folder: (folder / "state.json").write_text("{}"),
+        in_state(lambda state: state.update(last=7)),
+        in_state(lambda state: state.update(best=None)),
+        in_state(lambda state: state.update(history=[{"loss": 1}])),
+        in_state(lambda state: state.update(history=3)),
+        in_state(lambda state: state["history"][1].update(loss="low")),
+        in_state(lambda state: state["history"].pop(0)),
+        in_state(lambda state: state.update(stopping=[])),
+    ],
+)
+def test_a_damaged_checkpoint_is_named_and_left_as_it_is(tmp_path, damage):
+    folder, new = checkpointed(tmp_path)
+    damage(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(UserError, match=r"is damaged.*Nothing was changed.*--fresh"):
+        new().restore()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    _, new = checkpointed(tmp_path)
+    with pytest.raises(UserError, match="checkpoint is damaged.*--fresh"):
+        new(units=3).restore()
