@@ -1,0 +1,49 @@
+"""Numbers in words: rounding, signs and columns."""
+
+import math
+
+import pytest
+
+from dfclib.wording import duration, interval, percent, points, text_table
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "text"),
+    [
+        (0.7784, 1, "77.8%"),
+        (0.909, 2, "90.90%"),
+        (1, 0, "100%"),
+        (0.0004, 1, "0.0%"),
+        (None, 1, "–"),
+        (math.nan, 1, "–"),
+    ],
+)
+def test_percent(share, digits, text):
+    assert percent(share, digits) == text
+
+
+def test_interval():
+    assert interval(0.7549, 0.8012) == "75.5% to 80.1%"
+    assert interval(0.7549, 0.8012, 2) == "75.49% to 80.12%"
+
+
+@pytest.mark.parametrize(
+    ("difference", "text"), [(0.012, "+1.2"), (-0.012, "-1.2"), (0.0001, "0.0"), (-0.0001, "0.0"), (0, "0.0")]
+)
+def test_points_have_a_sign_unless_they_round_to_zero(difference, text):
+    assert points(difference) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (0.2, "1 s"), (89, "89 s"), (90, "2 min"), (1740, "29 min"), (7199, "120 min"), (9000, "2.5 h")]
+    + [(36_000, "10 h"), (112_000, "31 h")],
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_a_text_table_is_as_wide_as_its_widest_cells():
+    rows = [{"a": "1", "long heading here": "x"}, {"a": "22", "long heading here": ""}]
+    assert text_table(rows).splitlines() == ["a   long heading here", "1   x", "22"]
+    assert text_table(rows, heading_width=12).splitlines() == ["a   long heading", "    here", "", "1   x", "22"]
