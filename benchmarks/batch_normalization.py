@@ -21,7 +21,7 @@ from dfclib.files import write_json
 from dfclib.models import layers
 from dfclib.recipes import Recipe, find
 from dfclib.training import build_model, optimisation
-from dfclib.training.devices import environment, jit_compile, memory_given_back
+from dfclib.training.devices import environment, jit_compile, release_memory
 
 ROUNDS, BATCHES = 5, 12
 RECIPES = ("s1-v1", "s2-cnn", "s3-base")
@@ -34,7 +34,7 @@ def main() -> None:
     for name in RECIPES:
         results[name] = {}
         for precision in PRECISIONS:
-            with memory_given_back():
+            with release_memory():
                 medians = measure(dataclasses.replace(find(name), precision=precision))
             ratio = medians["fused"] / medians["keras"]
             results[name][precision] = {k: round(v, 1) for k, v in medians.items()} | {"ratio": round(ratio, 2)}

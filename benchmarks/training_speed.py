@@ -23,7 +23,7 @@ from dfclib.files import write_json
 from dfclib.recipes import Recipe, all_recipes
 from dfclib.recipes.recipe import SPEED_FILE, measured
 from dfclib.training import build_model, optimisation, trainable_parameters
-from dfclib.training.devices import environment, jit_compile, memory_given_back
+from dfclib.training.devices import environment, jit_compile, release_memory
 
 WARM_UP = 3  # batches
 
@@ -39,7 +39,7 @@ def main() -> None:
         if arguments.names and not recipe.name.startswith(tuple(arguments.names)):
             continue
         for scale in ("quick", "compact", "full"):
-            with memory_given_back():
+            with release_memory():
                 speed, count = measure(recipe.at_scale(scale), arguments.seconds)
             speeds[f"{recipe.name}-{scale}"] = round(speed, 1)
             parameters[f"{recipe.name}-{scale}"] = count

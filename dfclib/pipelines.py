@@ -24,30 +24,70 @@ CORNERS = tuple(f"corner_{corner}_{axis}" for corner in ("nw", "ne", "sw", "se")
 DRAWS = ("rotation", "shift_x", "shift_y", "zoom_x", "zoom_y", "flip", "crop_x", "crop_y", "perspective", *CORNERS)
 
 
-def training_dataset(images: ImageSet, recipe: Recipe, epoch: int) -> "tf.data.Dataset":
-    """Batches of one shuffled, augmented epoch: float32 (b, height, width, channels) in 0..255, int32 labels (b,).
+def training_dataset(
+    images: ImageSet, recipe: Recipe, first_epoch: int, last_epoch: int | None = None
+) -> "tf.data.Dataset":
+    """Batches of shuffled, augmented epochs, one after the other, as one `fit` takes them.
 
-    Every image comes as often as the recipe repeats its class; indices are repeated, pixels are not copied.
-    Raises UserError where the images do not suit the recipe.
+    Every image comes as often per epoch as the recipe repeats its class; indices are repeated, pixels are not copied.
+    A batch never holds images of two epochs.
+
+    Args:
+        images: with labels.
+        first_epoch, last_epoch: counting from 1, both included; None: first_epoch alone.
+
+    Returns:
+        float32 (b, height, width, channels) in 0..255 and int32 labels (b,).
+
+    Raises:
+        UserError: where the images do not suit the recipe.
+    """
+    import tensorflow as tf
+
+    check_size(images, recipe)
+    pixels = _pixels(images, recipe, training=True)
+    size = tuple(pixels.shape[1:3])
+    shown, repeats = epoch_indices(images, recipe)
+
+    def plan(epoch: np.ndarray) -> list[np.ndarray]:
+        # one whole epoch is shuffled before the next begins: every image is seen as often as the recipe says
+        order = np.random.default_rng([recipe.seed, int(epoch)]).permutation(len(shown))
+        rows = _rows(images, shown[order], repeats[order], size, recipe, int(epoch))
+        return list((rows | {"label": images.labels[rows["index"]].astype(np.int32)}).values())
+
+    example = _rows(images, shown[:1], repeats[:1], size, recipe, first_epoch) | {"label": np.zeros(1, np.int32)}
+
+    def rows(epoch: "tf.Tensor") -> dict[str, "tf.Tensor"]:
+        # stateless: anything else would switch off prefetching and parallel maps under deterministic operations
+        arrays = tf.numpy_function(plan, [epoch], [array.dtype for array in example.values()], stateful=False)
+        for array, one in zip(arrays, example.values(), strict=True):
+            array.set_shape((None, *one.shape[1:]))
+        return dict(zip(example, arrays, strict=True))
+
+    # the next epoch is planned while this one is trained
+    plans = tf.data.Dataset.range(first_epoch, (last_epoch or first_epoch) + 1).map(rows).prefetch(1)
+    batches = plans.flat_map(lambda rows: tf.data.Dataset.from_tensor_slices(rows).batch(recipe.batch_size))
+    return _read(pixels, batches, recipe)
+
+
+def evaluation_dataset(images: ImageSet, recipe: Recipe, labelled: bool = False) -> "tf.data.Dataset":
+    """Batches of every image once, in order, framed but never augmented: float32 pixels.
+
+    labelled: with int32 labels (b,) beside the pixels, as `fit` takes validation data
     """
     check_size(images, recipe)
-    indices, repeats = shown_in_an_epoch(images, recipe)
-    # one whole epoch is shuffled before the next begins: every image is seen as often as the recipe says
-    order = np.random.default_rng([recipe.seed, epoch]).permutation(len(indices))
-    indices, repeats = indices[order], repeats[order]
-    return _training_batches(images, indices, repeats, recipe, epoch, labels=images.labels[indices])
-
-
-def evaluation_dataset(images: ImageSet, recipe: Recipe) -> "tf.data.Dataset":
-    """Batches of every image once, in order, framed but never augmented: float32 pixels alone, no labels."""
-    check_size(images, recipe)
-    return _batches(_pixels(images, recipe), np.arange(len(images)), recipe)
+    rows = {"index": np.arange(len(images))}
+    if labelled:
+        rows["label"] = images.labels.astype(np.int32)
+    return _read(_pixels(images, recipe), _batches(rows, recipe), recipe)
 
 
 def augmented(images: ImageSet, recipe: Recipe, epoch: int = 0) -> np.ndarray:
     """`images` as the training of `recipe` would see them in `epoch`: uint8 (n, height, width, channels)."""
     check_size(images, recipe)
-    batches = _training_batches(images, np.arange(len(images)), np.zeros(len(images), int), recipe, epoch)
+    pixels, n = _pixels(images, recipe, training=True), len(images)
+    rows = _rows(images, np.arange(n), np.zeros(n, int), tuple(pixels.shape[1:3]), recipe, epoch)
+    batches = _read(pixels, _batches(rows, recipe), recipe)
     return np.concatenate([batch.numpy() for batch in batches]).round().clip(0, 255).astype(np.uint8)
 
 
@@ -106,7 +146,7 @@ def share_seen(size: tuple[int, int], recipe: Recipe) -> float:
     return recipe.image_size[0] * recipe.image_size[1] / (size[0] * size[1])
 
 
-def shown_in_an_epoch(images: ImageSet, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
+def epoch_indices(images: ImageSet, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
     """(index, repeat) of everything that one epoch shows, unshuffled: int64 (m,) each."""
     times = np.array([recipe.class_repeats.get(name, recipe.repeats) for name in images.class_names])
     times = times[images.labels]
@@ -212,47 +252,35 @@ def _affine(count: int) -> np.ndarray:
     return np.tile(np.eye(3), (count, 1, 1))
 
 
-def _training_batches(
-    images: ImageSet,
-    indices: np.ndarray,
-    repeats: np.ndarray,
-    recipe: Recipe,
-    epoch: int,
-    labels: np.ndarray | None = None,
-) -> "tf.data.Dataset":
-    pixels = _pixels(images, recipe, training=True)
-    if recipe.augmentation is None:
-        return _batches(pixels, indices, recipe, labels=labels)
-    size, augmentation = tuple(pixels.shape[1:3]), recipe.augmentation
+def _rows(
+    images: ImageSet, indices: np.ndarray, repeats: np.ndarray, size: tuple[int, int], recipe: Recipe, epoch: int
+) -> dict[str, np.ndarray]:
+    """What the pipeline reads for the images at `indices`, shown the `repeats`-th time in `epoch`, one row each.
+
+    index: int64 (m,); with augmentation transform: float32 (m, 8), as ImageProjectiveTransformV3 takes it; distorted:
+    bool (m,), those read by the perspective's own interpolation, where it has one
+    """
+    rows = {"index": indices}
+    augmentation = recipe.augmentation
+    if augmentation is None:
+        return rows
     transforms = training_transforms(images.ids[indices], repeats, size, recipe, epoch)
-    distorted = None
+    rows["transform"] = (transforms / transforms[:, 2:, 2:]).reshape(-1, 9)[:, :8].astype(np.float32)
     if augmentation.perspective_interpolation not in (None, augmentation.interpolation):
         draw = uniforms(images.ids[indices], repeats, recipe.seed, epoch)["perspective"]
-        distorted = draw < augmentation.perspective_probability
-    return _batches(pixels, indices, recipe, transforms, distorted, labels)
+        rows["distorted"] = draw < augmentation.perspective_probability
+    return rows
 
 
-def _batches(
-    pixels: "tf.Tensor",
-    indices: np.ndarray,
-    recipe: Recipe,
-    transforms: np.ndarray | None = None,
-    distorted: np.ndarray | None = None,
-    labels: np.ndarray | None = None,
-) -> "tf.data.Dataset":
-    """Batches of `pixels` at `indices`, transformed where there are transforms.
-
-    transforms: float64 (m, 3, 3); distorted: bool (m,), the images that are read by the perspective's interpolation
-    """
+def _batches(rows: dict[str, np.ndarray], recipe: Recipe) -> "tf.data.Dataset":
     import tensorflow as tf
 
-    columns = {"index": indices}
-    if transforms is not None:
-        columns["transform"] = (transforms / transforms[:, 2:, 2:]).reshape(-1, 9)[:, :8].astype(np.float32)
-    if distorted is not None:
-        columns["distorted"] = distorted
-    if labels is not None:
-        columns["label"] = labels.astype(np.int32)
+    return tf.data.Dataset.from_tensor_slices(rows).batch(recipe.batch_size)
+
+
+def _read(pixels: "tf.Tensor", batches: "tf.data.Dataset", recipe: Recipe) -> "tf.data.Dataset":
+    """Pixels at each batch's indices, transformed where it has transforms, with labels where it has labels."""
+    import tensorflow as tf
 
     def warp(batch: "tf.Tensor", transform: "tf.Tensor", interpolation: str) -> "tf.Tensor":
         return tf.raw_ops.ImageProjectiveTransformV3(
@@ -264,22 +292,20 @@ def _batches(
             fill_mode=recipe.augmentation.fill.upper(),
         )
 
-    def frame(row: dict[str, "tf.Tensor"]) -> "tf.Tensor | tuple[tf.Tensor, tf.Tensor]":
-        batch = tf.cast(tf.gather(pixels, row["index"]), tf.float32)
-        if transforms is not None:
-            plain = warp(batch, row["transform"], recipe.augmentation.interpolation)
-            if distorted is not None:
-                other = warp(batch, row["transform"], recipe.augmentation.perspective_interpolation)
-                plain = tf.where(row["distorted"][:, None, None, None], other, plain)
+    def read(rows: dict[str, "tf.Tensor"]) -> "tf.Tensor | tuple[tf.Tensor, tf.Tensor]":
+        batch = tf.cast(tf.gather(pixels, rows["index"]), tf.float32)
+        if "transform" in rows:
+            plain = warp(batch, rows["transform"], recipe.augmentation.interpolation)
+            if "distorted" in rows:
+                other = warp(batch, rows["transform"], recipe.augmentation.perspective_interpolation)
+                plain = tf.where(rows["distorted"][:, None, None, None], other, plain)
             batch = tf.ensure_shape(plain, (None, *recipe.image_size, pixels.shape[3]))
-        return batch if labels is None else (batch, row["label"])
+        return (batch, rows["label"]) if "label" in rows else batch
 
-    dataset = tf.data.Dataset.from_tensor_slices(columns).batch(recipe.batch_size)
-    return dataset.map(frame, num_parallel_calls=2, deterministic=True).prefetch(4)
+    return batches.map(read, num_parallel_calls=2, deterministic=True).prefetch(4)
 
 
-# One tensor a set of images and way of framing, which dies with the images: framing is done once a training, and a
-# tensor an epoch would stay in memory with that epoch's functions.
+# One tensor per set of images and way of framing, which dies with the images: framing is done once per training.
 _tensors: "weakref.WeakKeyDictionary[ImageSet, dict[tuple, tf.Tensor]]" = weakref.WeakKeyDictionary()
 
 
@@ -300,4 +326,4 @@ def _pixels(images: ImageSet, recipe: Recipe, training: bool = False) -> "tf.Ten
 
 def batches_per_epoch(images: ImageSet, recipe: Recipe) -> int:
     """Optimizer steps that an epoch takes."""
-    return math.ceil(len(shown_in_an_epoch(images, recipe)[0]) / recipe.batch_size)
+    return math.ceil(len(epoch_indices(images, recipe)[0]) / recipe.batch_size)

@@ -67,7 +67,7 @@ from dfclib.datasets.sources import load
 from dfclib.ensembles import align, geometric_vote, hard_vote, search_weights, soft_vote, vote
 from dfclib.evaluation.comparison import is_right
 from dfclib.evaluation.metrics import summary
-from dfclib.pipelines import shown_in_an_epoch
+from dfclib.pipelines import epoch_indices
 from dfclib.predictions import Predictions
 from dfclib.recipes import find
 from dfclib.reporting import figures
@@ -154,7 +154,7 @@ changes_table(base, recipe.members[0])
 
 # %%
 trained_on, _ = held_out_split(splits.train)
-shown = shown_in_an_epoch(trained_on, recipe.members[0])[0]
+shown = epoch_indices(trained_on, recipe.members[0])[0]
 means, deviations = (
     ", ".join(f"{x:.0f}" for x in values) for values in pixel_statistics(trained_on.images, by_image=True)
 )

@@ -1,251 +1,296 @@
-"""Stopping, keeping, falling on a plateau, class weights and fluctuation, against cases computed by hand."""
+"""The callbacks in anyone's own `fit`: their docstrings' examples, and cases computed by hand, interrupted anywhere."""
 
+import doctest
 import json
-import math
+from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
-from fakes import tiny_recipe
 
-from dfclib.callbacks import Best, EarlyStopping, PlateauDecay, class_weights, validation_fluctuation
-from dfclib.recipes import all_recipes
-from dfclib.recipes.recipe import Stopping
-from dfclib.recipes.schedules import PlateauRate
+from dfclib import callbacks
+from dfclib.callbacks import (
+    EarlyStopping,
+    HistoryCSV,
+    NotANumber,
+    OutOfTime,
+    Pause,
+    ReduceLROnPlateau,
+    ResumableCheckpoint,
+    SeedDropout,
+    StopOnNaN,
+    TimeLimit,
+)
 
 
-def watched(monitor, patience):
-    """Stops by and keeps the best of one monitor."""
-    return EarlyStopping(tiny_recipe(stopping=Stopping(monitor, patience), keep=f"best_{monitor}"))
+def plain_model(optimizer=None, dropout=0.0):
+    """A Keras model that knows nothing of this package."""
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((2,)), keras.layers.Dropout(dropout), keras.layers.Dense(1)]
+    model = keras.Sequential(layers)
+    model.compile(optimizer=optimizer or keras.optimizers.SGD(0.5), loss="mse", run_eagerly=True)  # nothing to trace
+    return model
 
 
-def follow(state, values):
-    """(epochs taken for the ones to keep, epoch after which it stops or None) of a curve of values."""
-    kept = []
-    for epoch, value in enumerate(values, start=1):
-        if state.keeps(epoch, {"val_loss": value, "val_accuracy": value}):
-            kept.append(epoch)
-        assert state.kept_epoch == kept[-1]
-        if state.should_stop(epoch):
-            return kept, epoch
-    return kept, None
+X = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
+Y = np.array([[1.0], [1.0], [2.0], [0.0]])
 
 
 @pytest.mark.parametrize(
-    ("monitor", "patience", "values", "expected"),
-    [
-        ("val_loss", 2, [3, 2, 1, 1.5, 1.2, 0.1], ([1, 2, 3], 5)),
-        ("val_loss", 3, [3, 2, 1, 1.5, 1.2, 0.1], ([1, 2, 3, 6], None)),
-        ("val_loss", 2, [1, 1, 1, 0.5], ([1], 3)),  # a tie is no gain
-        ("val_accuracy", 2, [0.5, 0.6, 0.6, 0.6, 0.9], ([1, 2], 4)),
-        ("val_accuracy", 1, [0.5, 0.4], ([1], 2)),
-        ("val_accuracy", 1, [0.1, 0.2, 0.3], ([1, 2, 3], None)),
-        ("val_accuracy", 3, [0.0, 0.0, 0.0, 0.0], ([1], 4)),
-        ("val_loss", 2, [5, 6, 4, 5, 5], ([1, 3], 5)),  # a gain in time starts the waiting anew
-    ],
+    "example", [e for e in doctest.DocTestFinder().find(callbacks) if e.examples], ids=lambda example: example.name
 )
-def test_early_stopping(monitor, patience, values, expected):
-    assert follow(watched(monitor, patience), values) == expected
+def test_every_docstring_s_example_runs_on_a_plain_keras_model(example, tmp_path):
+    example.globs |= {"model": plain_model(), "x": X, "y": Y, "folder": tmp_path}
+    failed = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL).run(example).failed
+    assert not failed
 
 
-def test_without_stopping_the_last_epoch_is_kept_and_nothing_stops():
-    assert follow(EarlyStopping(tiny_recipe(stopping=None, keep="last")), [3, 1, 2]) == ([1, 2, 3], None)
+def test_every_callback_has_an_example():
+    classes = [c for c in vars(callbacks).values() if isinstance(c, type) and issubclass(c, keras.callbacks.Callback)]
+    assert len(classes) >= 9
+    assert [c.__name__ for c in classes if ">>>" not in c.__doc__] == []
 
 
-def test_without_stopping_the_best_epoch_can_be_kept():
-    """S3's way: every epoch is trained, and the best on validation is the result."""
-    assert follow(EarlyStopping(tiny_recipe(stopping=None, keep="best_val_accuracy")), [1, 3, 2, 3]) == ([1, 2], None)
-    assert follow(EarlyStopping(tiny_recipe(stopping=None, keep="best_val_loss")), [2, 3, 1, 1]) == ([1, 3], None)
+class Values(keras.callbacks.Callback):
+    """Puts given values into the logs, so that what follows sees a curve that was made by hand."""
+
+    def __init__(self, curves):
+        super().__init__()
+        self.curves = curves
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs.update({name: values[epoch] for name, values in self.curves.items()})
 
 
-def test_what_stops_need_not_be_what_is_kept():
-    """Attempt 1's way with patience: it stops after the best loss, and ends with the last epoch's weights."""
-    last = EarlyStopping(tiny_recipe(stopping=Stopping("val_loss", 2), keep="last"))
-    assert follow(last, [3, 1, 2, 2, 0]) == ([1, 2, 3, 4], 4)
+def follow(curves, make, folder, cut=None, rate=0.5):
+    """Train over `curves` with the callbacks of `make()` and a checkpoint, in another process after epoch `cut`.
+
+    Returns the epochs that were trained and the callbacks.
+    """
+    epochs = len(next(iter(curves.values())))
+    for end in (min(cut or epochs, epochs), epochs):
+        model = plain_model(keras.optimizers.SGD(rate))
+        *watchers, keep = make()
+        checkpoint = ResumableCheckpoint(folder, watchers, **keep)
+        done = checkpoint.load(model)
+        if not checkpoint.has_stopped and done < end:
+            everything = [Values(curves), *watchers, checkpoint]
+            model.fit(X, Y, initial_epoch=done, epochs=end, callbacks=everything, verbose=0)
+    return json.loads((folder / "state.json").read_text())["epoch"], checkpoint, watchers, model
 
 
-CURVES = [  # loss and accuracy: the loss is best in epoch 2, accuracy in epoch 4
-    {"val_loss": 1.0, "val_accuracy": 0.5},
-    {"val_loss": 0.5, "val_accuracy": 0.4},
-    {"val_loss": 0.6, "val_accuracy": 0.6},
-    {"val_loss": 0.7, "val_accuracy": 0.7},
-    {"val_loss": 0.8, "val_accuracy": 0.65},
-    {"val_loss": 0.4, "val_accuracy": 0.9},
+CURVES = [
+    # mode, patience, values, kept epoch, epoch after which it stops (None: it does not)
+    ("min", 2, [3, 2, 1, 1.5, 1.2, 0.1], 3, 5),
+    ("min", 3, [3, 2, 1, 1.5, 1.2, 0.1], 6, None),
+    ("min", 2, [1, 1, 1, 0.5], 1, 3),  # a tie is no gain
+    ("max", 2, [0.5, 0.6, 0.6, 0.6, 0.9], 2, 4),
+    ("max", 1, [0.5, 0.4], 1, 2),
+    ("max", 1, [0.1, 0.2, 0.3], 3, None),
+    ("max", 3, [0.0, 0.0, 0.0, 0.0], 1, 4),
+    ("min", 2, [5, 6, 4, 5, 5], 3, 5),  # a gain in time starts the waiting anew
 ]
 
 
+@pytest.mark.parametrize("cut", [None, 1, 2, 4])
+@pytest.mark.parametrize(("mode", "patience", "values", "kept", "stopped"), CURVES)
+def test_early_stopping_and_the_kept_epoch_go_on_wherever_they_were_cut(
+    tmp_path, mode, patience, values, kept, stopped, cut
+):
+    def make():
+        return [EarlyStopping("watched", mode=mode, patience=patience), {"keep": "watched", "mode": mode}]
+
+    trained, checkpoint, _, _ = follow({"watched": values}, make, tmp_path, cut)
+    assert trained == (stopped or len(values))
+    assert checkpoint.kept_epoch == kept
+
+
+@pytest.mark.parametrize("cut", [None, 1, 3])
 @pytest.mark.parametrize(
     ("stops_by", "patience", "keep", "kept", "stopped"),
     [
-        ("val_loss", 3, "best_val_accuracy", [1, 3, 4], 5),
-        ("val_loss", 4, "best_val_accuracy", [1, 3, 4, 6], None),
-        ("val_accuracy", 1, "best_val_loss", [1, 2], 2),
-        ("val_accuracy", 2, "best_val_loss", [1, 2, 6], None),
+        ("val_loss", 3, "val_accuracy", 4, 5),
+        ("val_loss", 4, "val_accuracy", 6, 6),
+        ("val_accuracy", 1, "val_loss", 2, 2),
+        ("val_accuracy", 2, "val_loss", 6, 6),
+        ("val_loss", 2, None, 4, 4),  # attempt 1 with patience: it stops, and ends with the last epoch's weights
     ],
 )
-def test_stopping_and_keeping_by_different_monitors(stops_by, patience, keep, kept, stopped):
-    def run(cut=None):
-        recipe = tiny_recipe(stopping=Stopping(stops_by, patience), keep=keep)
-        state, taken = EarlyStopping(recipe), []
-        for epoch, values in enumerate(CURVES, start=1):
-            if state.keeps(epoch, values):
-                taken.append(epoch)
-            if state.should_stop(epoch):
-                return taken, epoch
-            if epoch == cut:
-                saved = json.loads(json.dumps(state.state()))
-                state = EarlyStopping(recipe)
-                state.restore(saved)
-                assert state.kept_epoch == taken[-1]
-        return taken, None
+def test_one_log_may_stop_and_another_choose_what_is_kept(tmp_path, stops_by, patience, keep, kept, stopped, cut):
+    curves = {"val_loss": [1.0, 0.5, 0.6, 0.7, 0.8, 0.4], "val_accuracy": [0.5, 0.4, 0.6, 0.7, 0.65, 0.9]}
+    modes = {"val_loss": "min", "val_accuracy": "max", None: "min"}
 
-    for cut in (None, 1, 2, 3, 4, 5):
-        assert run(cut) == (kept, stopped)
-
-
-def test_only_the_monitored_value_counts():
-    state = watched("val_accuracy", 5)
-    state.keeps(1, {"val_loss": 1.0, "val_accuracy": 0.5})
-    assert not state.keeps(2, {"val_loss": 0.1, "val_accuracy": 0.4})
-    assert state.keeps(3, {"val_loss": 9.0, "val_accuracy": 0.6})
-
-
-def test_best_goes_on_from_its_state_through_json():
-    best = Best("val_loss")
-    assert best.is_gain(1, {"val_loss": 0.0})  # the first is a gain, whatever it is
-    assert best.state() == {"value": 0.0, "epoch": 1}
-    again = Best("val_loss")
-    again.restore(json.loads(json.dumps(best.state())))
-    assert not again.is_gain(2, {"val_loss": 0.0})
-    assert again.is_gain(3, {"val_loss": -1.0})
-    assert again.state() == {"value": -1.0, "epoch": 3}
-
-
-@pytest.mark.parametrize("cut", range(1, 6))
-@pytest.mark.parametrize("keep", ["best_val_accuracy", "last"])
-def test_stopping_goes_on_from_its_state_through_json(cut, keep):
-    values = [0.5, 0.7, 0.6, 0.7, 0.65, 0.9]
-    recipe = tiny_recipe(stopping=Stopping("val_accuracy", 3), keep=keep)
-    whole, parts = EarlyStopping(recipe), EarlyStopping(recipe)
-    for epoch, value in enumerate(values, start=1):
-        if epoch == cut:
-            state = json.loads(json.dumps(parts.state()))
-            parts = EarlyStopping(recipe)
-            parts.restore(state)
-            assert parts.kept_epoch == whole.kept_epoch
-        answers = [
-            (s.keeps(epoch, {"val_accuracy": value}), s.should_stop(epoch), s.kept_epoch) for s in (whole, parts)
+    def make():
+        return [
+            EarlyStopping(stops_by, mode=modes[stops_by], patience=patience),
+            {"keep": keep, "mode": modes[keep]},
         ]
-        assert answers[0] == answers[1]
 
-
-def test_the_state_of_what_is_not_there_is_nothing_and_is_left_alone():
-    state = EarlyStopping(tiny_recipe(stopping=None, keep="last"))
-    state.keeps(1, {"val_loss": 1.0, "val_accuracy": 0.5})
-    saved = json.loads(json.dumps(state.state()))
-    assert saved == {"kept_epoch": 1, "stops_by": None, "keeps_by": None}
-    state.restore(saved)
-    assert not state.should_stop(1000)
-
-
-def test_every_recipe_has_a_stopping_that_works():
-    for recipe in all_recipes():
-        for member in recipe.members:
-            state = EarlyStopping(member)
-            assert state.keeps(1, {"val_loss": 1.0, "val_accuracy": 0.5})
-            better = {"val_loss": 0.5, "val_accuracy": 0.4}
-            assert state.keeps(2, better) == (member.keep != "best_val_accuracy")
-
-
-# rates that fall on a plateau
-
-
-def descend(schedule, values, cut=None):
-    """The factor of the first rate that each epoch's values leave for the next; through JSON after epoch `cut`."""
-    plateau, rate, rates = PlateauDecay(schedule), 1.0, []
-    for epoch, value in enumerate(values, start=1):
-        other = -value  # the value that is not watched says the contrary
-        watched = schedule.monitor
-        unwatched = "val_loss" if watched == "val_accuracy" else "val_accuracy"
-        rate = plateau.next_rate(rate, {watched: value, unwatched: other})
-        rates.append(rate)
-        if epoch == cut:
-            state = json.loads(json.dumps(plateau.state()))
-            plateau = PlateauDecay(schedule)
-            plateau.restore(state)
-    return rates
-
-
-PLATEAUS = [
-    # patience + 1 epochs without gain, then a count from 0: Keras's would act an epoch earlier
-    ("val_accuracy", 2, 1e-4, [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5], [1, 1, 1, 0.5, 0.5, 0.5, 0.25]),
-    ("val_accuracy", 0, 1e-4, [0.5, 0.5, 0.6, 0.6], [1, 0.5, 0.5, 0.25]),
-    ("val_accuracy", 1, 1e-4, [0.5, 0.6, 0.7, 0.8], [1, 1, 1, 1]),
-    # a gain starts the count anew
-    ("val_accuracy", 1, 1e-4, [0.5, 0.4, 0.6, 0.6, 0.6, 0.6], [1, 1, 1, 1, 0.5, 0.5]),
-    # what fell stays fallen, and a gain is measured from the best, not from the last
-    ("val_accuracy", 1, 1e-4, [0.5, 0.1, 0.1, 0.2, 0.3, 0.9], [1, 1, 0.5, 0.5, 0.25, 0.25]),
-    # the threshold is a share of the best: .8 needs more than .808, and an absolute .01 would ask for .81
-    ("val_accuracy", 0, 0.01, [0.8, 0.807, 0.809], [1, 0.5, 0.5]),
-    ("val_accuracy", 0, 0.01, [0.8, 0.808 + 1e-9, 0.808 + 2e-9], [1, 1, 0.5]),
-    # small steps that each fall short add up, since the best stays where it was
-    ("val_accuracy", 5, 0.01, [0.8, 0.804, 0.807, 0.809, 0.81], [1, 1, 1, 1, 1]),
-    ("val_accuracy", 0, 1e-4, [0.0, 0.0, 0.1], [1, 0.5, 0.5]),
-    ("val_loss", 1, 1e-4, [3.0, 2.0, 2.0, 2.0, 1.0, 1.0], [1, 1, 1, 0.5, 0.5, 0.5]),
-    ("val_loss", 0, 0.01, [2.0, 1.981, 1.979, 1.96], [1, 0.5, 0.5, 0.25]),
-    ("val_loss", 1, 1e-4, [1.0, 2.0, 3.0], [1, 1, 0.5]),
-]
-
-
-@pytest.mark.parametrize(("monitor", "patience", "threshold", "values", "expected"), PLATEAUS)
-def test_plateau_decay_by_hand(monitor, patience, threshold, values, expected):
-    schedule = PlateauRate(1.0, 0.5, patience, monitor, threshold)
-    assert descend(schedule, values) == expected
-
-
-@pytest.mark.parametrize("cut", range(1, 8))
-def test_plateau_decay_goes_on_from_its_state_through_json(cut):
-    schedule = PlateauRate(1.0, 0.1, 1, "val_loss")
-    values = [3.0, 3.0, 2.0, 2.5, 2.5, 2.5, 2.5, 1.0]
-    expected = pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
-    assert descend(schedule, values) == descend(schedule, values, cut) == expected
-
-
-# class weights
-
-
-def test_class_weights_by_hand():
-    weights = class_weights(np.array([0, 0, 0, 1, 1, 2]), 3)
-    assert weights == pytest.approx({0: 2 / 3, 1: 1.0, 2: 2.0})
-
-
-def test_class_weights_have_mean_one_over_the_images():
-    labels = np.repeat(np.arange(5), [7, 1, 20, 3, 3])
-    weights = class_weights(labels, 5)
-    assert np.mean([weights[label] for label in labels]) == pytest.approx(1)
-    assert class_weights(np.repeat(np.arange(5), 4), 5) == dict.fromkeys(range(5), 1.0)
+    trained, checkpoint, _, _ = follow(curves, make, tmp_path, cut)
+    assert (trained, checkpoint.kept_epoch) == (stopped, kept)
 
 
 @pytest.mark.parametrize(
-    ("curve", "expected"),
+    ("options", "values", "rates"),
     [
-        ([0.50, 0.60, 0.70, 0.80], 0.0),  # an even climb
-        ([0.7, 0.7, 0.7], 0.0),
-        ([0.80, 0.75, 0.80, 0.75, 0.80], 5.0),  # changes -5 +5 -5 +5, mean 0
-        ([0.50, 0.60, 0.60], 5.0),  # changes 10 and 0, mean 5
-        ([0.10, 0.20, 0.50], 10.0),  # changes 10 and 30, mean 20
-        ([0.0, 0.03, 0.0, 0.0], 100 * math.sqrt((0.03**2 + 0.03**2) / 3)),
+        # PyTorch waits one epoch more than Keras
+        ({"patience": 1, "mode": "min", "meaning": "torch"}, [1, 2, 2, 2, 2, 2], [8, 8, 8, 4, 4, 2]),
+        ({"patience": 1, "mode": "min", "meaning": "keras"}, [1, 2, 2, 2, 2, 2], [8, 8, 4, 2, 1, 0.5]),
+        ({"patience": 0, "mode": "max", "meaning": "torch"}, [1, 2, 2, 3, 1, 4], [8, 8, 8, 4, 4, 2]),
+        # a gain is relative in PyTorch's meaning, absolute in Keras's
+        ({"patience": 0, "mode": "min", "meaning": "torch", "min_delta": 0.1}, [10, 9.1, 8.9, 8.5], [8, 8, 4, 4]),
+        ({"patience": 1, "mode": "min", "meaning": "keras", "min_delta": 0.1}, [10, 9.95, 9.8, 9.75], [8, 8, 4, 4]),
+        ({"patience": 0, "mode": "max", "meaning": "torch", "min_delta": 0.1}, [10, 10.9, 11.1, 12], [8, 8, 4, 4]),
+        ({"patience": 0, "mode": "min", "meaning": "torch", "min_lr": 3}, [1, 1, 1, 1], [8, 8, 4, 3]),
     ],
 )
-def test_fluctuation_by_hand(curve, expected):
-    assert validation_fluctuation({"val_accuracy": curve}) == pytest.approx(expected, abs=1e-9)
+@pytest.mark.parametrize("cut", [None, 1, 2, 3])
+def test_the_rate_falls_on_a_plateau_in_either_meaning(tmp_path, options, values, rates, cut):
+    def make():
+        history = HistoryCSV(tmp_path / "history.csv", {})
+        return [history, ReduceLROnPlateau("watched", 0.5, **options), {}]
+
+    curves = {"watched": values, "loss": [1.0] * len(values)}
+    _, _, (history, _), _ = follow(curves, make, tmp_path, cut, rate=8.0)
+    assert [row["learning_rate"] for row in history.rows] == pytest.approx(rates)
 
 
-@pytest.mark.parametrize("curve", [[], [0.5], [0.5, 0.9]])
-def test_fluctuation_needs_three_epochs(curve):
-    assert math.isnan(validation_fluctuation({"val_accuracy": curve}))
+def test_a_meaning_that_is_unknown_is_refused():
+    with pytest.raises(ValueError, match="keras or torch, received 'tensorflow'"):
+        ReduceLROnPlateau("loss", meaning="tensorflow")
+    with pytest.raises(ValueError, match="needs mode min or max, received 'auto'"):
+        ReduceLROnPlateau("loss", meaning="torch")
 
 
-def test_fluctuation_reads_a_run_s_history(finished):
-    values = finished.history["val_accuracy"].to_list()
-    assert validation_fluctuation(finished.history) == pytest.approx(validation_fluctuation({"val_accuracy": values}))
-    assert finished.metrics["validation_fluctuation"] == pytest.approx(validation_fluctuation(finished.history))
+def test_dropout_draws_by_seed_epoch_and_layer():
+    model = keras.Sequential([keras.Input((8,)), *(keras.layers.Dropout(0.5) for _ in range(3))])
+
+    def states(seed, epoch):
+        callback = SeedDropout(seed)
+        callback.set_model(model)
+        callback.on_epoch_begin(epoch)
+        return [int(keras.ops.convert_to_numpy(layer.seed_generator.state)[0]) for layer in model.layers]
+
+    drawn = [*states(0, 0), *states(0, 1), *states(1, 0)]
+    assert len(set(drawn)) == len(drawn) == 9
+    assert states(0, 0) == drawn[:3]
+
+
+def test_an_interrupted_training_with_dropout_ends_with_the_same_weights(tmp_path):
+    def run(folder, *ends):
+        for end in ends:
+            model = plain_model(keras.optimizers.Adam(0.1), dropout=0.5)
+            model.build((None, 2))
+            model.optimizer.build(model.trainable_variables)
+            checkpoint = ResumableCheckpoint(folder)
+            done = checkpoint.load(model)
+            model.fit(X, Y, initial_epoch=done, epochs=end, callbacks=[SeedDropout(3), checkpoint], verbose=0)
+        return model.get_weights()
+
+    for one, other in zip(run(tmp_path / "whole", 4), run(tmp_path / "cut", 1, 3, 4), strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("at", [2, 3])  # in the middle of the second epoch, and in its last step
+def test_nothing_of_an_epoch_with_a_nan_is_saved(tmp_path, at):
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay([at - 1, at], [0.01, 1e30, 0.01])
+    model = plain_model(keras.optimizers.SGD(rate))
+    history, checkpoint = HistoryCSV(tmp_path / "history.csv"), ResumableCheckpoint(tmp_path)
+    with pytest.raises(NotANumber, match="loss became (inf|nan) in epoch [23] at learning rate") as raised:
+        model.fit(X, Y, batch_size=2, epochs=9, callbacks=[StopOnNaN(), history, checkpoint], verbose=0)
+    saved = json.loads((tmp_path / "state.json").read_text())["epoch"]
+    assert saved == len(history.rows) == raised.value.epoch - 1
+    assert np.isfinite(np.concatenate([w.ravel() for w in np.load(tmp_path / f"epoch-{saved:04d}.npz").values()])).all()
+
+
+def test_history_s_rate_is_that_of_the_epoch_s_last_step(tmp_path):
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, decay_steps=1, decay_rate=0.5)
+    history = HistoryCSV(tmp_path / "history.csv")
+    plain_model(keras.optimizers.SGD(schedule)).fit(X, Y, batch_size=2, epochs=2, callbacks=[history], verbose=0)
+    assert [row["learning_rate"] for row in history.rows] == pytest.approx([0.05, 0.0125])
+    assert (tmp_path / "history.csv").read_text().startswith("epoch,loss,learning_rate,seconds\n1,")
+
+
+def test_what_was_paused_is_no_time_of_training(tmp_path, monkeypatch):
+    file, slept = tmp_path / "paused", []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        clock[0] += 1000
+        file.unlink()
+
+    clock = [0.0]
+    monkeypatch.setattr(callbacks.time, "sleep", sleep)
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: clock[0])
+    file.touch()
+    pause = Pause(file)
+    history = HistoryCSV(tmp_path / "history.csv", pause=pause)
+    plain_model().fit(X, Y, batch_size=1, epochs=2, callbacks=[history, pause], verbose=0)
+    assert slept == [1]
+    assert [row["seconds"] for row in history.rows] == [0.0, 0.0]
+
+
+def test_a_time_limit_asks_before_each_epoch_but_the_first_and_never_after_the_last(tmp_path):
+    asked = []
+    limit = TimeLimit(lambda: bool(asked.append(len(asked))))
+    plain_model().fit(X, Y, epochs=3, callbacks=[limit], verbose=0)
+    assert len(asked) == 2
+    checkpoint = ResumableCheckpoint(tmp_path)
+    with pytest.raises(OutOfTime, match="1 of 3 epochs trained"):
+        plain_model().fit(X, Y, epochs=3, callbacks=[TimeLimit(lambda: True), checkpoint], verbose=0)
+    assert checkpoint.load(plain_model()) == 1
+
+
+class Killed(BaseException):
+    """Nobody catches this."""
+
+
+@pytest.mark.parametrize("moment", range(5))
+@pytest.mark.parametrize("is_best", [True, False], ids=["best", "not best"])
+def test_a_checkpoint_is_the_old_or_the_new_one_at_every_moment(tmp_path, monkeypatch, moment, is_best):
+    """Killed while the first, second, ... file is put in its place or removed: what can be read is one whole epoch."""
+
+    def save(checkpoint, epoch, loss):
+        model = checkpoint.model
+        model.set_weights([np.full_like(w, epoch) for w in model.get_weights()])
+        for variable in model.optimizer.variables:
+            variable.assign(np.full(variable.shape, epoch, variable.dtype))
+        checkpoint.on_epoch_end(epoch - 1, {"loss": loss})
+
+    def checkpoint():
+        model = plain_model(keras.optimizers.Adam())
+        model.optimizer.build(model.trainable_variables)
+        result = ResumableCheckpoint(tmp_path, keep="loss")
+        result.set_model(model)
+        return result
+
+    first = checkpoint()
+    save(first, 1, loss=1.0)
+    calls, replace, unlink = 0, callbacks.write_json.__globals__["os"].replace, Path.unlink
+
+    def count():
+        nonlocal calls
+        calls += 1
+        if calls == moment + 1:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", lambda *a: (count(), replace(*a)))
+        patch.setattr(Path, "unlink", lambda p, missing_ok=False: (count(), unlink(p)) if p.exists() else None)
+        try:
+            save(first, 2, loss=0.5 if is_best else 2.0)
+            killed = False
+        except Killed:
+            killed = True
+    assert killed == (moment < calls)
+
+    again = checkpoint()
+    epoch = again.load(again.model)
+    assert epoch in (1, 2)
+    assert epoch == 2 or killed
+    assert all(np.all(w == epoch) for w in again.model.get_weights())
+    assert all(np.all(keras.ops.convert_to_numpy(v) == epoch) for v in again.model.optimizer.variables)
+    best = 2 if is_best and epoch == 2 else 1
+    assert again.kept_epoch == best
+    again.load_kept(again.model)
+    assert all(np.all(w == best) for w in again.model.get_weights())

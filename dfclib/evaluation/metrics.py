@@ -1,7 +1,7 @@
 """What predictions are worth: accuracy with its interval, tables a class, the ladder of the six attempts."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -85,6 +85,19 @@ def confusion_matrix(predictions: Predictions) -> np.ndarray:
     labels = _labels(predictions)
     classes = np.arange(len(predictions.class_names))
     return metrics.confusion_matrix(labels, predictions.predicted, labels=classes).astype(np.int64)
+
+
+def validation_fluctuation(history: "pd.DataFrame | dict[str, Any]") -> float:
+    """How wildly validation accuracy swings: the root mean square of its changes *against* its trend, in points.
+
+    The change from each epoch to the next, less the mean change over the run (the trend), squared, averaged, root
+    taken, times 100. A curve that climbs evenly has 0; one that jumps five points up and down has about 5.
+    history: needs `val_accuracy` (fractions), one value an epoch. NaN below three epochs: there is nothing to swing.
+    """
+    changes = np.diff(np.asarray(history["val_accuracy"], float))
+    if len(changes) < 2:
+        return float("nan")
+    return float(100 * np.sqrt(np.mean((changes - changes.mean()) ** 2)))
 
 
 def ladder(runs: Sequence[Run]) -> "pd.DataFrame":

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dfclib.callbacks import validation_fluctuation
 from dfclib.datasets.images import Splits
 from dfclib.errors import UserError
-from dfclib.evaluation.metrics import AUTHOR, author_figures, data_name, kept, summary
+from dfclib.evaluation.metrics import AUTHOR, author_figures, data_name, kept, summary, validation_fluctuation
 from dfclib.predictions import Predictions
 from dfclib.recipes import EnsembleRecipe, Recipe, differences
 from dfclib.recipes.recipe import training_fields
@@ -159,7 +158,7 @@ def recorded_table(runs: Sequence[Run]) -> Table:
 
 
 def fluctuation_table(runs: Sequence[Run]) -> Table:
-    """`callbacks.validation_fluctuation` of each run of a single model, in points."""
+    """`metrics.validation_fluctuation` of each run of a single model, in points."""
     rows = []
     for run in runs:
         swing = validation_fluctuation(run.history)

@@ -122,7 +122,7 @@ def lower_priority(by: int) -> None:
 
 
 @contextlib.contextmanager
-def memory_given_back() -> Iterator[None]:
+def release_memory() -> Iterator[None]:
     """What Keras and TensorFlow keep of the models trained inside is given back at the end, also after an error.
 
     The models themselves go with their last holder: after an error that is its traceback, until it is forgotten.

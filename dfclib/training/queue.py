@@ -5,11 +5,11 @@
 It goes on where it stopped, skips what is recorded with the same recipe and data, and records each run as it finishes.
 """
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dfclib.datasets.images import Splits
 from dfclib.errors import UserError
@@ -17,9 +17,6 @@ from dfclib.files import locked, read_json
 from dfclib.recipes import EnsembleRecipe, Recipe, find
 from dfclib.recipes.recipe import COMPETITION
 from dfclib.runs import Run, record, run_name
-
-if TYPE_CHECKING:
-    from dfclib.training import Control
 
 PAUSE = ".paused"  # in the folder of runs: while this file exists, the queue waits
 
@@ -196,21 +193,23 @@ def reproduce(
     epoch at hand when so many are over; what is unfinished then goes on the next time. While the file .paused is in
     `runs_dir`, it waits. Raises UserError where another process works on the same folder.
     """
-    from dfclib.training import OutOfTime, train
+    from dfclib.callbacks import OutOfTime, Pause, TimeLimit
+    from dfclib.training import train
 
-    clock = _clock(runs_dir / PAUSE, hours)
+    end = math.inf if hours is None else time.monotonic() + 3600 * hours
+    pause, limit = Pause(runs_dir / PAUSE), TimeLimit(lambda: time.monotonic() > end)
     with locked(runs_dir, ".reproduce.lock", f"another `reproduce` works in {runs_dir}: wait for it, or stop it"):
         for task in tasks(wanted, sources, runs_dir, recorded):
             if not task.is_open:
                 continue
-            clock.wait()
-            if clock.is_over():
+            pause.wait()
+            if limit.is_over():
                 return
             recipe = task.wanted.recipe
             splits = sources.splits(recipe)
             try:
                 _bring_back(recipe, splits, runs_dir, recorded)
-                run = train(recipe, splits, runs_dir, control=clock)
+                run = train(recipe, splits, runs_dir, callbacks=[pause, limit])
                 record(run, recorded, weights=task.wanted.weights)
             except OutOfTime as end:
                 print(end, flush=True)
@@ -227,21 +226,3 @@ def _bring_back(recipe: Recipe | EnsembleRecipe, splits: Splits, runs_dir: Path,
         name = run_name(member, splits.name)
         if is_same(Run(recorded / name), member, splits) and not (runs_dir / name).exists():
             record(Run(recorded / name), runs_dir)
-
-
-def _clock(pause: Path, hours: float | None) -> "Control":
-    from dfclib.training import Control
-
-    end = None if hours is None else time.monotonic() + 3600 * hours
-
-    class Clock(Control):
-        def wait(self) -> float:
-            started = time.monotonic()
-            while pause.exists():
-                time.sleep(1)
-            return time.monotonic() - started
-
-        def is_over(self) -> bool:
-            return end is not None and time.monotonic() > end
-
-    return Clock()

@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 from fakes import tiny_recipe
 
-from dfclib import training
+from dfclib.callbacks import OutOfTime, TimeLimit
 from dfclib.errors import UserError
 from dfclib.recipes.schedules import ConstantRate, ExponentialRate
-from dfclib.training import Control, OutOfTime, devices, train
+from dfclib.training import devices, network, train
 
 
 def live_graphs() -> int:
@@ -61,14 +61,14 @@ def gradient_of(function) -> float:
 def test_only_what_came_inside_is_given_back():
     """A function of the user's, whose gradient is first asked for after a training, still has it."""
     function = graph_of_doubled()
-    with devices.memory_given_back():
+    with devices.release_memory():
         graph_of_doubled()
     assert gradient_of(function) == 7
 
 
 def test_given_back_after_an_error_which_is_passed_on():
     before = set(devices._gradient_functions())
-    with pytest.raises(ZeroDivisionError), devices.memory_given_back():
+    with pytest.raises(ZeroDivisionError), devices.release_memory():
         graph_of_doubled()
         assert set(devices._gradient_functions()) > before  # the table is found, and it grew
         raise ZeroDivisionError
@@ -77,7 +77,7 @@ def test_given_back_after_an_error_which_is_passed_on():
 
 def test_gradients_of_true_operations_stay():
     """A module that TensorFlow loads late, during a training, enters its operations into the same table."""
-    with devices.memory_given_back():
+    with devices.release_memory():
         tf.RegisterGradient("LoadedLate")(lambda operation, upstream: upstream)
     assert devices._gradient_functions().pop("LoadedLate")
 
@@ -90,7 +90,7 @@ def test_a_tensorflow_without_that_table_costs_no_training(monkeypatch, missing)
         monkeypatch.delattr(ops, "gradient_registry")
     else:
         monkeypatch.setattr(ops, "gradient_registry", type("Registry", (), {"_registry": ()}))
-    with devices.memory_given_back():
+    with devices.release_memory():
         pass
     assert devices._gradient_functions() == {}
 
@@ -245,13 +245,6 @@ def test_a_precision_that_somebody_asked_for_is_taken_as_it_is(monkeypatch, prec
 # trainings in a precision
 
 
-class OneEpoch(Control):
-    """Ends a training after one epoch."""
-
-    def is_over(self) -> bool:
-        return True
-
-
 def perceptron(**changes):
     arguments = {"units": [16, 8], "negative_slope": 0.0, "dropouts": [0.1, 0.0]}
     recipe = tiny_recipe(builder="dfclib.models.cnn_and_mlp.mlp", arguments=arguments, epochs=2)
@@ -261,7 +254,7 @@ def perceptron(**changes):
 def begun(recipe, splits, folder):
     """The folder of a training of `recipe` that ended after its first epoch."""
     with pytest.raises(OutOfTime):
-        train(recipe, splits, folder, progress=False, control=OneEpoch())
+        train(recipe, splits, folder, progress=False, callbacks=[TimeLimit(lambda: True)])
     (path,) = folder.iterdir()
     assert not (path / "metrics.json").exists()
     return path
@@ -304,12 +297,12 @@ def test_float16_trains_with_its_loss_scaled_and_resumes_to_the_same_end(splits,
 
 def test_an_unfinished_run_goes_on_in_the_precision_that_it_was_begun_in(splits, tmp_path, monkeypatch):
     recipe = perceptron(precision="auto")
-    monkeypatch.setattr(training, "resolve_precision", lambda wanted: "float32" if wanted == "auto" else wanted)
+    monkeypatch.setattr(network, "resolve_precision", lambda wanted: "float32" if wanted == "auto" else wanted)
     path = begun(recipe, splits, tmp_path / "moved")
     shutil.copytree(path, tmp_path / "stayed" / path.name)
     # on another machine, whose processor has bfloat16
     elsewhere = {"auto": "mixed_bfloat16"}
-    monkeypatch.setattr(training, "resolve_precision", lambda wanted: elsewhere.get(wanted, wanted))
+    monkeypatch.setattr(network, "resolve_precision", lambda wanted: elsewhere.get(wanted, wanted))
     models = fitted(monkeypatch)
     run = train(recipe, splits, tmp_path / "moved", progress=False)
     assert [model.dtype_policy.name for model in models] == ["float32"]

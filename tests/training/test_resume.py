@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from fakes import misleading, tiny_images, tiny_recipe
 
+from dfclib.callbacks import ResumableCheckpoint
 from dfclib.datasets.images import Splits
 from dfclib.files import read_json
 from dfclib.recipes import find
@@ -167,19 +168,19 @@ def test_a_plateau_with_batch_normalisation_and_l2_goes_on_in_another_process_as
     rates = expected.history["learning_rate"].to_numpy()
     np.testing.assert_allclose(rates, 2e-3 * 0.5 ** np.array([0, 0, 0, 1, 1, 2, 2, 3]), rtol=1e-6)
 
-    original = training.write_history
+    original = ResumableCheckpoint.on_epoch_end
 
-    def stop(path, history):
-        original(path, history)
-        if len(history) == 4:
+    def stop(self, epoch, logs=None):
+        original(self, epoch, logs)
+        if epoch == 3:
             raise Killed
 
-    monkeypatch.setattr(training, "write_history", stop)
+    monkeypatch.setattr(ResumableCheckpoint, "on_epoch_end", stop)
     with pytest.raises(Killed):
         training.train(plateau_recipe(), data(), tmp_path / "killed", progress=False)
     folder = tmp_path / "killed" / expected.name
     state = read_json(folder / "checkpoint" / "state.json")
-    assert state["plateau"]["epochs_without_gain"] == 1
+    assert state["callbacks"]["1-ReduceLROnPlateau"]["wait"] == 1
 
     rest = process(tmp_path / "killed", "plateau")
     output = rest.communicate(timeout=300)[0]

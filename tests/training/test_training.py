@@ -13,7 +13,7 @@ import tensorflow as tf
 from fakes import misleading, tiny_images, tiny_recipe
 
 from dfclib import ensembles, pipelines, training
-from dfclib.callbacks import EarlyStopping
+from dfclib.callbacks import OutOfTime, Pause, TimeLimit
 from dfclib.datasets.images import Splits, held_out_split
 from dfclib.ensembles import hard_vote
 from dfclib.errors import UserError
@@ -21,9 +21,8 @@ from dfclib.files import read_json, write_json
 from dfclib.recipes import find
 from dfclib.recipes.recipe import EnsembleRecipe, Stopping
 from dfclib.recipes.schedules import ConstantRate, ExponentialRate, PlateauRate, StepRate
-from dfclib.runs import HISTORY_COLUMNS, Run, find_runs
-from dfclib.training import Control, OutOfTime, train
-from dfclib.training.checkpoints import Checkpoint
+from dfclib.runs import Run, find_runs
+from dfclib.training import train
 from dfclib.training.inference import predict_images
 
 FAST = {"schedule": ConstantRate(3e-3), "epochs": 15}  # learns, and misled unlearns, within seconds
@@ -53,7 +52,7 @@ def test_a_finished_run_learned_and_left_nothing_lying_about(finished):
 
 def test_a_finished_run_is_returned_and_not_trained_again(finished, splits, monkeypatch, capsys):
     before = {path: path.stat().st_mtime_ns for path in finished.path.iterdir()}
-    monkeypatch.setattr(training, "_train_model", never)
+    monkeypatch.setattr("dfclib.training.start.train_network", never)
     run = train(tiny_recipe(), splits, finished.path.parent)
     assert run.path == finished.path
     assert "finished already" in capsys.readouterr().out
@@ -76,7 +75,7 @@ def test_descriptions_and_test_images_may_change(finished, splits):
     ],
 )
 def test_another_recipe_is_refused_and_what_differs_is_named(finished, splits, monkeypatch, changes, line):
-    monkeypatch.setattr(training, "_train_model", never)
+    monkeypatch.setattr("dfclib.training.start.train_network", never)
     with pytest.raises(UserError) as raised:
         train(replace(tiny_recipe(), **changes), splits, finished.path.parent, progress=False)
     assert f"  {line}\n" in str(raised.value)
@@ -85,7 +84,7 @@ def test_another_recipe_is_refused_and_what_differs_is_named(finished, splits, m
 
 
 def test_other_data_are_refused_and_what_differs_is_named(finished, splits, monkeypatch):
-    monkeypatch.setattr(training, "_train_model", never)
+    monkeypatch.setattr("dfclib.training.start.train_network", never)
     others = replace(splits, train=tiny_images(13, 0, "train"))
     with pytest.raises(UserError) as raised:
         train(tiny_recipe(), others, finished.path.parent, progress=False)
@@ -137,7 +136,7 @@ def test_a_disk_too_full_for_the_checkpoints_is_found_before_training(splits, tm
 
 
 def test_a_second_training_into_the_same_folder_is_refused(finished, splits, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "_train_model", never)
+    monkeypatch.setattr("dfclib.training.start.train_network", never)
     shutil.copytree(finished.path, tmp_path / NAME)
     (tmp_path / NAME / "metrics.json").unlink()
     with (tmp_path / NAME / ".lock").open("w") as file:
@@ -164,7 +163,7 @@ def test_what_is_missing_is_told_without_training(finished, splits, tmp_path):
 
 
 def test_a_vote_is_refused_for_its_last_member_before_the_first_one_trains(finished, splits, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "_train_model", never)
+    monkeypatch.setattr("dfclib.training.start.train_network", never)
     shutil.copytree(finished.path, tmp_path / "tiny-full-tiny-published-seed2")
     members = (tiny_recipe(seed=1), tiny_recipe(seed=2))
     with pytest.raises(UserError, match="seed: 0 -> 2"):
@@ -249,77 +248,97 @@ def test_a_disk_that_fills_up_keeps_the_epochs_before_and_goes_on_to_the_same_en
     assert not [path for path in run.path.rglob(".*") if path.name != ".lock"]
 
 
-# control
+# callbacks of the user's own
 
 
-def test_control_is_asked_to_wait_after_each_batch_and_whether_it_is_over_after_each_epoch_but_the_last(
-    splits, tmp_path
-):
-    asked = []
+class Spy(keras.callbacks.Callback):
+    """Counts epochs over all its trainings, with a state."""
 
-    class Counting(Control):
-        def wait(self):
-            asked.append("wait")
-            return 1000.0
+    epochs = 0
 
-        def is_over(self):
-            asked.append("is over")
-            return False
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs += 1
+        self.logs = logs
 
-    run = train(tiny_recipe(), splits, tmp_path, progress=False, control=Counting())
-    batches = ["wait"] * 4  # 60 images by 16
-    assert asked == [*batches, "is over", *batches, "is over", *batches]
-    # 4,000 s an epoch were waited, as it says: they are no training
+    def get_state(self):
+        return {"epochs": self.epochs}
+
+    def set_state(self, state):
+        self.epochs = state["epochs"]
+
+
+def over(is_over=lambda: True):
+    return [TimeLimit(is_over)]
+
+
+def test_a_callback_of_one_s_own_is_called_and_its_state_goes_on(splits, tmp_path):
+    with pytest.raises(OutOfTime):
+        train(tiny_recipe(), splits, tmp_path, progress=False, callbacks=[Spy(), *over()])
+    spy = Spy()
+    train(tiny_recipe(), splits, tmp_path, progress=False, callbacks=[spy, *over(lambda: False)])
+    assert spy.epochs == 3
+    assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(spy.logs)
+
+
+def test_a_callback_of_one_s_own_may_stop_the_training(splits, tmp_path):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    run = train(tiny_recipe(), splits, tmp_path, progress=False, callbacks=[Stop()])
+    assert run.is_finished and run.metrics["epochs"] == 1
+
+
+def test_a_training_that_had_stopped_when_it_was_killed_trains_no_batch_more(splits, tmp_path, monkeypatch):
+    still = tiny_recipe(stopping=Stopping("val_loss", 1), schedule=ConstantRate(1e-30), epochs=9)
+    with monkeypatch.context() as patch:
+        patch.setattr("dfclib.training.network.finish", never)
+        with pytest.raises(AssertionError):
+            train(still, splits, tmp_path, progress=False)
+    assert len(Run(tmp_path / NAME).history) == 2
+    monkeypatch.setattr(keras.Model, "fit", never)
+    assert train(still, splits, tmp_path, progress=False).metrics["epochs"] == 2
+
+
+def test_seconds_waited_are_no_training(splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(Pause, "wait", lambda self: 1000.0)
+    run = train(tiny_recipe(), splits, tmp_path, progress=False, callbacks=[Pause(tmp_path / "paused")])
+    # 4,000 s per epoch of four batches were waited, as it says
     assert (run.history["seconds"] < -3000).all() and run.metrics["seconds"] < -9000
 
 
 def test_a_training_goes_on_in_the_precision_that_it_was_begun_in(splits, tmp_path):
-    class Over(Control):
-        def is_over(self):
-            return True
-
     recipe = tiny_recipe(precision="mixed_bfloat16", epochs=2)
     with pytest.raises(OutOfTime):
-        train(recipe, splits, tmp_path, progress=False, control=Over())
+        train(recipe, splits, tmp_path, progress=False, callbacks=over())
     with pytest.raises(UserError, match="was begun in mixed_bfloat16, received precision float32"):
         train(replace(recipe, precision="float32"), splits, tmp_path, progress=False)
     run = train(replace(recipe, precision="auto"), splits, tmp_path, progress=False)
     assert run.is_finished and run.environment["precision"] == "mixed_bfloat16"
 
 
-def test_control_ends_a_training_after_its_epoch_and_it_goes_on_to_the_same_end(finished, splits, tmp_path):
-    class Over(Control):
-        def is_over(self):
-            return True
-
+def test_a_time_limit_ends_a_training_after_its_epoch_and_it_goes_on_to_the_same_end(finished, splits, tmp_path):
     for epoch in (1, 2):
         with pytest.raises(OutOfTime, match=f"{NAME}: {epoch} of 3 epochs trained"):
-            train(tiny_recipe(), splits, tmp_path, progress=False, control=Over())
+            train(tiny_recipe(), splits, tmp_path, progress=False, callbacks=over())
         run = Run(tmp_path / NAME)
         assert run.history["epoch"].to_list() == list(range(1, epoch + 1)) and not run.is_finished
-    run = train(tiny_recipe(), splits, tmp_path, progress=False, control=Over())  # nothing follows the last epoch
+    run = train(tiny_recipe(), splits, tmp_path, progress=False, callbacks=over())  # nothing follows the last epoch
     assert run.is_finished
     assert run.predictions("validation").probabilities.tobytes() == (
         finished.predictions("validation").probabilities.tobytes()
     )
 
 
-def test_control_reaches_a_vote_s_members_and_does_not_cut_short_what_stops_by_itself(splits, tmp_path):
-    class OverAfter(Control):
-        def __init__(self, epochs):
-            self.epochs = epochs
-
-        def is_over(self):
-            self.epochs -= 1
-            return self.epochs <= 0
-
+def test_a_time_limit_reaches_a_vote_s_members_and_does_not_cut_short_what_stops_by_itself(splits, tmp_path):
     members = (tiny_recipe(name="one", epochs=1), tiny_recipe(seed=1))
     with pytest.raises(OutOfTime, match="seed1: 1 of 3 epochs"):
-        train(EnsembleRecipe("both", "t", "S0", members), splits, tmp_path, progress=False, control=OverAfter(1))
+        train(EnsembleRecipe("both", "t", "S0", members), splits, tmp_path, progress=False, callbacks=over())
     assert [run.recipe.name for run in find_runs(tmp_path)] == ["one"]
     # nothing is learned: the second epoch is no gain, and the last one
     still = tiny_recipe(name="still", stopping=Stopping("val_loss", 1), schedule=ConstantRate(1e-30), epochs=9)
-    run = train(still, splits, tmp_path, progress=False, control=OverAfter(2))
+    answers = iter([False, True])
+    run = train(still, splits, tmp_path, progress=False, callbacks=over(lambda: next(answers)))
     assert run.is_finished and run.metrics["epochs"] == 2
 
 
@@ -350,9 +369,9 @@ def test_held_out_chooses_on_the_held_out_tenth_and_trains_without_it(splits, tm
     trained_on = []
     original = pipelines.training_dataset
 
-    def spy(images, recipe, epoch):
+    def spy(images, *options):
         trained_on.append(set(images.ids))
-        return original(images, recipe, epoch)
+        return original(images, *options)
 
     monkeypatch.setattr(pipelines, "training_dataset", spy)
     recipe = tiny_recipe(
@@ -420,19 +439,6 @@ def test_the_weights_drawn_depend_on_the_seed_alone():
     assert not np.array_equal(first[0], other[0])
 
 
-def test_dropout_is_seeded_by_seed_epoch_and_layer():
-    model = training.build_model(tiny_recipe(), 3, 5)
-
-    def states(seed, epoch):
-        training._seed_dropout(model, seed, epoch)
-        layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
-        return [int(np.asarray(layer.seed_generator.state)[0]) for layer in layers]
-
-    drawn = [*states(0, 1), *states(0, 2), *states(1, 1)]
-    assert len(set(drawn)) == len(drawn) == 12
-    assert states(0, 1) == drawn[:4]
-
-
 # normalisation
 
 
@@ -443,19 +449,6 @@ def grey(images):
 def normalised(model, pixels):
     """What the network sees of pixels (n, 16, 16, channels)."""
     return keras.Model(model.input, model.get_layer("normalisation").output)(pixels.astype(np.float32)).numpy()
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_pixel_statistics_are_numpy_s(channels):
-    images = np.random.default_rng(0).integers(0, 256, (30, 9, 7, channels)).astype(np.uint8)
-    images[..., 0] //= 3  # channels differ
-    means, deviations = training.pixel_statistics(images)
-    assert means == pytest.approx(images.mean(axis=(0, 1, 2)), rel=1e-12)
-    assert deviations == pytest.approx(images.std(axis=(0, 1, 2)), rel=1e-12)
-
-
-def test_images_of_one_colour_are_not_divided_by_nothing():
-    assert training.pixel_statistics(np.full((2, 3, 3, 1), 7, np.uint8)) == ((7.0,), (1.0,))
 
 
 def test_half_maps_pixels_to_minus_one_to_one():
@@ -550,7 +543,7 @@ def test_an_ensemble_trains_what_is_missing_and_votes(finished, splits, tmp_path
     assert np.array_equal(run.predictions("validation").predicted, expected.predicted)
     assert run.metrics["validation"]["accuracy"] == expected.accuracy
     assert run.splits == ("validation", "test")
-    monkeypatch.setattr(training, "_train_ensemble", never)
+    monkeypatch.setattr("dfclib.training.start.write_vote", never)
     assert train(recipe, splits, tmp_path, progress=False).path == run.path
     with pytest.raises(UserError, match='vote: "hard" -> "soft"'):
         train(replace(recipe, vote="soft"), splits, tmp_path, progress=False)
@@ -596,95 +589,24 @@ def test_a_vote_s_own_weights_are_kept_beside_its_figures(finished, splits, tmp_
     assert "weights" not in train(alike, splits, tmp_path, progress=False).metrics
 
 
-# a checkpoint is whole at every moment
+# a damaged checkpoint
+
+MISLED = NAME.replace(
+    "tiny-published", "misleading-published"
+)  # validation is labelled wrongly: the first epoch is best
 
 
-class Killed(BaseException):
-    """Nobody catches this."""
-
-
-@pytest.mark.parametrize("moment", range(5))
-@pytest.mark.parametrize("is_best", [True, False], ids=["best", "not best"])
-def test_a_checkpoint_is_the_old_or_the_new_one_at_every_moment(tmp_path, monkeypatch, moment, is_best):
-    """Killed while the first, second, ... file is put in its place or removed: what can be read is one whole epoch."""
-    recipe = tiny_recipe(stopping=Stopping("val_loss", 5), keep="best_val_loss")
-
-    def checkpoint():
-        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="d")])
-        model.compile("adam")
-        model.optimizer.build(model.trainable_variables)
-        return Checkpoint(tmp_path, model, EarlyStopping(recipe))
-
-    def fill(c, value):
-        c.model.set_weights([np.full_like(w, value) for w in c.model.get_weights()])
-        for variable in c.model.optimizer.variables:
-            variable.assign(np.full(variable.shape, value, variable.dtype))
-
-    def save(c, epoch, loss):
-        fill(c, epoch)
-        keep = c.stopping.keeps(epoch, {"val_loss": loss})
-        c.save([{"epoch": i + 1} for i in range(epoch)], keep)
-
-    first = checkpoint()
-    save(first, 1, loss=1.0)
-    calls, originals = 0, (os.replace, os.unlink)
-
-    def count():
-        nonlocal calls
-        calls += 1
-        if calls == moment + 1:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", lambda *a: (count(), originals[0](*a)))
-        patch.setattr(
-            "pathlib.Path.unlink", lambda p, missing_ok=False: (count(), originals[1](p)) if p.exists() else 0
-        )
-        try:
-            save(first, 2, loss=0.5 if is_best else 2.0)
-            killed = False
-        except Killed:
-            killed = True
-    assert killed == (moment < calls)
-
-    again = checkpoint()
-    epoch = len(again.restore())
-    assert epoch in (1, 2)
-    assert epoch == 2 or killed
-    assert all(np.all(w == epoch) for w in again.model.get_weights())
-    assert all(np.all(np.asarray(v) == epoch) for v in again.model.optimizer.variables)
-    best = 2 if is_best and epoch == 2 else 1
-    assert again.stopping.kept_epoch == best
-    again.restore_best()
-    assert all(np.all(w == best) for w in again.model.get_weights())
-
-
-def test_a_damaged_state_is_named(splits, tmp_path):
-    folder = tmp_path / "checkpoint"
-    write_json(folder / "state.json", {})
-    (folder / "state.json").write_text("{")
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    with pytest.raises(UserError, match="state.json is not JSON.*--fresh"):
-        Checkpoint(folder, model, EarlyStopping(tiny_recipe())).restore()
-
-
-def checkpointed(tmp_path):
-    """The folder of a checkpoint after two epochs, the first of which is the best, and what makes another for it."""
-
-    recipe = tiny_recipe(stopping=Stopping("val_loss", 9), keep="best_val_loss")
-
-    def new(units=2):
-        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(units)])
-        model.compile(optimizer="adam", loss="mse")
-        model.optimizer.build(model.trainable_variables)
-        return Checkpoint(tmp_path / "checkpoint", model, EarlyStopping(recipe))
-
-    first, history = new(), []
-    for epoch, loss in ((1, 0.5), (2, 0.6)):
-        history.append(dict.fromkeys(HISTORY_COLUMNS, 0.5) | {"epoch": epoch, "val_loss": loss})
-        first.save(history, keep=first.stopping.keeps(epoch, history[-1]))
-    assert len(new().restore()) == 2
-    return tmp_path / "checkpoint", new
+@pytest.fixture(scope="module")
+def unfinished(splits, tmp_path_factory):
+    """A run after two of three epochs, the first of which is kept."""
+    folder = tmp_path_factory.mktemp("unfinished")
+    recipe = tiny_recipe(stopping=Stopping("val_loss", 9), keep="best_val_loss", batch_size=4)
+    recipe = replace(recipe, schedule=ConstantRate(5e-3))
+    answers = iter([False, True])
+    with pytest.raises(OutOfTime):
+        train(recipe, misleading(splits), folder, progress=False, callbacks=over(lambda: next(answers)))
+    assert {path.name for path in (folder / MISLED / "checkpoint").iterdir()} >= {"best-0001.npz", "epoch-0002.npz"}
+    return folder, recipe
 
 
 def in_state(change):
@@ -713,24 +635,30 @@ def cut(name):
         lambda folder: (folder / "state.json").write_text("[]"),
         lambda folder: (folder / "state.json").write_text("{}"),
         in_state(lambda state: state.update(last=7)),
-        in_state(lambda state: state.update(best=None)),
-        in_state(lambda state: state.update(history=[{"loss": 1}])),
-        in_state(lambda state: state.update(history=3)),
-        in_state(lambda state: state["history"][1].update(loss="low")),
-        in_state(lambda state: state["history"].pop(0)),
-        in_state(lambda state: state.update(stopping=[])),
+        in_state(lambda state: state.update(kept=None)),
+        in_state(lambda state: state.update(callbacks={})),
+        in_state(lambda state: state.update(callbacks=3)),
+        in_state(lambda state: state["callbacks"]["0-HistoryCSV"]["rows"][1].update(loss="low")),
+        in_state(lambda state: state["callbacks"]["0-HistoryCSV"]["rows"].pop(0)),
+        in_state(lambda state: state["callbacks"].update({"1-EarlyStopping": []})),
     ],
 )
-def test_a_damaged_checkpoint_is_named_and_left_as_it_is(tmp_path, damage):
-    folder, new = checkpointed(tmp_path)
-    damage(folder)
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+def test_a_damaged_checkpoint_is_named_and_left_as_it_is(unfinished, splits, tmp_path, damage):
+    folder, recipe = unfinished
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    saved = tmp_path / MISLED / "checkpoint"
+    damage(saved)
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
     with pytest.raises(UserError, match=r"is damaged.*Nothing was changed.*--fresh"):
-        new().restore()
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+        train(recipe, misleading(splits), tmp_path, progress=False, callbacks=over())
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
 
 
-def test_a_checkpoint_of_another_network_is_refused(tmp_path):
-    _, new = checkpointed(tmp_path)
+def test_a_checkpoint_of_another_network_is_refused(unfinished, splits, tmp_path):
+    folder, recipe = unfinished
+    other = replace(recipe, arguments=recipe.arguments | {"filters": [4, 6, 9]})
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    file = tmp_path / MISLED / "recipe.json"
+    write_json(file, read_json(file) | {"recipe_fingerprint": other.fingerprint})
     with pytest.raises(UserError, match="checkpoint is damaged.*--fresh"):
-        new(units=3).restore()
+        train(other, misleading(splits), tmp_path, progress=False, callbacks=over())

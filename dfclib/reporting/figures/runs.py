@@ -64,11 +64,11 @@ def curves(run: Run) -> Figure:
 def validation_curves(runs: Sequence[Run]) -> Figure:
     """Accuracy on the images watched over the epochs, a line a run, to compare how wildly they swing.
 
-    The legend gives `callbacks.validation_fluctuation`: the typical jump against the trend, in points. Votes are left
+    The legend gives `metrics.validation_fluctuation`: the typical jump against the trend, in points. Votes are left
     out.
     Raises UserError where no run has epochs.
     """
-    from dfclib.callbacks import validation_fluctuation
+    from dfclib.evaluation.metrics import validation_fluctuation
 
     runs = _with_epochs(runs)
     figure = new_figure(WIDTH, 4.4, f"Accuracy on {_watched(runs)}\n{_common_caption(runs)}")

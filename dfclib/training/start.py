@@ -1,0 +1,141 @@
+"""train(recipe, splits, runs_dir) -> Run: returns what is finished, goes on with what is not, begins what is missing.
+
+A training that was killed ends with the same weights, bit for bit on one machine's CPU, as one that never was: all
+that lives between two epochs is in the checkpoint, and everything random depends on (seed, epoch) alone.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dfclib import pipelines
+from dfclib.datasets.images import Splits
+from dfclib.errors import UserError
+from dfclib.files import locked
+from dfclib.recipes.recipe import EnsembleRecipe, Recipe
+from dfclib.runs import Run, run_name
+from dfclib.training.devices import release_memory
+from dfclib.training.files import find_existing, remove_leftovers
+from dfclib.training.network import train_network
+from dfclib.training.vote import write_vote
+
+if TYPE_CHECKING:
+    import keras
+
+
+def train(
+    recipe: Recipe | EnsembleRecipe,
+    splits: Splits,
+    runs_dir: Path | str,
+    *,
+    fresh: bool = False,
+    progress: bool = True,
+    callbacks: "Sequence[keras.callbacks.Callback]" = (),
+) -> Run:
+    """Train `recipe` on `splits` and return its run; finished already: return it; unfinished: go on.
+
+    An EnsembleRecipe trains the members that are not there yet, and votes.
+
+    Args:
+        fresh: train anew, whatever there is.
+        progress: print a line per epoch.
+        callbacks: of your own, for every network that is trained (TensorBoard, ...). The state of one with `get_state`
+            and `set_state` is saved and restored as those of dfclib.callbacks are.
+
+    Raises:
+        UserError: where the run's folder holds another recipe or other data (unless `fresh`), where images do not suit
+            the recipe, where a loss is no number any more, and where disk or memory are full; finished epochs are kept.
+    """
+    path = Path(runs_dir) / run_name(recipe, splits.name)
+    say = _say if progress else _silent
+    missing(recipe, splits, runs_dir, fresh=fresh)  # refuses a vote for its last member before its first one trains
+    existing = None if fresh else find_existing(path, recipe, splits)
+    if existing is not None and existing.is_finished:
+        say(f"{path.name}: finished already, nothing to train")
+        shutil.rmtree(path / "checkpoint", ignore_errors=True)  # killed in its very last moment
+        return existing
+    with _locked(path):
+        remove_leftovers(path, everything=fresh)
+        if Run(path).is_finished:  # another process finished it after it was looked at and before it was locked
+            return Run(path)
+        if isinstance(recipe, EnsembleRecipe):
+            runs = []
+            for number, member in enumerate(recipe.members, start=1):
+                say(f"{path.name}: member {number} of {len(recipe.members)}")
+                options = {"fresh": fresh, "progress": progress, "callbacks": callbacks}
+                runs.append(train(member, splits, runs_dir, **options))
+            write_vote(recipe, splits, path, runs, say)
+        else:
+            with _clear_errors(recipe, path), release_memory():
+                train_network(recipe, splits, path, callbacks, say, progress)
+    return Run(path)
+
+
+def missing(
+    recipe: Recipe | EnsembleRecipe, splits: Splits, runs_dir: Path | str, *, fresh: bool = False
+) -> list[Recipe]:
+    """The trainings that `train` would start or go on with: none for a finished run. Does not import Keras.
+
+    A vote whose members are all there has none either. Raises UserError as `train` does where no network is needed to
+    know it: images that do not suit, a folder that cannot be written, holds something else or is being trained into.
+    """
+    _check_data(recipe, splits)
+    wanted = list(recipe.members)
+    if not fresh:
+        if _is_finished(recipe, splits, runs_dir):
+            return []
+        wanted = [each for each in wanted if not _is_finished(each, splits, runs_dir)]
+    for each in [recipe, *wanted]:
+        path = Path(runs_dir) / run_name(each, splits.name)
+        if each is recipe or path.is_dir():  # members' folders are made when it is their turn
+            with _locked(path):
+                pass
+    return wanted
+
+
+def _locked(path: Path) -> contextlib.AbstractContextManager[None]:
+    return locked(path, ".lock", f"{path} is being trained by another process: wait for it, or stop it")
+
+
+def _is_finished(recipe: Recipe | EnsembleRecipe, splits: Splits, runs_dir: Path | str) -> bool:
+    run = find_existing(Path(runs_dir) / run_name(recipe, splits.name), recipe, splits)
+    return run is not None and run.is_finished
+
+
+def _check_data(recipe: Recipe | EnsembleRecipe, splits: Splits) -> None:
+    for member in recipe.members:
+        pipelines.check_size(splits.train, member)
+    for name, part in [("training", splits.train), ("validation", splits.validation)]:
+        if part.labels is None or not len(part):
+            raise UserError(f"the {name} images of {splits.name} have no labels, or there are none: nothing to learn")
+
+
+@contextlib.contextmanager
+def _clear_errors(recipe: Recipe, path: Path) -> Iterator[None]:
+    """Say what to do about full memory and a full disk."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        # TensorFlow and JAX each have an error class of their own for this, which only their import would name
+        if isinstance(error, MemoryError) or any(s in text for s in ("ResourceExhausted", "RESOURCE_EXHAUSTED", "OOM")):
+            raise UserError(
+                f"{path.name}: out of memory with batches of {recipe.batch_size} images of "
+                f"{recipe.image_size[0]}x{recipe.image_size[1]}. Finished epochs are kept in {path}. Lower batch_size "
+                "or image_size in a copy of recipe.json, take a smaller scale, or close other programs."
+            ) from error
+        if isinstance(error, OSError) and "No space left" in text:
+            raise UserError(f"{path}: disk full; finished epochs are kept. Free some space and go on.") from error
+        raise
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _silent(text: str) -> None:
+    pass
