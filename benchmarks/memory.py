@@ -33,14 +33,14 @@ def main() -> None:
             print(f"after {number + 1:2} trainings: {sizes[-1]:.0f} MB", flush=True)
     # the slope of the line from the second training to the last
     climb = (sizes[-1] - sizes[1]) / (TRAININGS - 2)
-    print(f"{climb:+.1f} MB a training after the second")
+    print(f"{climb:+.1f} MB per training after the second")
     write_json(
         "benchmarks/results/memory.json",
         {
             "environment": environment(),
             "resident_megabytes": {str(n): round(sizes[n - 1], 1) for n in SHOWN},
             "all": [round(size, 1) for size in sizes],
-            "megabytes_a_training_after_the_second": round(climb, 2),
+            "megabytes_per_training_after_the_second": round(climb, 2),
         },
     )
 

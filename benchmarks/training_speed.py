@@ -15,6 +15,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras
 import numpy as np
 
 from dfclib import pipelines
@@ -22,8 +23,9 @@ from dfclib.datasets.images import ImageSet
 from dfclib.files import write_json
 from dfclib.recipes import Recipe, all_recipes
 from dfclib.recipes.recipe import SPEED_FILE, measured
-from dfclib.training import build_model, optimisation, trainable_parameters
-from dfclib.training.devices import environment, jit_compile, release_memory
+from dfclib.training import trainable_parameters
+from dfclib.training.devices import environment, release_memory, resolve_precision
+from dfclib.training.model import compiled_model
 
 WARM_UP = 3  # batches
 
@@ -68,15 +70,33 @@ def measure(recipe: Recipe, seconds: float) -> tuple[float, int]:
         class_names=tuple(str(label) for label in range(classes)),
     )
     recipe = dataclasses.replace(recipe, class_repeats={})  # their names are of other classes
-    model = build_model(recipe, channels, classes, images)
-    model.compile(optimisation.optimizer(recipe, 1_000), optimisation.loss(recipe), jit_compile=jit_compile())
-    model.fit(pipelines.training_dataset(images, recipe, 0).take(WARM_UP), verbose=0, shuffle=False)
-    done, started = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - started) < seconds:
-        part = pipelines.training_dataset(images, recipe, done + 1).take(5)
-        model.fit(part, verbose=0, shuffle=False)
-        done += 5 * recipe.batch_size
-    return done / elapsed, trainable_parameters(model)
+    model = compiled_model(recipe, resolve_precision(recipe.precision), classes, images)
+    timer = Timer(seconds)
+    epochs = 1_000_000
+    model.fit(
+        pipelines.training_dataset(images, recipe, 1, epochs),
+        steps_per_epoch=pipelines.batches_per_epoch(images, recipe),
+        epochs=epochs,
+        callbacks=[timer],
+        verbose=0,
+    )
+    return timer.batches * recipe.batch_size / timer.elapsed, trainable_parameters(model)
+
+
+class Timer(keras.callbacks.Callback):
+    """Counts batches after the warm-up, and stops the training when the seconds are over."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds, self.batches, self.elapsed = seconds, -WARM_UP, 0.0
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.batches += 1
+        if self.batches == 0:
+            self.started = time.perf_counter()
+        elif self.batches > 0:
+            self.elapsed = time.perf_counter() - self.started
+            self.model.stop_training = self.elapsed >= self.seconds
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from dfclib.recipes.recipe import Augmentation, Recipe
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# One stream of random numbers a parameter: adding one at the end leaves the others as they were.
+# One stream of random numbers per parameter: adding one at the end leaves the others as they were.
 CORNERS = tuple(f"corner_{corner}_{axis}" for corner in ("nw", "ne", "sw", "se") for axis in "xy")
 DRAWS = ("rotation", "shift_x", "shift_y", "zoom_x", "zoom_y", "flip", "crop_x", "crop_y", "perspective", *CORNERS)
 

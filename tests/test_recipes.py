@@ -3,11 +3,13 @@
 import copy
 import json
 import math
+import sys
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pytest
 
+from dfclib import recipes
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json
 from dfclib.recipes import EnsembleRecipe, Recipe, all_recipes, differences, find, from_dict, load
@@ -885,3 +887,18 @@ def test_the_resampling_experiment_differs_in_resampling_alone():
 def test_numbers_that_mean_nothing_are_refused(make, words):
     with pytest.raises(UserError, match=words):
         make()
+
+
+def test_a_recipe_is_added_by_one_file(tmp_path, monkeypatch):
+    text = """from dataclasses import replace
+from dfclib.recipes.six_attempts import attempt1
+RECIPES = (replace(attempt1, name="mine", attempt=""),)
+"""
+    (tmp_path / "mine.py").write_text(text)
+    monkeypatch.setattr(recipes, "__path__", [*recipes.__path__, str(tmp_path)])
+    try:
+        monkeypatch.setattr(recipes, "SYSTEMS", (*recipes.STORY, *recipes._added()))
+        assert recipes.find("mine").builder == find("attempt1").builder
+        assert [recipe.name for recipe in recipes.all_recipes()][-1] == "mine"
+    finally:
+        sys.modules.pop("dfclib.recipes.mine", None)

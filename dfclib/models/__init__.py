@@ -1,4 +1,4 @@
-"""Builders of Keras models, one file a system."""
+"""Builders of Keras models, one file per system."""
 
 import importlib
 from collections.abc import Callable

@@ -11,7 +11,14 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from dfclib.models.layers import Normalisation, logits, pixels_and_normalised, torch_block, torch_dense, torch_start
+from dfclib.models.layers import (
+    Normalisation,
+    logits,
+    pixels_and_normalised,
+    torch_block,
+    torch_dense,
+    torch_initializers,
+)
 
 
 def cnn(
@@ -38,7 +45,7 @@ def cnn(
     x = layers.Dropout(before, name="dropout1")(x)
     x = torch_dense(x, units, "dense1", activation="relu")
     x = layers.Dropout(after, name="dropout2")(x)
-    return keras.Model(pixels, logits(x, classes, **torch_start(units)), name="cnn")
+    return keras.Model(pixels, logits(x, classes, **torch_initializers(units)), name="cnn")
 
 
 def mlp(
@@ -62,4 +69,4 @@ def mlp(
         x = layers.LeakyReLU(negative_slope, name=f"relu{number}")(x)
         if dropout:
             x = layers.Dropout(dropout, name=f"dropout{number}")(x)
-    return keras.Model(pixels, logits(x, classes, **torch_start(units[-1])), name="mlp")
+    return keras.Model(pixels, logits(x, classes, **torch_initializers(units[-1])), name="mlp")

@@ -63,7 +63,7 @@ def as_plain_keras(model: keras.Model) -> keras.Model:
 def pixels_and_normalised(
     image_size: tuple[int, int], channels: int, normalisation: Normalisation
 ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """The input, pixels 0..255, and (pixels - mean) / deviation a channel, in float32 whatever the precision:
+    """The input, pixels 0..255, and (pixels - mean) / deviation per channel, in float32 whatever the precision:
     bfloat16 would round a normalised bright pixel to its neighbour before the first convolution sees it."""
     means, deviations = normalisation
     scale, offset = [1 / d for d in deviations], [-m / d for m, d in zip(means, deviations, strict=True)]
@@ -78,7 +78,7 @@ def logits(x: keras.KerasTensor, classes: int, **options) -> keras.KerasTensor:
     return layers.Dense(classes, dtype="float32", name="logits", **options)(x)
 
 
-def torch_start(fan_in: int) -> dict[str, keras.initializers.Initializer]:
+def torch_initializers(fan_in: int) -> dict[str, keras.initializers.Initializer]:
     """Initialisers of kernel and bias as PyTorch's Linear and Conv2d have them: uniform within 1/sqrt(fan_in).
 
     fan_in: inputs of one unit: features, or kernel height x kernel width x channels
@@ -89,12 +89,12 @@ def torch_start(fan_in: int) -> dict[str, keras.initializers.Initializer]:
 
 def torch_dense(x: keras.KerasTensor, units: int, name: str, activation: str | None = None) -> keras.KerasTensor:
     """PyTorch's Linear, and an activation."""
-    return layers.Dense(units, activation=activation, name=name, **torch_start(x.shape[-1]))(x)
+    return layers.Dense(units, activation=activation, name=name, **torch_initializers(x.shape[-1]))(x)
 
 
 def torch_block(x: keras.KerasTensor, filters: int, kernel: int, stage: int, pool: bool = True) -> keras.KerasTensor:
     """Convolution that keeps the size, BatchNorm, ReLU and, if `pool`, MaxPool 2, all as PyTorch has them."""
-    start = torch_start(kernel * kernel * x.shape[-1])
+    start = torch_initializers(kernel * kernel * x.shape[-1])
     x = layers.Conv2D(filters, kernel, padding="same", name=f"conv{stage}", **start)(x)
     x = FusedBatchNormalization(momentum=TORCH_MOMENTUM, epsilon=TORCH_EPSILON, name=f"norm{stage}")(x)
     x = layers.ReLU(name=f"relu{stage}")(x)

@@ -17,7 +17,7 @@ from dfclib.models.layers import (
     pixels_and_normalised,
     torch_block,
     torch_dense,
-    torch_start,
+    torch_initializers,
 )
 
 
@@ -50,4 +50,4 @@ def pooled_cnn(
         x = layers.Flatten(name="flatten")(x)
     x = torch_dense(x, units, "dense1", activation="relu")
     x = layers.Dropout(dropout, name="dropout")(x)
-    return keras.Model(pixels, logits(x, classes, **torch_start(units)), name="pooled_cnn")
+    return keras.Model(pixels, logits(x, classes, **torch_initializers(units)), name="pooled_cnn")

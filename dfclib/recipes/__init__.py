@@ -1,7 +1,10 @@
-"""What to train, one file a system, parallel to dfclib.models."""
+"""What to train, one file per system, parallel to dfclib.models."""
 
 import difflib
+import importlib
+import pkgutil
 from pathlib import Path
+from types import ModuleType
 
 from dfclib.errors import UserError
 from dfclib.files import read_json
@@ -9,7 +12,15 @@ from dfclib.recipes import cnn_and_mlp, fashion_mnist, resampling, seed_ensemble
 from dfclib.recipes.reading import from_dict
 from dfclib.recipes.recipe import EnsembleRecipe, Recipe, differences
 
-SYSTEMS = (six_attempts, soft_voting_pair, cnn_and_mlp, seed_ensemble, fashion_mnist, resampling)
+
+def _added() -> list[ModuleType]:
+    """Files in this folder with RECIPES that the story does not name: a recipe is added by its file alone."""
+    modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+    return [module for module in modules if hasattr(module, "RECIPES") and module not in STORY]
+
+
+STORY = (six_attempts, soft_voting_pair, cnn_and_mlp, seed_ensemble, fashion_mnist, resampling)
+SYSTEMS = (*STORY, *_added())
 
 __all__ = ["EnsembleRecipe", "Recipe", "all_recipes", "differences", "find", "from_dict", "load"]
 

@@ -300,7 +300,7 @@ class Recipe:
 class EnsembleRecipe:
     """Several trainings and a vote over them. It trains to a run that names its members.
 
-    weights: one a member, for a soft or geometric vote; None weights all alike
+    weights: one per member, for a soft or geometric vote; None weights all alike
     search_weights: the weights are searched on held-out probabilities when it trains; its members must hold images out
     attempt, claims, claims_note, source: as a Recipe's
     """

@@ -49,7 +49,7 @@ class ExponentialRate:
 class CosineRate:
     """From learning_rate to `floor` along half a cosine over the whole run, however long it is.
 
-    Moves at every step, where PyTorch's moves once an epoch: over the 160 epochs of S3 the two differ by less than
+    Moves at every step, where PyTorch's moves once per epoch: over the 160 epochs of S3 the two differ by less than
     a hundredth of the first rate, and a run of few epochs still ends at the floor.
     """
 

@@ -6,7 +6,7 @@ Rebuilt is the author's description: weight decay 1e-3, label smoothing .1, 160 
 (5e-4 in one member), no smoothing, 125 epochs: `s3-report` is the base network so, to compare with the report's
 matrices. From code and report come what the description leaves out: four poolings, the second dropout of the small
 head, the best epoch on validation kept, and a normalisation by the averages of each image's own statistics.
-Seeds are ours: the author names none. "Every image and its mirror" is two showings of each image an epoch, the second
+Seeds are ours: the author names none. "Every image and its mirror" is two showings of each image per epoch, the second
 one mirrored.
 
 <!-- generated: recorded-seed_ensemble -->

@@ -145,7 +145,7 @@ def _announce(recipe, parts: Parts, splits: Splits, model, precision: str, done:
     size = f"{recipe.image_size[0]}x{recipe.image_size[1]}"
     shown = len(pipelines.epoch_indices(parts.fit, recipe)[0])
     say(
-        f"{name}: {networks.trainable_parameters(model):,} parameters, {shown:,} images an epoch at {size}, "
+        f"{name}: {networks.trainable_parameters(model):,} parameters, {shown:,} images per epoch at {size}, "
         f"{recipe.epochs} epochs, {precision}" + (f", going on after epoch {done}" if done else "")
     )
     share, (height, width) = pipelines.share_seen(parts.fit.size, recipe), parts.fit.size
