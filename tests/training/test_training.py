@@ -445,19 +445,6 @@ def normalised(model, pixels):
     return keras.Model(model.input, model.get_layer("normalisation").output)(pixels.astype(np.float32)).numpy()
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_pixel_statistics_are_numpy_s(channels):
-    images = np.random.default_rng(0).integers(0, 256, (30, 9, 7, channels)).astype(np.uint8)
-    images[..., 0] //= 3  # channels differ
-    means, deviations = training.pixel_statistics(images)
-    assert means == pytest.approx(images.mean(axis=(0, 1, 2)), rel=1e-12)
-    assert deviations == pytest.approx(images.std(axis=(0, 1, 2)), rel=1e-12)
-
-
-def test_images_of_one_colour_are_not_divided_by_nothing():
-    assert training.pixel_statistics(np.full((2, 3, 3, 1), 7, np.uint8)) == ((7.0,), (1.0,))
-
-
 def test_half_maps_pixels_to_minus_one_to_one():
     model = training.build_model(tiny_recipe(normalisation="half"), 3, 5)
     x = np.tile(np.array([0, 127.5, 255])[:, None, None, None], (1, 16, 16, 3))
