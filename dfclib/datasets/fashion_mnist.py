@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 70,000 grey pictures of clothes, 28x28 pixels, ten classes, from four files that are verified.
+"""Fashion-MNIST: 70,000 grey pictures of clothes, 28x28 pixels, ten classes, from four verified files.
 
 Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms",
 arXiv 1708.07747; https://github.com/zalandoresearch/fashion-mnist, MIT licence.
@@ -31,18 +31,18 @@ GZIP = b"\x1f\x8b"
 
 @dataclass(frozen=True)
 class IdxFile:
-    """One of the four files, in the IDX format: a magic number, the sizes, then one byte a value.
+    """One of the four files, in the IDX format: a magic number, the sizes, then one byte per value.
 
     name: without .gz
     shape: (images, height, width), or (labels,)
-    sha256: of the unpacked content, which is the same wherever the file comes from; Debian packs it anew
     gz_md5: of the packed file, as the data set's authors publish it
+    sha256: of the unpacked content, which is the same wherever the file comes from; Debian packs it anew
     """
 
     name: str
     shape: tuple[int, ...]
-    sha256: str
     gz_md5: str
+    sha256: str
 
     @property
     def magic(self) -> int:
@@ -51,6 +51,7 @@ class IdxFile:
 
     @property
     def header(self) -> int:
+        """Bytes before the values."""
         return 4 + 4 * len(self.shape)
 
     @property
@@ -60,43 +61,32 @@ class IdxFile:
 
 
 FILES = (
-    IdxFile(
-        "train-images-idx3-ubyte",
-        (60_000, 28, 28),
-        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-    ),
-    IdxFile(
-        "train-labels-idx1-ubyte",
-        (60_000,),
-        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-        "25c81989df183df01b3e8a0aad5dffbe",
-    ),
-    IdxFile(
-        "t10k-images-idx3-ubyte",
-        (10_000, 28, 28),
-        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-        "bef4ecab320f06d8554ea6380940ec79",
-    ),
-    IdxFile(
-        "t10k-labels-idx1-ubyte",
-        (10_000,),
-        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-        "bb300cfdad3c16e7a12a480ee83cd310",
-    ),
-)
+    IdxFile("train-images-idx3-ubyte", (60_000, 28, 28), "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
+    IdxFile("train-labels-idx1-ubyte", (60_000,), "25c81989df183df01b3e8a0aad5dffbe",
+            "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
+    IdxFile("t10k-images-idx3-ubyte", (10_000, 28, 28), "bef4ecab320f06d8554ea6380940ec79",
+            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
+    IdxFile("t10k-labels-idx1-ubyte", (10_000,), "bb300cfdad3c16e7a12a480ee83cd310",
+            "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
+)  # fmt: skip
 
 
 def load(folder: Path | str | None = None, download: bool = True) -> Splits:
     """Fashion-MNIST: `Splits` named "fashion-mnist", images uint8 (n, 28, 28, 1), all three parts with labels.
 
-    train: 54,000 images, 5,400 a class; validation: 6,000, the stratified tenth of the 60,000 training images that
-    held_out_split sets aside, with their ids ("train-00001" is the first in the file); test: the 10,000 test images
-    folder: holds the four files, packed (.gz) or not; None: Debian's package where it is installed, else Keras's
-        cache in ~/.keras where it holds all four, else Keras's download
-    download: False: fetch nothing
+    train: 54,000 images, 5,400 per class; validation: 6,000, the stratified tenth of the 60,000 training images that
+    held_out_split sets aside, with their ids ("train-00001" is the first in the file); test: the 10,000 test images.
     Sizes and checksums are verified each time, and data of any other size or content are refused: accuracies compare
-    on these images only. Raises UserError that names each file that is missing or wrong, and where the download fails.
+    on these images only.
+
+    Args:
+        folder: Holds the four files, packed (.gz) or not. None: Debian's package where it is installed, else Keras's
+            cache in ~/.keras where it holds all four, else Keras's download.
+        download: False: fetch nothing.
+
+    Raises:
+        UserError: naming each file that is missing or wrong, or where the download fails.
     """
     if folder is not None:
         folder = Path(folder).expanduser()
@@ -120,17 +110,17 @@ def _image_set(prefix: str, images: np.ndarray, labels: np.ndarray) -> ImageSet:
 def _read_all(folder: Path, remedy: str) -> list[np.ndarray]:
     """The four files' values, uint8, in the order of FILES. Raises UserError with everything that is wrong."""
     if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
+        reason = "is a file" if folder.exists() else "does not exist"
         names = ", ".join(file.name for file in FILES)
-        raise UserError(f"{folder} {what}: name the folder that holds Fashion-MNIST's files, {names} (or .gz).")
+        raise UserError(f"{folder} {reason}: name the folder that holds Fashion-MNIST's files, {names} (or .gz).")
     arrays, problems = [], []
     for file in FILES:
         try:
             arrays.append(_read(folder, file))
         except UserError as error:
-            problems.append(str(error))
+            problems.append(f"  {error}\n")
     if problems:
-        raise UserError("\n  ".join([f"{folder} does not hold Fashion-MNIST as published:", *problems]) + f"\n{remedy}")
+        raise UserError(f"{folder} does not hold Fashion-MNIST as published:\n{''.join(problems)}{remedy}")
     return arrays
 
 
@@ -169,13 +159,12 @@ def _check(name: str, content: bytes, file: IdxFile) -> None:
         if shape != file.shape:
             raise UserError(f"{name}: wrong size, expected {_times(file.shape)} values, received {_times(shape)}.")
     if len(content) != file.size:
-        received = f"{len(content):,}" if len(content) < file.size else "more"
-        state = "truncated" if len(content) < file.size else "too long"
+        state, received = ("truncated", f"{len(content):,}") if len(content) < file.size else ("too long", "more")
         raise UserError(f"{name}: {state}, expected {file.size:,} bytes unpacked, received {received}.")
-    received = hashlib.sha256(content).hexdigest()
-    if received != file.sha256:
+    checksum = hashlib.sha256(content).hexdigest()
+    if checksum != file.sha256:
         raise UserError(
-            f"{name}: wrong checksum, expected SHA-256 {file.sha256} unpacked, received {received}. "
+            f"{name}: wrong checksum, expected SHA-256 {file.sha256} unpacked, received {checksum}. "
             "The file was changed, or belongs to another data set (MNIST's digits have the same names and sizes)."
         )
 
@@ -205,12 +194,11 @@ def _fetch(download: bool) -> Path:
     import keras
 
     for file in FILES:
-        name = f"{file.name}.gz"
+        address = f"{ADDRESS}{file.name}.gz"
+        options = {"file_hash": file.gz_md5, "cache_subdir": "datasets/fashion-mnist"}
         try:
             with contextlib.redirect_stdout(sys.stderr):  # where progress belongs
-                path = keras.utils.get_file(
-                    name, ADDRESS + name, file_hash=file.gz_md5, cache_subdir="datasets/fashion-mnist"
-                )
+                path = keras.utils.get_file(f"{file.name}.gz", address, **options)
         except Exception as error:  # Keras raises nothing narrower where the network fails
-            raise UserError(f"{ADDRESS}{name} could not be fetched ({error}). Try again later. {ways}") from error
+            raise UserError(f"{address} could not be fetched ({error}). Try again later. {ways}") from error
     return Path(path).parent
