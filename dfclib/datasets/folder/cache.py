@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 
-from dfclib.datasets.folder.listing import ImageFile
+from dfclib.datasets.folder.image_files import ImageFile
 from dfclib.errors import UserError
 from dfclib.files import write_atomically, write_json
 
@@ -26,10 +26,10 @@ CACHE_VERSION = 2  # raise when the same files would give other pixels
 
 @dataclass
 class Pixels:
-    """Decoded images a split.
+    """Decoded images of each split.
 
     images: uint8 (m, h, w, 1 or 3); rows: int64 (m,), which of the split's files they are
-    sizes: how often each (height, width) was met, a split; modes: the same of Pillow's modes
+    sizes, modes: how often each (height, width), each of Pillow's modes was met
     """
 
     images: dict[str, np.ndarray] = field(default_factory=dict)
@@ -40,11 +40,11 @@ class Pixels:
 
 
 class Cache:
-    """Decoded pixels on the disk: a .npy a split and a .json that is written last, so what it names is whole.
+    """Decoded pixels on the disk: a .npy per split and a .json that is written last, so what it names is whole.
 
-    Files are named by the image size and a key over names, byte counts and times of all image files; where
-    one of these changes, the old files are removed when the new ones are written. A cache that cannot be
-    written is no error. Labels are not kept: they are read from the CSV files each time.
+    Files are named by the image size and a key over names, byte counts and times of all image files; where one of these
+    changes, the old files are removed when the new ones are written. A cache that cannot be written is no error. Labels
+    are not kept: they are read from the CSV files each time.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -77,9 +77,9 @@ class Cache:
         return f"{size}-{digest.hexdigest()[:16]}"
 
     def load(self, key: str, parts: Mapping[str, Sequence[ImageFile]], fits: Callable[[int], bool]) -> Pixels | None:
-        """What is stored under `key`, or None where nothing is or where it is damaged.
+        """The pixels stored under `key`, or None where there are none or where they are damaged.
 
-        fits: says whether so many bytes may be loaded; if not, the result holds no images.
+        fits: tells whether so many bytes may be loaded; if not, the result holds no images
         """
         try:
             stored = json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8"))

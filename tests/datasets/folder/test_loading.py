@@ -14,9 +14,9 @@ import pytest
 from PIL import ExifTags, Image
 
 from dfclib.datasets.folder import cache, decoding, loading
-from dfclib.datasets.folder.labels import LabelledPlace, interpret_labels
 from dfclib.datasets.folder.loading import load_folder, write_folder
 from dfclib.datasets.folder.problems import Problems
+from dfclib.datasets.folder.tables import Label, interpret_labels
 from dfclib.datasets.images import ImageSet, Splits
 from dfclib.errors import UserError
 
@@ -629,8 +629,9 @@ def test_a_folder_or_a_table_that_may_not_be_read(folder: Path, monkeypatch) -> 
     def refuse(path, *_):
         raise PermissionError(13, "Permission denied", str(path))
 
+    listed = Path.iterdir
     with monkeypatch.context() as patch:
-        patch.setattr(os, "scandir", refuse)
+        patch.setattr(Path, "iterdir", lambda path: refuse(path) if path.name == "train" else listed(path))
         assert f"{folder / 'train'}: cannot be read (permission denied). Give yourself the right" in complaint(folder)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_bytes", refuse)
@@ -920,7 +921,7 @@ def test_importing_it_brings_no_heavy_package() -> None:
 
 @pytest.mark.parametrize(("count", "complaints"), [(2, 0), (1000, 0), (1001, 1)])
 def test_the_number_of_classes_is_bounded(count: int, complaints: int) -> None:
-    labels = [LabelledPlace(f"train.csv line {i + 2}", "train", str(i)) for i in range(count)]
+    labels = [Label(str(i), f"train.csv line {i + 2}", "train") for i in range(count)]
     problems = Problems()
     numbers, names = interpret_labels(labels, problems, [])
     assert names == tuple(map(str, range(count))) and numbers["1"] == 1
