@@ -1,12 +1,15 @@
 """What several tests share: tiny images and recipes that train in seconds, made-up predictions and runs."""
 
+import io
 import math
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from dfclib import recipes
+from dfclib.datasets import kaggle
 from dfclib.datasets.images import ImageSet, Splits
 from dfclib.files import write_json
 from dfclib.predictions import Predictions
@@ -37,6 +40,35 @@ def misleading(splits: Splits) -> Splits:
     """The same data, but validation is labelled wrongly: the better the training, the worse its val_loss."""
     wrong = replace(splits.validation, labels=(splits.validation.labels + 1) % 5)
     return replace(splits, name="misleading", validation=wrong)
+
+
+KAGGLE_FILES = {
+    "train.csv": b"image_id,label\na,0\nb,1\n",
+    "validation.csv": b"image_id,label\nc,0\n",
+    "test.csv": b"image_id\nd\n",
+    "train/a.png": b"A" * 900,
+    "train/b.png": np.random.default_rng(0).bytes(900),
+    "validation/c.png": b"C",
+    "test/d.png": b"D",
+}
+
+
+def zipped(content: dict[str, bytes] = KAGGLE_FILES) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def assert_downloaded(folder: Path, content: dict[str, bytes] = KAGGLE_FILES) -> None:
+    found = files_in(folder)
+    assert found.pop(kaggle.RECORD)
+    assert found == content
 
 
 CLASSES = ("0", "1", "2", "3", "4")
