@@ -19,6 +19,7 @@ from dfclib.errors import UserError
 pytestmark = pytest.mark.usefixtures("isolated")
 RULES = "https://www.kaggle.com/competitions/deepfake-classification-unibuc/rules"
 TOKENS = "https://www.kaggle.com/settings"
+PAIR = {"KAGGLE_USERNAME": "me", "KAGGLE_KEY": " k\n"}
 
 
 def colab(monkeypatch, secrets: dict):
@@ -52,18 +53,12 @@ def test_no_token(real_api, tmp_path, monkeypatch, capfd):
     ("secrets", "expected"),
     [
         ({"KAGGLE_API_TOKEN": "KGAT_x"}, {"token": "KGAT_x"}),
-        ({"KAGGLE_USERNAME": "me", "KAGGLE_KEY": " k\n"}, {"username": "me", "key": "k"}),
-        (
-            {"KAGGLE_API_TOKEN": "NotebookAccessError", "KAGGLE_USERNAME": "me", "KAGGLE_KEY": "k"},
-            {"username": "me", "key": "k"},
-        ),
+        (PAIR, {"username": "me", "key": "k"}),
+        ({"KAGGLE_API_TOKEN": "NotebookAccessError"} | PAIR, {"username": "me", "key": "k"}),
         ({}, "KAGGLE_API_TOKEN."),
         ({"KAGGLE_USERNAME": "me"}, "KAGGLE_API_TOKEN."),
         ({"KAGGLE_API_TOKEN": "NotebookAccessError"}, "switch on its notebook access"),
-        (
-            {"KAGGLE_API_TOKEN": "TimeoutException", "KAGGLE_USERNAME": "not", "KAGGLE_KEY": "asked"},
-            "only in a notebook's cell: TimeoutException",
-        ),
+        ({"KAGGLE_API_TOKEN": "TimeoutException"} | PAIR, "only in a notebook's cell: TimeoutException"),
     ],
 )
 def test_colab_secrets(real_api, monkeypatch, tmp_path, secrets, expected):
@@ -139,16 +134,13 @@ def test_in_a_notebooks_cell_where_ipython_hides_exit(isolated):
     environment = os.environ | {"PYTHONPATH": str(Path(kaggle.__file__).parents[2])}
     kernel, client = manager.start_new_kernel(env=environment, cwd=str(Path.cwd()))
     printed = []
+
+    def keep(message):
+        if message["msg_type"] not in ("status", "execute_input"):
+            printed.append(message["content"].get("text", str(message)))
+
     try:
-        client.execute_interactive(
-            IN_A_CELL,
-            timeout=120,
-            output_hook=lambda message: printed.append(
-                ""
-                if message["msg_type"] in ("status", "execute_input")
-                else message["content"].get("text", str(message))
-            ),
-        )
+        client.execute_interactive(IN_A_CELL, timeout=120, output_hook=keep)
     finally:
         client.stop_channels()
         kernel.shutdown_kernel(now=True)
@@ -224,13 +216,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.note()
         start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
         rest = self.server.archive[start:]
-        data = self.answer(
-            206 if start else 200,
-            rest,
-            Accept_Ranges="bytes",
-            ETag='"1"',
-            Last_Modified="Mon, 02 Feb 2026 10:00:00 GMT",
-        )
+        headers = {"Accept_Ranges": "bytes", "ETag": '"1"', "Last_Modified": "Mon, 02 Feb 2026 10:00:00 GMT"}
+        data = self.answer(206 if start else 200, rest, **headers)
         self.wfile.write(data if self.server.cut_at is None else data[: max(0, self.server.cut_at - start)])
         self.close_connection = True
 
@@ -271,18 +258,17 @@ def test_real_package_downloads(server, token, tmp_path, capfd):
 @pytest.mark.parametrize("place", ["variable", "pair of variables", "kaggle.json", "uploaded", "secret"])
 def test_real_package_uses_a_token_from(server, isolated, monkeypatch, tmp_path, place):
     pair = '{"username": "me", "key": "k"}'
-    if place == "variable":
-        monkeypatch.setenv("KAGGLE_API_TOKEN", "T")
-    elif place == "pair of variables":
-        monkeypatch.setenv("KAGGLE_USERNAME", "me")
-        monkeypatch.setenv("KAGGLE_KEY", "k")
-    elif place == "kaggle.json":
-        (isolated / ".kaggle").mkdir()
-        (isolated / ".kaggle" / "kaggle.json").write_text(pair)
-    elif place == "uploaded":
-        Path("kaggle.json").write_text(pair)
-    else:
-        colab(monkeypatch, {"KAGGLE_API_TOKEN": "T"})
+    (isolated / ".kaggle").mkdir()
+    {
+        "variable": lambda: monkeypatch.setenv("KAGGLE_API_TOKEN", "T"),
+        "pair of variables": lambda: (
+            monkeypatch.setenv("KAGGLE_USERNAME", "me"),
+            monkeypatch.setenv("KAGGLE_KEY", "k"),
+        ),
+        "kaggle.json": lambda: (isolated / ".kaggle" / "kaggle.json").write_text(pair),
+        "uploaded": lambda: Path("kaggle.json").write_text(pair),
+        "secret": lambda: colab(monkeypatch, {"KAGGLE_API_TOKEN": "T"}),
+    }[place]()
     kaggle.download(tmp_path / "data", progress=False)
     (sent,) = [headers for _, name, headers, _ in server.requests if name == "DownloadDataFiles"]
     bearer = place in ("variable", "secret")
@@ -328,16 +314,12 @@ def test_refusals_of_the_server(server, token, tmp_path, status, body, expected)
     server.status, server.body = status, body
     csv = tmp_path / "submission.csv"
     csv.write_text("image_id,label\nd,0\n")
-    for call in (
-        lambda: kaggle.download(tmp_path / "data", progress=False),
-        lambda: kaggle.submit(csv, "hello"),
-    ):
+    for call in (lambda: kaggle.download(tmp_path / "data", progress=False), lambda: kaggle.submit(csv, "hello")):
         with pytest.raises(UserError) as caught:
             call()
         sentence = str(caught.value)
         assert all(part in sentence for part in expected), sentence
-        assert "\n" not in sentence
-        assert "KGAT_secret" not in sentence
+        assert "\n" not in sentence and "KGAT_secret" not in sentence
 
 
 def test_refused_token_is_not_called_missing(server, token, tmp_path):

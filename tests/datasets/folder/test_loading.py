@@ -11,6 +11,7 @@ from fakes import complaint, folder_splits, load, same_splits, save_image
 
 from dfclib.datasets.folder import loading
 from dfclib.datasets.folder.loading import write_folder
+from dfclib.datasets.images import ImageSet
 from dfclib.errors import UserError
 
 
@@ -173,7 +174,9 @@ def test_what_is_left_aside_is_noticed(tmp_path: Path, caplog) -> None:
 
 def test_folders_and_other_files_beside_named_images_are_noticed(folder: Path, caplog) -> None:
     save_image(folder / "train/cat/1.png"), (folder / "train/a.gif").touch(), (folder / "validation.csv").unlink()
+    save_image(folder / "train/stray.png")
     load(folder)
+    assert "train/ holds 1 image(s) that train.csv does not name, 'stray'" in caplog.text
     assert "train/ holds 1 folder(s) where images are expected, train/cat/ for one" in caplog.text
     assert "train/ holds 1 file(s) that are not PNG, JPEG or WebP images, train/a.gif for one" in caplog.text
     assert "validation/ holds images, but there is no validation.csv: it is not used" in caplog.text
@@ -197,10 +200,13 @@ def test_one_split_alone(folder: Path) -> None:
     assert list(listing.parts) == ["test"] and not listing.problems and not listing.notices
 
 
-def test_an_unused_image_is_only_noticed(folder: Path, caplog) -> None:
-    save_image(folder / "train/stray.png")
-    load(folder)
-    assert "train/ holds 1 image(s) that train.csv does not name, 'stray'" in caplog.text
+def test_known_data_keep_their_name_in_a_folder_of_another_name_and_are_hashed_once(folder: Path, monkeypatch) -> None:
+    monkeypatch.setattr(loading, "KNOWN_DATA", {folder_splits().fingerprint: "the-competition"})
+    hashed, fingerprint = [], ImageSet.fingerprint
+    monkeypatch.setattr(ImageSet, "fingerprint", lambda part: hashed.append(len(part)) or fingerprint(part))
+    splits = load(folder)
+    assert splits.name == "the-competition" and splits.fingerprint in loading.KNOWN_DATA
+    assert hashed == [6, 4]
 
 
 def test_a_relative_path_and_the_current_folder(folder: Path, monkeypatch) -> None:
