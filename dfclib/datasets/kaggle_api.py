@@ -105,9 +105,8 @@ def _colab_secrets() -> tuple[dict[str, str], str]:
             break
     if found.get("KAGGLE_API_TOKEN"):
         return {"token": found["KAGGLE_API_TOKEN"]}, ""
-    if found.get("KAGGLE_USERNAME") and found.get("KAGGLE_KEY"):
-        return {"username": found["KAGGLE_USERNAME"], "key": found["KAGGLE_KEY"]}, ""
-    return {}, hint
+    pair = {"username": found.get("KAGGLE_USERNAME"), "key": found.get("KAGGLE_KEY")}
+    return (pair, "") if all(pair.values()) else ({}, hint)
 
 
 def _uploaded_token(path: Path) -> dict[str, str]:

@@ -328,7 +328,7 @@ def test_refused_token_is_not_called_missing(server, token, tmp_path):
         kaggle.download(tmp_path / "data", progress=False)
 
 
-def test_answer_of_somebody_else(server, token, tmp_path):
+def test_an_answer_that_is_not_kaggle_s(server, token, tmp_path):
     server.introspection = b"<html>Welcome to the hotel</html>"
     with pytest.raises(UserError, match="cannot reach Kaggle"):
         kaggle.download(tmp_path / "data", progress=False)

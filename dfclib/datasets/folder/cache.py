@@ -79,7 +79,7 @@ class Cache:
     def load(self, key: str, parts: Mapping[str, Sequence[ImageFile]], fits: Callable[[int], bool]) -> Pixels | None:
         """The pixels stored under `key`, or None where there are none or where they are damaged.
 
-        fits: tells whether so many bytes may be loaded; if not, the result holds no images
+        fits: tells whether this number of bytes may be loaded; if not, the result holds no images
         """
         try:
             stored = json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8"))

@@ -99,7 +99,7 @@ def check_folder(
     Args:
         folder, cache_dir, max_gigabytes: As in load_folder.
         progress: Show bars on standard error.
-        threshold: Two images whose perceptual hashes differ in at most so many bits of 64 are near duplicates.
+        threshold: Two images whose perceptual hashes differ in at most this many bits of 64 are near duplicates.
     """
     contents = read_contents(folder, None, cache_dir, progress, max_gigabytes, any_size=True)
     listing = contents.listing

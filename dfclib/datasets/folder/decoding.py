@@ -44,8 +44,7 @@ _TURNS = dict(enumerate(_TURNS, start=2))  # EXIF's orientation: what puts the i
 class Header:
     """The facts in an image's first bytes.
 
-    height, width: as it is looked at, turned as EXIF says; mode: Pillow's; grey: no colour possible;
-    alpha: has transparency
+    height, width: as it is looked at, turned as EXIF says; mode: Pillow's; grey: no colour possible; alpha: see-through
     """
 
     height: int
@@ -72,14 +71,11 @@ def read_pixels(
     does not suffice, which is a problem as well.
 
     Args:
-        parts: Files of each split.
-        problems: What is found is added to it.
         image_size: Height and width of all images; None: the one size that all share.
-        channels: 1 or 3, for a network that takes nothing else; None: 1 where all images but the test images are
-            grey. Not for a cache.
+        channels: 1 or 3, for a network that takes nothing else, and then without a cache; None: 1 where all images but
+            the test images are grey.
         any_size: Bring mixed sizes to the commonest one: else they are a problem, where no image_size is given.
         cache: Where decoded pixels are kept.
-        progress: Show bars on standard error.
         max_gigabytes: Largest size of the decoded images; None: the memory that is available.
     """
     key = cache.key(parts, image_size) if cache else ""
@@ -100,16 +96,11 @@ def read_pixels(
     largest = heapq.nlargest(_workers(), (header.height * header.width for header in everything))
     if not _fits(len(everything) * math.prod(shape) + BYTES_PER_PIXEL * sum(largest), problems, max_gigabytes):
         return pixels
-    for split, files in parts.items():
-        rows = np.array(list(headers[split]), np.int64)
-        try:
-            images, whole = _decode([files[row] for row in rows], shape, problems, split, progress)
-        except MemoryError as error:
-            raise UserError(
-                f"out of memory while decoding {split}: give a smaller image size ({IMAGE_SIZE})"
-            ) from error
-        pixels.images[split], pixels.rows[split] = images, rows[whole]
-        _count(pixels, split, [headers[split][row] for row in rows[whole]])
+    try:
+        for split, files in parts.items():
+            _decode(split, files, headers[split], shape, pixels, problems, progress)
+    except MemoryError as error:
+        raise UserError(f"out of memory while decoding: give a smaller image size ({IMAGE_SIZE})") from error
     if target is None:
         pixels.images, pixels.rows = {}, {}
     elif cache and len(problems) == before and not (any_size and len(sum(pixels.sizes.values(), Counter())) > 1):
@@ -230,7 +221,7 @@ def _common_size(sizes: Counter, problems: Problems, any_size: bool) -> tuple[in
 
 
 def _choose_channels(headers: Mapping[str, Mapping[int, Header]], channels: int | None, notices: list[str]) -> int:
-    """1 or 3: `channels` where it is given. What the images lose is added to `notices`."""
+    """1 or 3: `channels` where it is given. Notes in `notices` what is lost: transparency, depth, colour."""
     everything = [header for found in headers.values() for header in found.values()]
     # Test images have no say: with and without them the training images are the same arrays.
     decisive = [header for split, found in headers.items() if split != "test" for header in found.values()]
@@ -261,21 +252,29 @@ def _fits(needed: int, problems: Problems, max_gigabytes: float | None) -> bool:
 
 
 def _decode(
-    files: Sequence[ImageFile], shape: tuple[int, int, int], problems: Problems, split: str, progress: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """(uint8 (m, *shape), bool (n,) telling which m of the n files could be decoded)."""
-    images = np.empty((len(files), *shape), np.uint8)
+    split: str,
+    files: Sequence[ImageFile],
+    headers: Mapping[int, Header],
+    shape: tuple[int, int, int],
+    pixels: Pixels,
+    problems: Problems,
+    progress: bool,
+) -> None:
+    """Decode the files that have a header, to (height, width, channels), into `pixels`."""
+    rows = np.array(list(headers), np.int64)
+    images = np.empty((len(rows), *shape), np.uint8)
 
-    def decode(row: int) -> None:
-        images[row] = decode_image(files[row].path, shape[2], shape[:2])
+    def decode(i: int) -> None:
+        images[i] = decode_image(files[rows[i]].path, shape[2], shape[:2])
 
-    errors = _in_parallel(decode, range(len(files)), f"{split}: decoding", progress)
-    for file, error in zip(files, errors, strict=True):
+    errors = _in_parallel(decode, range(len(rows)), f"{split}: decoding", progress)
+    for row, error in zip(rows, errors, strict=True):
         if error is not None:
             what = f"cannot be decoded ({_reason(error)})"
-            problems.add("broken image", file.where, what, "Copy or download it again, or leave it out")
+            problems.add("broken image", files[row].where, what, "Copy or download it again, or leave it out")
     whole = np.array([error is None for error in errors], bool)
-    return images if whole.all() else images[whole], whole
+    pixels.images[split], pixels.rows[split] = images if whole.all() else images[whole], rows[whole]
+    _count(pixels, split, [headers[row] for row in rows[whole]])
 
 
 def _workers() -> int:
@@ -292,7 +291,7 @@ def _in_parallel(work: Callable[[Any], Any], items: Sequence[Any], title: str, p
         except MemoryError:
             raise
         except Exception as error:  # on broken files Pillow raises nearly everything: OSError to IndexError
-            return error
+            return error.with_traceback(None)  # which would keep the image in memory
 
     with warnings.catch_warnings(), ThreadPoolExecutor(_workers()) as pool:
         warnings.simplefilter("ignore")  # Pillow's about large images: we have a limit of our own
