@@ -45,19 +45,14 @@ class IdxFile:
     sha256: str
 
     @property
-    def magic(self) -> int:
-        """Two zero bytes, 8 for unsigned bytes, the number of dimensions."""
-        return 0x0800 + len(self.shape)
-
-    @property
-    def header(self) -> int:
-        """Bytes before the values."""
-        return 4 + 4 * len(self.shape)
+    def header(self) -> bytes:
+        """The magic number (two zero bytes, 8 for unsigned bytes, the number of dimensions) and the sizes."""
+        return struct.pack(f">{1 + len(self.shape)}I", 0x0800 + len(self.shape), *self.shape)
 
     @property
     def size(self) -> int:
         """Bytes, unpacked."""
-        return self.header + math.prod(self.shape)
+        return len(self.header) + math.prod(self.shape)
 
 
 FILES = (
@@ -143,21 +138,22 @@ def _read(folder: Path, file: IdxFile) -> np.ndarray:
     except OSError as error:
         raise UserError(f"{path.name}: cannot be read ({error.strerror or error}).") from error
     _check(path.name, content, file)
-    return np.frombuffer(content, np.uint8, offset=file.header).reshape(file.shape)
+    return np.frombuffer(content, np.uint8, offset=len(file.header)).reshape(file.shape)
 
 
 def _check(name: str, content: bytes, file: IdxFile) -> None:
     """Raise UserError, beginning with `name`, at the first thing that differs from `file`."""
-    magic = struct.unpack(">I", content[:4])[0] if len(content) >= 4 else None
-    if magic != file.magic:
-        received = "fewer than four bytes" if magic is None else f"{magic:#010x}"
-        other = next((one for one in FILES if one.magic == magic), None)
+    magic, header = content[:4], content[: len(file.header)]
+    if magic != file.header[:4]:
+        received = f"0x{magic.hex()}" if len(magic) == 4 else "fewer than four bytes"
+        other = next((one for one in FILES if one.header[:4] == magic), None)
         hint = f" That is a file of the kind of {other.name}: are two swapped?" if other else ""
-        raise UserError(f"{name}: wrong magic number, expected {file.magic:#010x}, received {received}.{hint}")
-    if len(content) >= file.header:
-        shape = struct.unpack(f">{len(file.shape)}I", content[4 : file.header])
-        if shape != file.shape:
-            raise UserError(f"{name}: wrong size, expected {_times(file.shape)} values, received {_times(shape)}.")
+        raise UserError(f"{name}: wrong magic number, expected 0x{file.header[:4].hex()}, received {received}.{hint}")
+    if len(header) == len(file.header) and header != file.header:
+        expected, received = (
+            " x ".join(f"{side:,}" for side in shape) for shape in (file.shape, np.frombuffer(header, ">u4")[1:])
+        )
+        raise UserError(f"{name}: wrong size, expected {expected} values, received {received}.")
     if len(content) != file.size:
         state, received = ("truncated", f"{len(content):,}") if len(content) < file.size else ("too long", "more")
         raise UserError(f"{name}: {state}, expected {file.size:,} bytes unpacked, received {received}.")
@@ -167,10 +163,6 @@ def _check(name: str, content: bytes, file: IdxFile) -> None:
             f"{name}: wrong checksum, expected SHA-256 {file.sha256} unpacked, received {checksum}. "
             "The file was changed, or belongs to another data set (MNIST's digits have the same names and sizes)."
         )
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(f"{side:,}" for side in shape)
 
 
 def _cached() -> Path | None:

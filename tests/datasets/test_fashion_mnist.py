@@ -105,64 +105,39 @@ def damage(path: Path) -> None:
 
 
 TRUE_SIZE = 16 + 200 * 28 * 28
-WAYS = {
-    "truncated, packed": (
-        lambda f, c: cut(f / f"{TRAIN_IMAGES}.gz", 1000),
-        [f"{TRAIN_IMAGES}.gz: truncated or damaged", f"expected {TRUE_SIZE:,} bytes unpacked, received a packed file"],
-    ),
-    "truncated before packing": (
-        lambda f, c: put(f, TRAIN_IMAGES, c[TRAIN_IMAGES][:-5]),
-        [f"{TRAIN_IMAGES}.gz: truncated, expected {TRUE_SIZE:,} bytes unpacked, received {TRUE_SIZE - 5:,}."],
-    ),
-    "truncated in its header": (
-        lambda f, c: put(f, TEST_LABELS, c[TEST_LABELS][:6]),
-        [f"{TEST_LABELS}.gz: truncated, expected 28 bytes unpacked, received 6."],
-    ),
-    "empty": (
-        lambda f, c: (f / f"{TEST_LABELS}.gz").write_bytes(b""),
-        [f"{TEST_LABELS}.gz: wrong magic number, expected 0x00000801, received fewer than four bytes."],
-    ),
+# fmt: off
+WAYS = {  # how to break the files, and what the message must hold
+    "truncated, packed": (lambda f, c: cut(f / f"{TRAIN_IMAGES}.gz", 1000),
+        [f"{TRAIN_IMAGES}.gz: truncated or damaged",
+         f"expected {TRUE_SIZE:,} bytes unpacked, received a packed file"]),
+    "truncated before packing": (lambda f, c: put(f, TRAIN_IMAGES, c[TRAIN_IMAGES][:-5]),
+        [f"{TRAIN_IMAGES}.gz: truncated, expected {TRUE_SIZE:,} bytes unpacked, received {TRUE_SIZE - 5:,}."]),
+    "truncated in its header": (lambda f, c: put(f, TEST_LABELS, c[TEST_LABELS][:6]),
+        [f"{TEST_LABELS}.gz: truncated, expected 28 bytes unpacked, received 6."]),
+    "empty": (lambda f, c: (f / f"{TEST_LABELS}.gz").write_bytes(b""),
+        [f"{TEST_LABELS}.gz: wrong magic number, expected 0x00000801, received fewer than four bytes."]),
     "damaged": (lambda f, c: damage(f / f"{TEST_IMAGES}.gz"), [f"{TEST_IMAGES}.gz: truncated or damaged"]),
-    "too long": (
-        lambda f, c: put(f, TRAIN_LABELS, c[TRAIN_LABELS] + b"\0\0"),
-        [f"{TRAIN_LABELS}.gz: too long, expected 208 bytes unpacked, received more."],
-    ),
-    "a web page": (
-        lambda f, c: (f / f"{TRAIN_IMAGES}.gz").write_bytes(b"<html>404 Not Found</html>"),
-        [f"{TRAIN_IMAGES}.gz: wrong magic number, expected 0x00000803, received 0x3c68746d."],
-    ),
-    "images and labels swapped": (
-        lambda f, c: swap(f, TEST_IMAGES, TEST_LABELS),
-        [
-            f"{TEST_IMAGES}.gz: wrong magic number, expected 0x00000803, received 0x00000801.",
-            f"{TEST_LABELS}.gz: wrong magic number, expected 0x00000801, received 0x00000803.",
-            "are two swapped?",
-        ],
-    ),
-    "training and test swapped": (
-        lambda f, c: swap(f, TRAIN_LABELS, TEST_LABELS),
-        [
-            f"{TRAIN_LABELS}.gz: wrong size, expected 200 values, received 20.",
-            f"{TEST_LABELS}.gz: wrong size, expected 20 values, received 200.",
-        ],
-    ),
-    "a well-formed subset": (
-        lambda f, c: put(f, TRAIN_IMAGES, idx(np.zeros((50, 28, 28), np.uint8))),
-        [f"{TRAIN_IMAGES}.gz: wrong size, expected 200 x 28 x 28 values, received 50 x 28 x 28."],
-    ),
-    "another data set of the same size": (
-        lambda f, c: put(f, TRAIN_LABELS, idx(np.zeros(200, np.uint8))),
-        [f"{TRAIN_LABELS}.gz: wrong checksum, expected SHA-256", "MNIST's digits have the same names and sizes"],
-    ),
-    "missing": (
-        lambda f, c: (f / f"{TRAIN_LABELS}.gz").unlink(),
-        [f"{TRAIN_LABELS}.gz: missing, and so is {TRAIN_LABELS}."],
-    ),
-    "a folder": (
-        lambda f, c: ((f / f"{TRAIN_LABELS}.gz").unlink(), (f / f"{TRAIN_LABELS}.gz").mkdir()),
-        [f"{TRAIN_LABELS}.gz: cannot be read (Is a directory)"],
-    ),
+    "too long": (lambda f, c: put(f, TRAIN_LABELS, c[TRAIN_LABELS] + b"\0\0"),
+        [f"{TRAIN_LABELS}.gz: too long, expected 208 bytes unpacked, received more."]),
+    "a web page": (lambda f, c: (f / f"{TRAIN_IMAGES}.gz").write_bytes(b"<html>404 Not Found</html>"),
+        [f"{TRAIN_IMAGES}.gz: wrong magic number, expected 0x00000803, received 0x3c68746d."]),
+    "images and labels swapped": (lambda f, c: swap(f, TEST_IMAGES, TEST_LABELS),
+        [f"{TEST_IMAGES}.gz: wrong magic number, expected 0x00000803, received 0x00000801.",
+         f"{TEST_LABELS}.gz: wrong magic number, expected 0x00000801, received 0x00000803.",
+         "are two swapped?"]),
+    "training and test swapped": (lambda f, c: swap(f, TRAIN_LABELS, TEST_LABELS),
+        [f"{TRAIN_LABELS}.gz: wrong size, expected 200 values, received 20.",
+         f"{TEST_LABELS}.gz: wrong size, expected 20 values, received 200."]),
+    "a well-formed subset": (lambda f, c: put(f, TRAIN_IMAGES, idx(np.zeros((50, 28, 28), np.uint8))),
+        [f"{TRAIN_IMAGES}.gz: wrong size, expected 200 x 28 x 28 values, received 50 x 28 x 28."]),
+    "another data set of the same size": (lambda f, c: put(f, TRAIN_LABELS, idx(np.zeros(200, np.uint8))),
+        [f"{TRAIN_LABELS}.gz: wrong checksum, expected SHA-256", "MNIST's digits have the same names and sizes"]),
+    "missing": (lambda f, c: (f / f"{TRAIN_LABELS}.gz").unlink(),
+        [f"{TRAIN_LABELS}.gz: missing, and so is {TRAIN_LABELS}."]),
+    "a folder": (lambda f, c: ((f / f"{TRAIN_LABELS}.gz").unlink(), (f / f"{TRAIN_LABELS}.gz").mkdir()),
+        [f"{TRAIN_LABELS}.gz: cannot be read (Is a directory)"]),
 }
+# fmt: on
 
 
 @pytest.mark.parametrize("way", WAYS)

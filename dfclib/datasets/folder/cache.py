@@ -83,18 +83,17 @@ class Cache:
         """
         try:
             stored = json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8"))
-            shapes = {split: tuple(part["shape"]) for split, part in stored["splits"].items()}
             pixels = Pixels(notices=list(stored["notices"]))
             for split, part in stored["splits"].items():
                 pixels.sizes[split] = Counter({(h, w): n for h, w, n in part["sizes"]})
                 pixels.modes[split] = Counter(part["modes"])
-            if set(shapes) != set(parts):
+            if set(pixels.sizes) != set(parts):
                 return None
-            if not fits(sum(map(math.prod, shapes.values()))):
+            if not fits(sum(math.prod(part["shape"]) for part in stored["splits"].values())):
                 return pixels
             for split, part in stored["splits"].items():
                 images = np.load(self.folder / f"{key}-{split}.npy", allow_pickle=False)
-                if images.dtype != np.uint8 or images.shape != shapes[split] or len(images) != len(parts[split]):
+                if images.dtype != np.uint8 or images.shape != (len(parts[split]), *part["shape"][1:]):
                     return None
                 if zlib.crc32(images.data) != part["crc32"]:
                     return None
@@ -125,12 +124,13 @@ class Cache:
         """Remove what is stored for this image size under other keys, and what killed processes left."""
         if not self.folder.is_dir():
             return
-        size = key.split("-")[0]
+        of_this_size = re.compile(rf"{key.split('-')[0]}-[0-9a-f]{{16}}(-\w+\.npy|\.json)")
         for path in self.folder.iterdir():
-            stale = re.fullmatch(rf"{size}-[0-9a-f]{{16}}(-\w+\.npy|\.json)", path.name)
-            left = path.name.startswith(".") and path.suffix == ".tmp"
             with suppress(OSError):
-                if (stale and not path.name.startswith(key)) or (left and path.stat().st_mtime < time.time() - 3600):
+                stale = of_this_size.fullmatch(path.name) and not path.name.startswith(key)
+                if not stale and path.name.startswith(".") and path.suffix == ".tmp":
+                    stale = path.stat().st_mtime < time.time() - 3600
+                if stale:
                     path.unlink()
 
 
