@@ -67,7 +67,7 @@ FILES = (
 )  # fmt: skip
 
 
-def load(folder: Path | str | None = None, download: bool = True) -> Splits:
+def load(folder: Path | str | None = None) -> Splits:
     """Fashion-MNIST: `Splits` named "fashion-mnist", images uint8 (n, 28, 28, 1), all three parts with labels.
 
     train: 54,000 images, 5,400 per class; validation: 6,000, the stratified tenth of the 60,000 training images that
@@ -78,7 +78,6 @@ def load(folder: Path | str | None = None, download: bool = True) -> Splits:
     Args:
         folder: Holds the four files, packed (.gz) or not. None: Debian's package where it is installed, else Keras's
             cache in ~/.keras where it holds all four, else Keras's download.
-        download: False: fetch nothing.
 
     Raises:
         UserError: naming each file that is missing or wrong, or where the download fails.
@@ -89,7 +88,7 @@ def load(folder: Path | str | None = None, download: bool = True) -> Splits:
     elif DEBIAN.is_dir():
         folder, remedy = DEBIAN, f"Install it again: {INSTALL} --reinstall."
     else:
-        folder = _cached() or _fetch(download)
+        folder = _cached() or _fetch()
         remedy = f"Remove {folder} and run the same command again: it fetches the files anew."
     arrays = _read_all(folder, remedy)
     train = _image_set("train", arrays[0], arrays[1])
@@ -174,14 +173,12 @@ def _cached() -> Path | None:
     return cache if all((cache / f"{file.name}.gz").exists() for file in FILES) else None
 
 
-def _fetch(download: bool) -> Path:
+def _fetch() -> Path:
     """Let Keras fetch what its cache lacks; return the cache. Raises UserError that names the other ways."""
     ways = (
         f"Or install Debian's package: {INSTALL}. "
         "Or copy the four files from a machine that has them into a folder, and name it."
     )
-    if not download:
-        raise UserError(f"Fashion-MNIST is not on this machine. Allow the download from {ADDRESS}. {ways}")
     print(f"fetching Fashion-MNIST (four files, 31 MB) from {ADDRESS}", file=sys.stderr)
     import keras
 

@@ -51,12 +51,10 @@ class Cache:
         self.folder = Path(folder)
 
     @classmethod
-    def beside(cls, data_folder: Path, cache_dir: Path | None) -> "Cache":
-        """In cache_dir, else in data_folder/.dfclib-cache, else (read-only data) in ~/.cache or /tmp."""
+    def beside(cls, data_folder: Path) -> "Cache":
+        """In data_folder/.dfclib-cache, else (read-only data) in ~/.cache or /tmp."""
         data_folder = data_folder.resolve()
         own = f"{slug(data_folder.name)}-{hashlib.sha256(str(data_folder).encode()).hexdigest()[:8]}"
-        if cache_dir is not None:
-            return cls(Path(cache_dir) / own)
         places = [data_folder / ".dfclib-cache", Path(tempfile.gettempdir()) / "dfclib-cache" / own]
         with suppress(RuntimeError):  # no home directory
             places.insert(1, Path.home() / ".cache" / "dfclib" / own)

@@ -53,7 +53,7 @@ class Report:
         if any(facts.class_counts is not None for facts in self.splits.values()):
             sections["Classes"] = self._classes()
         if self.duplicates is not None:
-            heading = f"Duplicates (near: perceptual hashes at most {self.duplicates.threshold} of 64 bits apart)"
+            heading = f"Duplicates (near: perceptual hashes at most {NEAR} of 64 bits apart)"
             sections[heading] = self.duplicates.text().splitlines()
         lines = [f"{self.folder}: " + (f"layout {self.layout}" if self.layout else "layout not recognised")]
         for heading, content in sections.items():
@@ -85,23 +85,12 @@ class Report:
         return lines
 
 
-def check_folder(
-    folder: Path | str,
-    cache_dir: Path | str | None = None,
-    progress: bool = True,
-    max_gigabytes: float | None = None,
-    threshold: int = NEAR,
-) -> Report:
-    """Find everything that is wrong with a folder, and measure what can be read.
+def check_folder(folder: Path | str, progress: bool = True) -> Report:
+    """Find everything that is wrong with a folder, and measure all that can be read; progress on standard error.
 
     Images of mixed sizes are no problem here (a recipe may resize them): they are measured at the commonest size.
-
-    Args:
-        folder, cache_dir, max_gigabytes: As in load_folder.
-        progress: Show bars on standard error.
-        threshold: Two images whose perceptual hashes differ in at most this many bits of 64 are near duplicates.
     """
-    contents = read_contents(folder, None, cache_dir, progress, max_gigabytes, any_size=True)
+    contents = read_contents(folder, None, progress, any_size=True)
     listing = contents.listing
     notices = list(listing.notices)
     if len(sum(contents.sizes.values(), Counter())) > 1:
@@ -116,6 +105,6 @@ def check_folder(
             sizes, modes = contents.sizes[split], contents.modes[split]
             statistics = channel_statistics(part.images, if_constant=0.0)
             splits[split] = SplitFacts(len(part), counts, sizes, modes, *statistics)
-    duplicates = find_duplicates(contents.parts, threshold, progress) if splits else None
+    duplicates = find_duplicates(contents.parts, progress) if splits else None
     problems = listing.problems.lines()
     return Report(Path(folder), listing.layout, problems, notices, listing.class_names, splits, duplicates)

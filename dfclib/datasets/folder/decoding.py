@@ -63,7 +63,6 @@ def read_pixels(
     any_size: bool = False,
     cache: Cache | None = None,
     progress: bool = True,
-    max_gigabytes: float | None = None,
 ) -> Pixels:
     """Decode the image files of all splits, in parallel.
 
@@ -76,10 +75,9 @@ def read_pixels(
             the test images are grey.
         any_size: Bring mixed sizes to the commonest one: else they are a problem, where no image_size is given.
         cache: Where decoded pixels are kept.
-        max_gigabytes: Largest size of the decoded images; None: the memory that is available.
     """
     key = cache.key(parts, image_size) if cache else ""
-    if cache and (stored := cache.load(key, parts, lambda needed: _fits(needed, problems, max_gigabytes))):
+    if cache and (stored := cache.load(key, parts, lambda needed: _fits(needed, problems))):
         return stored
     before = len(problems)
     headers = {split: _read_headers(files, problems, split, progress) for split, files in parts.items()}
@@ -94,7 +92,7 @@ def read_pixels(
     # without a size to agree on all are decoded all the same, to find every broken file
     shape = (*(target or (1, 1)), channels)
     largest = heapq.nlargest(_workers(), (header.height * header.width for header in everything))
-    if not _fits(len(everything) * math.prod(shape) + BYTES_PER_PIXEL * sum(largest), problems, max_gigabytes):
+    if not _fits(len(everything) * math.prod(shape) + BYTES_PER_PIXEL * sum(largest), problems):
         return pixels
     try:
         for split, files in parts.items():
@@ -241,12 +239,11 @@ def _choose_channels(headers: Mapping[str, Mapping[int, Header]], channels: int 
     return channels
 
 
-def _fits(needed: int, problems: Problems, max_gigabytes: float | None) -> bool:
-    limit = available_bytes() if max_gigabytes is None else max_gigabytes * 1e9
+def _fits(needed: int, problems: Problems) -> bool:
+    limit = available_bytes()
     if limit is None or needed <= limit:
         return True
-    allowed = "are available" if max_gigabytes is None else "are allowed (max_gigabytes)"
-    what = f"decoded they take {needed / 1e9:.3g} GB, and {limit / 1e9:.3g} GB {allowed}"
+    what = f"decoded they take {needed / 1e9:.3g} GB, and {limit / 1e9:.3g} GB are available"
     problems.add("memory", "images", what, f"Give a smaller image size ({IMAGE_SIZE}), or use fewer images")
     return False
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dfclib.datasets.images import ImageSet, Splits
+from dfclib.datasets.images import ImageSet
 
 # Measured on 200 images of the competition: saving as JPEG (quality 75), halving the size and noise of
 # deviation 8 moved 99% of the hashes by at most 2 bits, brightening by a fifth 98% of them by at most 4,
@@ -61,7 +61,6 @@ class Duplicates:
 
     pairs: tuple[Duplicate, ...]
     counts: dict[tuple[str, str], tuple[int, int]]
-    threshold: int
 
     def text(self, limit: int = 10) -> str:
         """A table of counts, and the first `limit` pairs."""
@@ -111,21 +110,15 @@ def near_pairs(hashes: np.ndarray, threshold: int = NEAR) -> np.ndarray:
     return np.concatenate(found)
 
 
-def find_duplicates(
-    parts: Splits | Mapping[str, ImageSet], threshold: int = NEAR, progress: bool = False
-) -> Duplicates:
-    """Find pairs of images with the same pixels, and pairs whose hashes differ in at most `threshold` bits.
+def find_duplicates(parts: Mapping[str, ImageSet], progress: bool = False) -> Duplicates:
+    """Find pairs of images with the same pixels, and pairs whose hashes differ in at most NEAR bits.
 
     Mirrored, cropped or turned copies are not found: their hashes differ.
 
     Args:
-        parts: Splits, or image sets by name, of any sizes, grey and colour mixed.
-        threshold: Bits of 64.
+        parts: Image sets by name, of any sizes, grey and colour mixed.
         progress: Show a bar on standard error.
     """
-    if isinstance(parts, Splits):
-        parts = {"train": parts.train, "validation": parts.validation, "test": parts.test}
-    parts = {name: part for name, part in parts.items() if part is not None}
     places = [
         (name, str(id_), None if part.labels is None else part.class_names[part.labels[i]])
         for name, part in parts.items()
@@ -138,14 +131,14 @@ def find_duplicates(
     # without copies: a thousand equal images would be half a million near pairs
     comparable[exact[:, 1]] = False
     rows = np.flatnonzero(comparable)
-    near = near_pairs(hashes[rows], threshold)
+    near = near_pairs(hashes[rows])
     near[:, :2] = rows[near[:, :2]]
     pairs = np.concatenate([exact, near[np.argsort(near[:, 2], kind="stable")]]).tolist()
     found = Counter((places[i][0], places[j][0], bits < 0) for i, j, bits in pairs)
     between = itertools.combinations_with_replacement(parts, 2)
     counts = {(one, other): (found[one, other, True], found[one, other, False]) for one, other in between}
     listed = tuple(Duplicate(places[i], places[j], bits) for i, j, bits in pairs[:MOST_LISTED])
-    return Duplicates(listed, counts, threshold)
+    return Duplicates(listed, counts)
 
 
 def _exact_pairs(parts: Mapping[str, ImageSet]) -> np.ndarray:

@@ -49,12 +49,7 @@ class Contents:
 
 
 def read_contents(
-    folder: Path | str,
-    image_size: tuple[int, int] | None = None,
-    cache_dir: Path | str | None = None,
-    progress: bool = True,
-    max_gigabytes: float | None = None,
-    any_size: bool = False,
+    folder: Path | str, image_size: tuple[int, int] | None = None, progress: bool = True, any_size: bool = False
 ) -> Contents:
     """Read all of a folder that can be read, and collect all that is wrong with it.
 
@@ -70,8 +65,7 @@ def read_contents(
         image_size=image_size,
         any_size=any_size,
         progress=progress,
-        cache=Cache.beside(listing.folder, None if cache_dir is None else Path(cache_dir)),
-        max_gigabytes=max_gigabytes,
+        cache=Cache.beside(listing.folder),
     )
     listing.notices.extend(pixels.notices)
     parts, class_counts = {}, {}
@@ -87,32 +81,24 @@ def read_contents(
     return Contents(listing, parts, class_counts, pixels.sizes, pixels.modes)
 
 
-def load_folder(
-    folder: Path | str,
-    image_size: tuple[int, int] | None = None,
-    cache_dir: Path | str | None = None,
-    progress: bool = True,
-    max_gigabytes: float | None = None,
-) -> Splits:
+def load_folder(folder: Path | str, image_size: tuple[int, int] | None = None, progress: bool = True) -> Splits:
     """Read a folder of images (layouts: see listing.py) into Splits.
 
     Images are grey (1 channel) where all training and validation images are, else RGB. Without a validation split a
-    stratified tenth of the training images, the same each time, becomes one. Notices go to the log (standard error by
-    default).
+    stratified tenth of the training images, the same each time, becomes one. Decoded images are kept in
+    `.dfclib-cache` in the folder, or elsewhere if it is read-only. Notices go to the log (standard error by default).
 
     Args:
         folder: The folder, whose name becomes the name of the Splits.
         image_size: (height, width) in pixels to which images are resized; needed where their sizes differ.
-        cache_dir: Where decoded images are kept. None: `.dfclib-cache` in the folder, or elsewhere if it is read-only.
         progress: Show bars on standard error.
-        max_gigabytes: Largest size of the decoded images. None: the memory that is available.
 
     Raises:
         UserError: with everything that is wrong with the folder.
     """
     if image_size is not None and not (len(image_size) == 2 and all(side >= 1 for side in image_size)):
         raise UserError(f"image_size must be (height, width) in pixels, received {image_size!r}")
-    contents = read_contents(folder, image_size, cache_dir, progress, max_gigabytes)
+    contents = read_contents(folder, image_size, progress)
     contents.listing.require_sound()
     parts = contents.parts
     embedded = (Path(folder) / EMBEDDED_MARK).exists()

@@ -1,6 +1,6 @@
 """Images drawn on the spot, so that everything runs with nothing to fetch.
 
-Every picture depends on (seed, split, index) and its size alone, never on how many are made. The random draws are the
+Every picture depends on (seed, split, index) alone, never on how many are made. The random draws are the
 same on every machine; the last bit of a sine may not be, so single pixels may differ by one level between processors.
 """
 
@@ -37,8 +37,8 @@ def draw_splits(
     """
     fewest = 2 * len(class_names)
     for split, count, least in zip(SPLITS, counts, (fewest, fewest, 0), strict=True):
-        check_number(split, count, least, MOST_IMAGES)
-    check_number("seed", seed, 0, None)
+        _check_number(split, count, least, MOST_IMAGES)
+    _check_number("seed", seed, 0, None)
 
     def draw_split(code: int) -> ImageSet:
         labels = _balanced_labels(counts[code], len(class_names), [seed, code, 0])
@@ -49,7 +49,7 @@ def draw_splits(
     return Splits(name, draw_split(0), draw_split(1), draw_split(2) if counts[2] else None, embedded=True)
 
 
-def check_number(name: str, value: object, least: int, most: int | None) -> None:
+def _check_number(name: str, value: object, least: int, most: int | None) -> None:
     """Raise UserError unless `value` is a whole number from `least` to `most` (None: no limit)."""
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or value < least or (most is not None and value > most):

@@ -17,14 +17,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from dfclib.datasets.generated import check_number, draw_splits
+from dfclib.datasets.generated import draw_splits
 from dfclib.datasets.generated.scenes import draw_scene
 from dfclib.datasets.images import Splits
-from dfclib.errors import UserError
 
 CLASS_NAMES = ("0", "1", "2", "3", "4")
-SMALLEST_SIDE = 16  # below, an animal is a few pixels
-LARGEST_SIDE = 1024
+SIZE = (100, 100)  # height and width
 
 
 @dataclass(frozen=True)
@@ -59,30 +57,23 @@ SHARP = Traces(noise=0.050, sharpening=1.9, contrast=1.20, saturation=1.35)
 DARK = Traces(noise=0.008, blur=0.35, contrast=1.9, shadows=0.24, amber=0.80)
 
 
-def make_splits(
-    train: int = 300, validation: int = 250, test: int = 100, seed: int = 0, size: tuple[int, int] = (100, 100)
-) -> Splits:
-    """Make the embedded data set: `Splits` named "embedded", uint8 (n, height, width, 3), classes "0" to "4".
+def make_splits(train: int = 300, validation: int = 250, test: int = 100, seed: int = 0) -> Splits:
+    """Make the embedded data set: `Splits` named "embedded", uint8 (n, 100, 100, 3), classes "0" to "4".
 
     Args:
         train, validation, test: Images per split; train and validation at least 10, test may be 0 (then it is None).
         seed: Any integer from 0.
-        size: Height and width in pixels, each 16 to 1024.
 
     Raises:
         UserError: for other arguments.
     """
-    if not isinstance(size, tuple | list) or len(size) != 2:
-        raise UserError(f"size must be two whole numbers, height and width in pixels; received {size!r}.")
-    for name, side in zip(("height", "width"), size, strict=True):
-        check_number(name, side, SMALLEST_SIDE, LARGEST_SIDE)
+    return draw_splits("embedded", CLASS_NAMES, (train, validation, test), seed, _draw)
 
-    def draw(label: int, rng: np.random.Generator) -> np.ndarray:
-        scene = draw_scene(rng, tuple(size))
-        picture = _leave_traces(scene, _draw_traces(label, rng), rng)
-        return np.clip(np.rint(picture * 255), 0, 255).astype(np.uint8)
 
-    return draw_splits("embedded", CLASS_NAMES, (train, validation, test), seed, draw)
+def _draw(label: int, rng: np.random.Generator) -> np.ndarray:
+    scene = draw_scene(rng, SIZE)
+    picture = _leave_traces(scene, _draw_traces(label, rng), rng)
+    return np.clip(np.rint(picture * 255), 0, 255).astype(np.uint8)
 
 
 def _draw_traces(label: int, rng: np.random.Generator) -> Traces:

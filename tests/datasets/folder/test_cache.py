@@ -12,18 +12,15 @@ from dfclib.datasets.folder.problems import Problems
 from dfclib.errors import UserError
 
 
-@pytest.mark.parametrize("cache_dir", [None, "kept"])
-def test_the_second_time_nothing_is_decoded(folder: Path, tmp_path: Path, monkeypatch, cache_dir) -> None:
-    cache_dir = cache_dir and tmp_path / cache_dir
-    first = load(folder, cache_dir=cache_dir)
+def test_the_second_time_nothing_is_decoded(folder: Path, monkeypatch) -> None:
+    first = load(folder)
     monkeypatch.setattr(decoding, "decode_image", None)
     monkeypatch.setattr(decoding, "read_header", None)
-    assert same_splits(load(folder, cache_dir=cache_dir), first)
-    assert bool(cache_dir) != (folder / ".dfclib-cache").exists()
+    assert same_splits(load(folder), first)
     edit(folder / "train.csv", "t3,1", "t3,0")  # rows are read anew each time
-    assert load(folder, cache_dir=cache_dir).train.labels.tolist() == [0, 1, 0, 0, 0, 1]
+    assert load(folder).train.labels.tolist() == [0, 1, 0, 0, 0, 1]
     edit(folder / "train.csv", "t3,0", "t3,-1")
-    assert "label '-1'" in complaint(folder, cache_dir=cache_dir)
+    assert "label '-1'" in complaint(folder)
 
 
 def test_a_changed_image_makes_the_cache_anew(folder: Path) -> None:

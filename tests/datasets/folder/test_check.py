@@ -104,9 +104,10 @@ def test_mixed_sizes_are_a_notice(folder: Path) -> None:
     assert "16x16 (6), 16x32 (1)" in report.text()
 
 
-def test_too_large_for_the_memory(folder: Path) -> None:
-    report = check(folder, max_gigabytes=1e-6)
-    assert "max_gigabytes" in report.problems[0] and not report.splits
+def test_too_large_for_the_memory(folder: Path, monkeypatch) -> None:
+    monkeypatch.setattr(decoding, "available_bytes", lambda: 1000)
+    report = check(folder)
+    assert "1e-06 GB are available" in report.problems[0] and not report.splits
 
 
 def test_many_classes_are_cut(tmp_path: Path) -> None:

@@ -32,8 +32,3 @@ def test_class_4_lies_between_0_and_1(splits):
     # the tint, from magenta to green, is what 0 and 1 differ in most
     tint = by_class(splits, lambda image: (image[..., 0] + image[..., 2] - 2 * image[..., 1]).mean())
     assert tint[1] < tint[4] < tint[0]
-
-
-def test_other_sizes():
-    tall = make_splits(train=10, validation=10, test=0, size=(40, 24))
-    assert tall.train.images.shape == (10, 40, 24, 3)

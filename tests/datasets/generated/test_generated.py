@@ -67,12 +67,6 @@ def test_a_picture_does_not_depend_on_how_many_are_made(made):
         (animals.make_splits, {"test": -1}, "test must be a whole number from 0 to 99999; received -1"),
         (animals.make_splits, {"seed": -1}, "seed must be a whole number of 0 or more; received -1"),
         (garments.make_splits, {"seed": True}, "seed must be a whole number of 0 or more; received True"),
-        (
-            animals.make_splits,
-            {"size": 100},
-            "size must be two whole numbers, height and width in pixels; received 100",
-        ),
-        (animals.make_splits, {"size": (100, 15)}, "width must be a whole number from 16 to 1024; received 15"),
     ],
 )
 def test_bad_arguments_are_named(make_splits, arguments, received):
