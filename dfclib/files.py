@@ -15,15 +15,24 @@ from typing import Any, BinaryIO
 
 from dfclib.errors import UserError
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # as on a mounted Google Drive
+
 
 def write_atomically(path: Path | str, write: Callable[[BinaryIO], None], follow_links: bool = False) -> Path:
     """Let `write` fill a temporary file beside `path`, flush it to the disk and rename it to `path`.
 
     A reader sees the old file or the new one, never a part. The temporary file is removed on failure.
     What is no regular file (/dev/stdout, a named pipe) is written into, and never replaced.
-    follow_links: write to what a link at `path` leads to, as for a path that the user typed. Else the link itself is
-        replaced: in a folder that came from elsewhere it would lead our files out of it.
-    Raises UserError where the disk is full, the folder cannot be written, or `path` is a folder.
+
+    Args:
+        path: The file; its folders are made where they are missing.
+        write: Called with the open binary file.
+        follow_links: Write to the target of a link at `path`, as for a path that the user typed. Else the link itself
+            is replaced: in a folder that came from elsewhere it would lead our files out of it.
+
+    Raises:
+        UserError: where the disk is full, the folder cannot be written, or `path` is a folder.
     """
     path = Path(path)
     with _errors_explained(path):
@@ -39,7 +48,7 @@ def write_atomically(path: Path | str, write: Callable[[BinaryIO], None], follow
 
 
 def is_stream(path: Path | str) -> bool:
-    """Whether `path` is there and is no regular file or folder, or is this process's standard output (> file)."""
+    """Whether `path` is neither regular file nor folder (a pipe, a device), or is this process's output (> file)."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
@@ -76,9 +85,12 @@ def sha256(path: Path | str) -> str:
 
 @contextlib.contextmanager
 def locked(folder: Path | str, name: str, message: str) -> Iterator[None]:
-    """Hold the lock file `name` in `folder`, which is made where it is missing; it dies with the process.
+    """Hold the lock file `name` in `folder`, which is made where it is missing; the lock dies with the process.
 
-    Raises UserError with `message` where another process holds it.
+    Where the system or the file system has no locks, it goes on without one.
+
+    Raises:
+        UserError: with `message`, where another process holds the lock.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,6 +104,11 @@ def locked(folder: Path | str, name: str, message: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(message) from error
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            warning = f"warning: {folder} is on a file system without locks: let no other process write to it meanwhile"
+            print(warning, file=sys.stderr)
         yield
 
 
@@ -135,7 +152,7 @@ def _errors_explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in DISK_FULL:
             raise UserError(
                 f"disk full while writing {path}; nothing that stood there was harmed. "
                 "Free some space and run the same command again."

@@ -60,8 +60,8 @@ seed = None  # None: the recipe's own
 # %% tags=["nbval-ignore-output"]
 import numpy as np
 
-from dfclib.datasets.folder.check import channel_statistics
 from dfclib.datasets.folder.duplicates import find_duplicates
+from dfclib.datasets.images import channel_statistics
 from dfclib.datasets.sources import load
 from dfclib.reporting.figures import class_balance, samples, spectra
 from dfclib.reporting.tables import Table, images_table
@@ -106,7 +106,7 @@ samples(splits.train)
 # %%
 rows = []
 for label, name in enumerate(splits.class_names):
-    mean, deviation = channel_statistics(splits.train.take(splits.train.labels == label))
+    mean, deviation = channel_statistics(splits.train.images[splits.train.labels == label])
     means, deviations = (" ".join(f"{value:.1f}" for value in values) for values in (mean, deviation))
     rows.append({"class": name, "mean a channel (of 255)": means, "deviation a channel": deviations})
 Table(rows)

@@ -31,7 +31,7 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from dfclib.datasets.folder.names import SPLIT_NAMES, is_image
+from dfclib.datasets.folder.image_files import SPLIT_NAMES, is_image
 from dfclib.errors import UserError
 from dfclib.training.devices import default_scale, device, resolve_precision
 

@@ -1,13 +1,22 @@
 """What several tests share: tiny images and recipes that train in seconds, made-up predictions and runs."""
 
+import io
 import math
+import struct
+import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
+from PIL import Image
 
 from dfclib import recipes
+from dfclib.datasets import kaggle
+from dfclib.datasets.folder.loading import load_folder
 from dfclib.datasets.images import ImageSet, Splits
+from dfclib.errors import UserError
 from dfclib.files import write_json
 from dfclib.predictions import Predictions
 from dfclib.recipes import EnsembleRecipe, find
@@ -38,6 +47,104 @@ def misleading(splits: Splits) -> Splits:
     wrong = replace(splits.validation, labels=(splits.validation.labels + 1) % 5)
     return replace(splits, name="misleading", validation=wrong)
 
+
+# Folders of images
+
+SIDE = 8
+
+
+def folder_splits(names: tuple[str, ...] = ("0", "1"), channels: int = 3) -> Splits:
+    """train t0..t5, validation va0..va3, test tes0..tes2, of 8x8 pixels; labels in turn."""
+
+    def part(prefix: str, count: int, labelled: bool = True) -> ImageSet:
+        images = np.random.default_rng(len(prefix)).integers(0, 256, (count, SIDE, SIDE, channels), np.uint8)
+        labels = np.arange(count) % len(names) if labelled else None
+        return ImageSet(images, labels, np.array([f"{prefix}{i}" for i in range(count)]), names)
+
+    return Splits("data", part("t", 6), part("va", 4), part("tes", 3, labelled=False))
+
+
+def load(folder: Path, **arguments) -> Splits:
+    """The folder, without a progress bar."""
+    return load_folder(folder, progress=False, **arguments)
+
+
+def complaint(folder: Path, **arguments) -> str:
+    """The message that refuses the folder."""
+    with pytest.raises(UserError) as caught:
+        load(folder, **arguments)
+    return str(caught.value)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def save_image(path: Path, size: tuple[int, int] = (SIDE, SIDE), mode: str = "RGB") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, (size[1], size[0])).save(path)
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    """A PNG of a few bytes whose header claims that size."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+def same_splits(one: Splits, other: Splits) -> bool:
+    """Whether pixels, ids, labels and class names of all parts are the same."""
+    tests = [None if splits.test is None else splits.test.fingerprint() for splits in (one, other)]
+    return one.fingerprint == other.fingerprint and tests[0] == tests[1]
+
+
+def truncate(folder: Path, name: str) -> None:
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) - 60])
+
+
+def replace_image(folder: Path, name: str, content: bytes) -> None:
+    assert (folder / name).exists()
+    (folder / name).write_bytes(content)
+
+
+# Kaggle
+
+KAGGLE_FILES = {
+    "train.csv": b"image_id,label\na,0\nb,1\n",
+    "validation.csv": b"image_id,label\nc,0\n",
+    "test.csv": b"image_id\nd\n",
+    "train/a.png": b"A" * 900,
+    "train/b.png": np.random.default_rng(0).bytes(900),
+    "validation/c.png": b"C",
+    "test/d.png": b"D",
+}
+
+
+def zipped(content: dict[str, bytes] = KAGGLE_FILES) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def assert_downloaded(folder: Path, content: dict[str, bytes] = KAGGLE_FILES) -> None:
+    found = files_in(folder)
+    assert found.pop(kaggle.RECORD)
+    assert found == content
+
+
+# Predictions and runs
 
 CLASSES = ("0", "1", "2", "3", "4")
 

@@ -11,11 +11,20 @@ from pathlib import Path
 import pytest
 
 from dfclib.errors import UserError
-from dfclib.files import read_json, write_atomically, write_json, write_text
+from dfclib.files import locked, read_json, write_atomically, write_json, write_text
 
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
+
+
+def failing(code):
+    """A function that fails as the system does with this error number."""
+
+    def fail(*args):
+        raise OSError(code, os.strerror(code))
+
+    return fail
 
 
 def test_writes_a_new_file_and_its_folders(tmp_path):
@@ -48,10 +57,7 @@ def test_a_full_or_closed_disk_is_the_users_to_mend(tmp_path, monkeypatch, call,
     path = tmp_path / "model.npz"
     write_text(path, "old")
 
-    def fail(*args):
-        raise OSError(code, os.strerror(code))
-
-    monkeypatch.setattr(os, call, fail)
+    monkeypatch.setattr(os, call, failing(code))
     with pytest.raises(UserError, match=f"(?s){advice}.*model.npz|model.npz.*{advice}"):
         write_text(path, "new")
     assert path.read_text() == "old"
@@ -59,11 +65,8 @@ def test_a_full_or_closed_disk_is_the_users_to_mend(tmp_path, monkeypatch, call,
 
 
 def test_any_other_trouble_with_the_disk_is_not_hidden(tmp_path, monkeypatch):
-    def fail(*args):
-        raise OSError(errno.EIO, "input/output error")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="input/output error"):
+    monkeypatch.setattr(os, "fsync", failing(errno.EIO))
+    with pytest.raises(OSError, match="Input/output error"):
         write_text(tmp_path / "x", "new")
     assert names(tmp_path) == []
 
@@ -207,7 +210,24 @@ def test_a_broken_json_file_is_named(tmp_path, content):
     with pytest.raises(UserError, match="metrics.json is not JSON"):
         read_json(path)
 
-
-def test_a_missing_json_file_is_named(tmp_path):
     with pytest.raises(UserError, match="absent.json does not exist"):
         read_json(tmp_path / "absent.json")
+
+
+def test_a_lock_is_held_by_one_at_a_time(tmp_path, capsys):
+    folder = tmp_path / "new"
+    with locked(folder, ".lock", ""), pytest.raises(UserError, match="in use"), locked(folder, ".lock", "in use"):
+        pytest.fail("both hold it")
+    with locked(folder, ".lock", "still held"):
+        assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP])
+def test_a_file_system_without_locks_is_worth_a_warning(tmp_path, monkeypatch, capsys, code):
+    monkeypatch.setattr("fcntl.flock", failing(code))
+    with locked(tmp_path, ".lock", "held"):
+        warning = capsys.readouterr().err
+    assert warning.count("\n") == 1 and f"{tmp_path} is on a file system without locks" in warning
+    monkeypatch.setattr("fcntl.flock", failing(errno.EIO))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)), locked(tmp_path, ".lock", "held"):
+        pytest.fail("any other trouble is not hidden")

@@ -14,7 +14,7 @@ from dfclib.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-    from dfclib.datasets.folder.listing import ImageFile
+    from dfclib.datasets.folder.image_files import ImageFile
     from dfclib.datasets.folder.problems import Problems
     from dfclib.datasets.images import ImageSet, Splits
     from dfclib.predictions import Predictions
@@ -124,7 +124,7 @@ def check_out(out: Path, read: Sequence[Path | str] = ()) -> None:
 
     read: files that the command reads. A file of predictions may be replaced, /dev/stdout or a pipe written into.
     """
-    from dfclib.datasets.folder.names import EXTENSIONS
+    from dfclib.datasets.folder.image_files import EXTENSIONS
     from dfclib.files import is_stream
     from dfclib.runs import RUN_FILES
 
@@ -203,7 +203,7 @@ def _find_images(paths: Sequence[Path], problems: "Problems") -> list[Path]:
 
     Images of a kind that we do not read are named on standard error; folders that may not be read are a problem.
     """
-    from dfclib.datasets.folder.names import EXTENSIONS, is_image, is_other_image, is_shown
+    from dfclib.datasets.folder.image_files import EXTENSIONS, is_image, is_other_image, is_shown
     from dfclib.datasets.folder.problems import cannot_be_read
 
     def refused(error: OSError) -> None:
@@ -232,7 +232,7 @@ def _find_images(paths: Sequence[Path], problems: "Problems") -> list[Path]:
 
 def _image_file(path: Path, problems: "Problems") -> "ImageFile | None":
     """The file at `path` with its path as its id, or None after saying why there is nothing to open."""
-    from dfclib.datasets.folder.listing import ImageFile
+    from dfclib.datasets.folder.image_files import ImageFile
     from dfclib.datasets.folder.problems import cannot_be_read
 
     try:
@@ -289,9 +289,9 @@ def submission(run: "Run", folder: Path, runs_dir: Path = RUNS) -> "tuple[Predic
 
 def _test_ids(folder: Path) -> list[str]:
     """The ids in test.csv; none where there is no such file. Raises UserError where it cannot be read."""
-    from dfclib.datasets.folder.names import SPLIT_NAMES
+    from dfclib.datasets.folder.image_files import SPLIT_NAMES
     from dfclib.datasets.folder.problems import Problems
-    from dfclib.datasets.folder.rows import read_rows
+    from dfclib.datasets.folder.tables import read_rows
 
     problems, ids = Problems(), []
     for path in (folder / f"{name}.csv" for name in SPLIT_NAMES["test"]):

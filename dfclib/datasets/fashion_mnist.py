@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 70,000 grey pictures of clothes, 28x28 pixels, ten classes, from four files that are verified.
+"""Fashion-MNIST: 70,000 grey pictures of clothes, 28x28 pixels, ten classes, from four verified files.
 
 Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms",
 arXiv 1708.07747; https://github.com/zalandoresearch/fashion-mnist, MIT licence.
@@ -31,72 +31,56 @@ GZIP = b"\x1f\x8b"
 
 @dataclass(frozen=True)
 class IdxFile:
-    """One of the four files, in the IDX format: a magic number, the sizes, then one byte a value.
+    """One of the four files, in the IDX format: a magic number, the sizes, then one byte per value.
 
     name: without .gz
     shape: (images, height, width), or (labels,)
-    sha256: of the unpacked content, which is the same wherever the file comes from; Debian packs it anew
     gz_md5: of the packed file, as the data set's authors publish it
+    sha256: of the unpacked content, which is the same wherever the file comes from; Debian packs it anew
     """
 
     name: str
     shape: tuple[int, ...]
-    sha256: str
     gz_md5: str
+    sha256: str
 
     @property
-    def magic(self) -> int:
-        """Two zero bytes, 8 for unsigned bytes, the number of dimensions."""
-        return 0x0800 + len(self.shape)
-
-    @property
-    def header(self) -> int:
-        return 4 + 4 * len(self.shape)
+    def header(self) -> bytes:
+        """The magic number (two zero bytes, 8 for unsigned bytes, the number of dimensions) and the sizes."""
+        return struct.pack(f">{1 + len(self.shape)}I", 0x0800 + len(self.shape), *self.shape)
 
     @property
     def size(self) -> int:
         """Bytes, unpacked."""
-        return self.header + math.prod(self.shape)
+        return len(self.header) + math.prod(self.shape)
 
 
 FILES = (
-    IdxFile(
-        "train-images-idx3-ubyte",
-        (60_000, 28, 28),
-        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-    ),
-    IdxFile(
-        "train-labels-idx1-ubyte",
-        (60_000,),
-        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-        "25c81989df183df01b3e8a0aad5dffbe",
-    ),
-    IdxFile(
-        "t10k-images-idx3-ubyte",
-        (10_000, 28, 28),
-        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-        "bef4ecab320f06d8554ea6380940ec79",
-    ),
-    IdxFile(
-        "t10k-labels-idx1-ubyte",
-        (10_000,),
-        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-        "bb300cfdad3c16e7a12a480ee83cd310",
-    ),
-)
+    IdxFile("train-images-idx3-ubyte", (60_000, 28, 28), "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
+    IdxFile("train-labels-idx1-ubyte", (60_000,), "25c81989df183df01b3e8a0aad5dffbe",
+            "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
+    IdxFile("t10k-images-idx3-ubyte", (10_000, 28, 28), "bef4ecab320f06d8554ea6380940ec79",
+            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
+    IdxFile("t10k-labels-idx1-ubyte", (10_000,), "bb300cfdad3c16e7a12a480ee83cd310",
+            "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
+)  # fmt: skip
 
 
-def load(folder: Path | str | None = None, download: bool = True) -> Splits:
+def load(folder: Path | str | None = None) -> Splits:
     """Fashion-MNIST: `Splits` named "fashion-mnist", images uint8 (n, 28, 28, 1), all three parts with labels.
 
-    train: 54,000 images, 5,400 a class; validation: 6,000, the stratified tenth of the 60,000 training images that
-    held_out_split sets aside, with their ids ("train-00001" is the first in the file); test: the 10,000 test images
-    folder: holds the four files, packed (.gz) or not; None: Debian's package where it is installed, else Keras's
-        cache in ~/.keras where it holds all four, else Keras's download
-    download: False: fetch nothing
+    train: 54,000 images, 5,400 per class; validation: 6,000, the stratified tenth of the 60,000 training images that
+    held_out_split sets aside, with their ids ("train-00001" is the first in the file); test: the 10,000 test images.
     Sizes and checksums are verified each time, and data of any other size or content are refused: accuracies compare
-    on these images only. Raises UserError that names each file that is missing or wrong, and where the download fails.
+    on these images only.
+
+    Args:
+        folder: Holds the four files, packed (.gz) or not. None: Debian's package where it is installed, else Keras's
+            cache in ~/.keras where it holds all four, else Keras's download.
+
+    Raises:
+        UserError: naming each file that is missing or wrong, or where the download fails.
     """
     if folder is not None:
         folder = Path(folder).expanduser()
@@ -104,7 +88,7 @@ def load(folder: Path | str | None = None, download: bool = True) -> Splits:
     elif DEBIAN.is_dir():
         folder, remedy = DEBIAN, f"Install it again: {INSTALL} --reinstall."
     else:
-        folder = _cached() or _fetch(download)
+        folder = _cached() or _fetch()
         remedy = f"Remove {folder} and run the same command again: it fetches the files anew."
     arrays = _read_all(folder, remedy)
     train = _image_set("train", arrays[0], arrays[1])
@@ -120,17 +104,17 @@ def _image_set(prefix: str, images: np.ndarray, labels: np.ndarray) -> ImageSet:
 def _read_all(folder: Path, remedy: str) -> list[np.ndarray]:
     """The four files' values, uint8, in the order of FILES. Raises UserError with everything that is wrong."""
     if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
+        reason = "is a file" if folder.exists() else "does not exist"
         names = ", ".join(file.name for file in FILES)
-        raise UserError(f"{folder} {what}: name the folder that holds Fashion-MNIST's files, {names} (or .gz).")
+        raise UserError(f"{folder} {reason}: name the folder that holds Fashion-MNIST's files, {names} (or .gz).")
     arrays, problems = [], []
     for file in FILES:
         try:
             arrays.append(_read(folder, file))
         except UserError as error:
-            problems.append(str(error))
+            problems.append(f"  {error}\n")
     if problems:
-        raise UserError("\n  ".join([f"{folder} does not hold Fashion-MNIST as published:", *problems]) + f"\n{remedy}")
+        raise UserError(f"{folder} does not hold Fashion-MNIST as published:\n{''.join(problems)}{remedy}")
     return arrays
 
 
@@ -153,35 +137,31 @@ def _read(folder: Path, file: IdxFile) -> np.ndarray:
     except OSError as error:
         raise UserError(f"{path.name}: cannot be read ({error.strerror or error}).") from error
     _check(path.name, content, file)
-    return np.frombuffer(content, np.uint8, offset=file.header).reshape(file.shape)
+    return np.frombuffer(content, np.uint8, offset=len(file.header)).reshape(file.shape)
 
 
 def _check(name: str, content: bytes, file: IdxFile) -> None:
     """Raise UserError, beginning with `name`, at the first thing that differs from `file`."""
-    magic = struct.unpack(">I", content[:4])[0] if len(content) >= 4 else None
-    if magic != file.magic:
-        received = "fewer than four bytes" if magic is None else f"{magic:#010x}"
-        other = next((one for one in FILES if one.magic == magic), None)
+    magic, header = content[:4], content[: len(file.header)]
+    if magic != file.header[:4]:
+        received = f"0x{magic.hex()}" if len(magic) == 4 else "fewer than four bytes"
+        other = next((one for one in FILES if one.header[:4] == magic), None)
         hint = f" That is a file of the kind of {other.name}: are two swapped?" if other else ""
-        raise UserError(f"{name}: wrong magic number, expected {file.magic:#010x}, received {received}.{hint}")
-    if len(content) >= file.header:
-        shape = struct.unpack(f">{len(file.shape)}I", content[4 : file.header])
-        if shape != file.shape:
-            raise UserError(f"{name}: wrong size, expected {_times(file.shape)} values, received {_times(shape)}.")
+        raise UserError(f"{name}: wrong magic number, expected 0x{file.header[:4].hex()}, received {received}.{hint}")
+    if len(header) == len(file.header) and header != file.header:
+        expected, received = (
+            " x ".join(f"{side:,}" for side in shape) for shape in (file.shape, np.frombuffer(header, ">u4")[1:])
+        )
+        raise UserError(f"{name}: wrong size, expected {expected} values, received {received}.")
     if len(content) != file.size:
-        received = f"{len(content):,}" if len(content) < file.size else "more"
-        state = "truncated" if len(content) < file.size else "too long"
+        state, received = ("truncated", f"{len(content):,}") if len(content) < file.size else ("too long", "more")
         raise UserError(f"{name}: {state}, expected {file.size:,} bytes unpacked, received {received}.")
-    received = hashlib.sha256(content).hexdigest()
-    if received != file.sha256:
+    checksum = hashlib.sha256(content).hexdigest()
+    if checksum != file.sha256:
         raise UserError(
-            f"{name}: wrong checksum, expected SHA-256 {file.sha256} unpacked, received {received}. "
+            f"{name}: wrong checksum, expected SHA-256 {file.sha256} unpacked, received {checksum}. "
             "The file was changed, or belongs to another data set (MNIST's digits have the same names and sizes)."
         )
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(f"{side:,}" for side in shape)
 
 
 def _cached() -> Path | None:
@@ -193,24 +173,21 @@ def _cached() -> Path | None:
     return cache if all((cache / f"{file.name}.gz").exists() for file in FILES) else None
 
 
-def _fetch(download: bool) -> Path:
+def _fetch() -> Path:
     """Let Keras fetch what its cache lacks; return the cache. Raises UserError that names the other ways."""
     ways = (
         f"Or install Debian's package: {INSTALL}. "
         "Or copy the four files from a machine that has them into a folder, and name it."
     )
-    if not download:
-        raise UserError(f"Fashion-MNIST is not on this machine. Allow the download from {ADDRESS}. {ways}")
     print(f"fetching Fashion-MNIST (four files, 31 MB) from {ADDRESS}", file=sys.stderr)
     import keras
 
     for file in FILES:
-        name = f"{file.name}.gz"
+        address = f"{ADDRESS}{file.name}.gz"
+        options = {"file_hash": file.gz_md5, "cache_subdir": "datasets/fashion-mnist"}
         try:
             with contextlib.redirect_stdout(sys.stderr):  # where progress belongs
-                path = keras.utils.get_file(
-                    name, ADDRESS + name, file_hash=file.gz_md5, cache_subdir="datasets/fashion-mnist"
-                )
+                path = keras.utils.get_file(f"{file.name}.gz", address, **options)
         except Exception as error:  # Keras raises nothing narrower where the network fails
-            raise UserError(f"{ADDRESS}{name} could not be fetched ({error}). Try again later. {ways}") from error
+            raise UserError(f"{address} could not be fetched ({error}). Try again later. {ways}") from error
     return Path(path).parent

@@ -1,4 +1,4 @@
-"""ImageSet and Splits: what every source of images returns and everything else takes."""
+"""ImageSet and Splits, which every source of images returns, and the statistics of their pixels."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ import numpy as np
 from dfclib.errors import UserError
 
 HELD_OUT_SHARE = 10  # one image in ten of each class
+BLOCK = 256  # images at a time: statistics of all at once would take eight bytes per pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,7 @@ class ImageSet:
         return replace(self, images=self.images[indices], labels=labels, ids=self.ids[indices])
 
     def class_counts(self) -> np.ndarray:
-        """Images a class: int64 (k,). Raises ValueError without labels."""
+        """Number of images per class: int64 (k,). Raises ValueError without labels."""
         if self.labels is None:
             raise ValueError("these images have no labels to count")
         return np.bincount(self.labels, minlength=len(self.class_names)).astype(np.int64)
@@ -78,10 +79,10 @@ class ImageSet:
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Training, validation and, where there is one, test images of one data set.
+    """Training, validation and, where there are any, test images of one data set.
 
     name: short name used in run names (letters, digits and dashes)
-    embedded: True for the procedural images made by `synthetic.py`, whose figures are nobody's but their own
+    embedded: True for the images drawn by `datasets/generated`: accuracies on them say nothing about real images
     """
 
     name: str
@@ -100,17 +101,28 @@ class Splits:
 
         Test images are left out: a run trained before the test images came is still the same run.
         """
-        digest = hashlib.sha256()
-        for part in (self.train, self.validation):
-            digest.update(part.fingerprint().encode())
-        return digest.hexdigest()[:16]
+        parts = self.train.fingerprint() + self.validation.fingerprint()
+        return hashlib.sha256(parts.encode()).hexdigest()[:16]
+
+    def renamed(self, name: str) -> "Splits":
+        """The same images under another name. A fingerprint that is known is kept: hashing all pixels takes seconds."""
+        other = replace(self, name=name)
+        if "fingerprint" in vars(self):
+            vars(other)["fingerprint"] = self.fingerprint
+        return other
 
 
 def held_out_split(train: ImageSet) -> tuple[ImageSet, ImageSet]:
-    """Set a stratified tenth of the training images aside: (the rest, the held-out tenth).
+    """Set a stratified tenth of the training images aside.
 
     Which tenth depends on the ids and labels alone (those whose SHA-256 sorts first within their class), so that it is
-    the same for every recipe, seed and order of rows. Raises UserError where a class has fewer than two images.
+    the same for every recipe, seed and order of rows.
+
+    Returns:
+        The other training images, and the held-out tenth.
+
+    Raises:
+        UserError: where a class has fewer than two images.
     """
     if train.labels is None:
         raise ValueError("a held-out tenth needs labels")
@@ -126,3 +138,37 @@ def held_out_split(train: ImageSet) -> tuple[ImageSet, ImageSet]:
         number = max(1, round(count / HELD_OUT_SHARE))
         aside[members[np.argsort(keys[members])[:number]]] = True
     return train.take(~aside), train.take(aside)
+
+
+def channel_statistics(
+    images: np.ndarray, by_image: bool = False, if_constant: float = 1.0
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, exactly, on the scale 0..255.
+
+    Args:
+        images: uint8 (n, height, width, channels).
+        by_image: False: over all pixels together. True: each image's own mean and (unbiased, as PyTorch's) deviation,
+            averaged over the images; the deviations are smaller then, as differences between images do not count.
+        if_constant: The deviation of a channel whose pixels all have one value: 1 to divide by it, 0 to report it.
+
+    Returns:
+        Means and deviations, a number per channel each.
+    """
+    channels = images.shape[3]
+    blocks = (images[i : i + BLOCK] for i in range(0, len(images), BLOCK))
+    if by_image:
+        sums = np.zeros((2, channels))
+        for block in blocks:
+            values = block.reshape(len(block), -1, channels).astype(np.float64)
+            sums += values.mean(axis=1).sum(axis=0), values.std(axis=1, ddof=1).sum(axis=0)
+        means, deviations = sums / len(images)
+    else:
+        levels = np.arange(256)
+        counts = np.zeros((channels, 256))
+        for block in blocks:
+            for channel in range(channels):
+                counts[channel] += np.bincount(block[..., channel].ravel(), minlength=256)
+        counts /= counts.sum(axis=1, keepdims=True)
+        means = counts @ levels
+        deviations = np.sqrt(np.sum(counts * (levels - means[:, None]) ** 2, axis=1))
+    return tuple(means.tolist()), tuple(float(deviation) or if_constant for deviation in deviations)

@@ -1,4 +1,4 @@
-"""Where a notebook's images come from: a folder that somebody names, or else images made on the spot."""
+"""The images of a notebook or a command: from a named folder, or else drawn on the spot."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +10,14 @@ FASHION_MNIST = "fashion-mnist"
 
 
 def load(folder: Path | str | None = None, image_size: Sequence[int] | None = None) -> Splits:
-    """The images of `folder` (a competition's, or any of its shape); None: the embedded ones, made on the spot.
+    """Load a folder of images, or make the embedded ones.
 
-    image_size: height and width in pixels, for a folder with images of mixed sizes
-    Raises UserError with everything that is wrong with the folder.
+    Args:
+        folder: A competition's, or any of its layout. None: the embedded images, drawn on the spot.
+        image_size: Height and width in pixels, for a folder with images of mixed sizes.
+
+    Raises:
+        UserError: with everything that is wrong with the folder.
     """
     if folder is None:
         if image_size is not None:
@@ -27,12 +31,15 @@ def load(folder: Path | str | None = None, image_size: Sequence[int] | None = No
 
 
 def load_fashion(data: Path | str | None = None) -> Splits:
-    """Fashion-MNIST or its stand-in, uint8 (n, 28, 28, 1), ten classes.
+    """Load Fashion-MNIST, or make its stand-in: uint8 (n, 28, 28, 1), ten classes.
 
-    data: None: generated garments, made on the spot (`embedded`, and named "garments"); "fashion-mnist": the real
-        images, from Debian's package, Keras's cache or Keras's download; else: a folder with the four files (one that
-        is itself called fashion-mnist and lies here is taken as a folder, too)
-    Raises UserError that names each file that is missing or wrong, and where the download fails.
+    Args:
+        data: None: generated garments, drawn on the spot (`embedded`, and named "garments"). "fashion-mnist": the
+            real images, from Debian's package, Keras's cache or Keras's download. Else a folder with the four files
+            (a folder of that very name in the working directory is taken as one, too).
+
+    Raises:
+        UserError: naming each file that is missing or wrong, or where the download fails.
     """
     if data is None:
         from dfclib.datasets.generated.garments import make_splits

@@ -13,6 +13,7 @@ import pytest
 
 from dfclib.datasets import fashion_mnist
 from dfclib.datasets.fashion_mnist import CLASS_NAMES, load
+from dfclib.datasets.images import channel_statistics
 from dfclib.datasets.sources import load_fashion
 from dfclib.errors import UserError
 
@@ -49,10 +50,7 @@ def contents(monkeypatch, tmp_path) -> dict[str, bytes]:
 def write(contents: dict[str, bytes], folder: Path, packed: bool = True) -> Path:
     folder.mkdir(parents=True)
     for name, content in contents.items():
-        if packed:
-            (folder / f"{name}.gz").write_bytes(gzip.compress(content))
-        else:
-            (folder / name).write_bytes(content)
+        (folder / (f"{name}.gz" if packed else name)).write_bytes(gzip.compress(content) if packed else content)
     return folder
 
 
@@ -92,10 +90,8 @@ def cut(path: Path, count: int) -> None:
 
 
 def swap(folder: Path, one: str, other: str) -> None:
-    a, b = folder / f"{one}.gz", folder / f"{other}.gz"
-    first, second = a.read_bytes(), b.read_bytes()
-    a.write_bytes(second)
-    b.write_bytes(first)
+    a, b, c = folder / f"{one}.gz", folder / f"{other}.gz", folder / "aside"
+    a.rename(c), b.rename(a), c.rename(b)
 
 
 def put(folder: Path, name: str, content: bytes) -> None:
@@ -109,64 +105,39 @@ def damage(path: Path) -> None:
 
 
 TRUE_SIZE = 16 + 200 * 28 * 28
-WAYS = {
-    "truncated, packed": (
-        lambda f, c: cut(f / f"{TRAIN_IMAGES}.gz", 1000),
-        [f"{TRAIN_IMAGES}.gz: truncated or damaged", f"expected {TRUE_SIZE:,} bytes unpacked, received a packed file"],
-    ),
-    "truncated before packing": (
-        lambda f, c: put(f, TRAIN_IMAGES, c[TRAIN_IMAGES][:-5]),
-        [f"{TRAIN_IMAGES}.gz: truncated, expected {TRUE_SIZE:,} bytes unpacked, received {TRUE_SIZE - 5:,}."],
-    ),
-    "truncated in its header": (
-        lambda f, c: put(f, TEST_LABELS, c[TEST_LABELS][:6]),
-        [f"{TEST_LABELS}.gz: truncated, expected 28 bytes unpacked, received 6."],
-    ),
-    "empty": (
-        lambda f, c: (f / f"{TEST_LABELS}.gz").write_bytes(b""),
-        [f"{TEST_LABELS}.gz: wrong magic number, expected 0x00000801, received fewer than four bytes."],
-    ),
+# fmt: off
+WAYS = {  # how to break the files, and what the message must hold
+    "truncated, packed": (lambda f, c: cut(f / f"{TRAIN_IMAGES}.gz", 1000),
+        [f"{TRAIN_IMAGES}.gz: truncated or damaged",
+         f"expected {TRUE_SIZE:,} bytes unpacked, received a packed file"]),
+    "truncated before packing": (lambda f, c: put(f, TRAIN_IMAGES, c[TRAIN_IMAGES][:-5]),
+        [f"{TRAIN_IMAGES}.gz: truncated, expected {TRUE_SIZE:,} bytes unpacked, received {TRUE_SIZE - 5:,}."]),
+    "truncated in its header": (lambda f, c: put(f, TEST_LABELS, c[TEST_LABELS][:6]),
+        [f"{TEST_LABELS}.gz: truncated, expected 28 bytes unpacked, received 6."]),
+    "empty": (lambda f, c: (f / f"{TEST_LABELS}.gz").write_bytes(b""),
+        [f"{TEST_LABELS}.gz: wrong magic number, expected 0x00000801, received fewer than four bytes."]),
     "damaged": (lambda f, c: damage(f / f"{TEST_IMAGES}.gz"), [f"{TEST_IMAGES}.gz: truncated or damaged"]),
-    "too long": (
-        lambda f, c: put(f, TRAIN_LABELS, c[TRAIN_LABELS] + b"\0\0"),
-        [f"{TRAIN_LABELS}.gz: too long, expected 208 bytes unpacked, received more."],
-    ),
-    "a web page": (
-        lambda f, c: (f / f"{TRAIN_IMAGES}.gz").write_bytes(b"<html>404 Not Found</html>"),
-        [f"{TRAIN_IMAGES}.gz: wrong magic number, expected 0x00000803, received 0x3c68746d."],
-    ),
-    "images and labels swapped": (
-        lambda f, c: swap(f, TEST_IMAGES, TEST_LABELS),
-        [
-            f"{TEST_IMAGES}.gz: wrong magic number, expected 0x00000803, received 0x00000801.",
-            f"{TEST_LABELS}.gz: wrong magic number, expected 0x00000801, received 0x00000803.",
-            "are two swapped?",
-        ],
-    ),
-    "training and test swapped": (
-        lambda f, c: swap(f, TRAIN_LABELS, TEST_LABELS),
-        [
-            f"{TRAIN_LABELS}.gz: wrong size, expected 200 values, received 20.",
-            f"{TEST_LABELS}.gz: wrong size, expected 20 values, received 200.",
-        ],
-    ),
-    "a well-formed subset": (
-        lambda f, c: put(f, TRAIN_IMAGES, idx(np.zeros((50, 28, 28), np.uint8))),
-        [f"{TRAIN_IMAGES}.gz: wrong size, expected 200 x 28 x 28 values, received 50 x 28 x 28."],
-    ),
-    "another data set of the same size": (
-        lambda f, c: put(f, TRAIN_LABELS, idx(np.zeros(200, np.uint8))),
-        [f"{TRAIN_LABELS}.gz: wrong checksum, expected SHA-256", "MNIST's digits have the same names and sizes"],
-    ),
-    "missing": (
-        lambda f, c: (f / f"{TRAIN_LABELS}.gz").unlink(),
-        [f"{TRAIN_LABELS}.gz: missing, and so is {TRAIN_LABELS}."],
-    ),
-    "a folder": (
-        lambda f, c: ((f / f"{TRAIN_LABELS}.gz").unlink(), (f / f"{TRAIN_LABELS}.gz").mkdir()),
-        [f"{TRAIN_LABELS}.gz: cannot be read (Is a directory)"],
-    ),
+    "too long": (lambda f, c: put(f, TRAIN_LABELS, c[TRAIN_LABELS] + b"\0\0"),
+        [f"{TRAIN_LABELS}.gz: too long, expected 208 bytes unpacked, received more."]),
+    "a web page": (lambda f, c: (f / f"{TRAIN_IMAGES}.gz").write_bytes(b"<html>404 Not Found</html>"),
+        [f"{TRAIN_IMAGES}.gz: wrong magic number, expected 0x00000803, received 0x3c68746d."]),
+    "images and labels swapped": (lambda f, c: swap(f, TEST_IMAGES, TEST_LABELS),
+        [f"{TEST_IMAGES}.gz: wrong magic number, expected 0x00000803, received 0x00000801.",
+         f"{TEST_LABELS}.gz: wrong magic number, expected 0x00000801, received 0x00000803.",
+         "are two swapped?"]),
+    "training and test swapped": (lambda f, c: swap(f, TRAIN_LABELS, TEST_LABELS),
+        [f"{TRAIN_LABELS}.gz: wrong size, expected 200 values, received 20.",
+         f"{TEST_LABELS}.gz: wrong size, expected 20 values, received 200."]),
+    "a well-formed subset": (lambda f, c: put(f, TRAIN_IMAGES, idx(np.zeros((50, 28, 28), np.uint8))),
+        [f"{TRAIN_IMAGES}.gz: wrong size, expected 200 x 28 x 28 values, received 50 x 28 x 28."]),
+    "another data set of the same size": (lambda f, c: put(f, TRAIN_LABELS, idx(np.zeros(200, np.uint8))),
+        [f"{TRAIN_LABELS}.gz: wrong checksum, expected SHA-256", "MNIST's digits have the same names and sizes"]),
+    "missing": (lambda f, c: (f / f"{TRAIN_LABELS}.gz").unlink(),
+        [f"{TRAIN_LABELS}.gz: missing, and so is {TRAIN_LABELS}."]),
+    "a folder": (lambda f, c: ((f / f"{TRAIN_LABELS}.gz").unlink(), (f / f"{TRAIN_LABELS}.gz").mkdir()),
+        [f"{TRAIN_LABELS}.gz: cannot be read (Is a directory)"]),
 }
+# fmt: on
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -198,24 +169,16 @@ def test_no_such_folder(contents, tmp_path):
 
 
 def test_debian_comes_before_keras_cache_and_the_cache_before_the_network(contents, monkeypatch):
-    monkeypatch.setattr(fashion_mnist, "_fetch", lambda download: pytest.fail("nothing is to be fetched"))
+    monkeypatch.setattr(fashion_mnist, "_fetch", lambda: pytest.fail("nothing is to be fetched"))
     expected = load(write(contents, fashion_mnist.KERAS_CACHE)).fingerprint
     assert load(None).fingerprint == expected
-    write(contents, fashion_mnist.DEBIAN)
     cut(fashion_mnist.KERAS_CACHE / f"{TRAIN_IMAGES}.gz", 9)
+    assert f"Remove {fashion_mnist.KERAS_CACHE} and run the same command again" in complaint(None)
+    write(contents, fashion_mnist.DEBIAN)
     assert load(None).fingerprint == expected
     cut(fashion_mnist.DEBIAN / f"{TEST_IMAGES}.gz", 9)
     message = complaint(None)
     assert f"{TEST_IMAGES}.gz: truncated" in message and "sudo apt install dataset-fashion-mnist --reinstall" in message
-
-
-def test_a_damaged_cache_says_what_to_remove(contents):
-    cut(write(contents, fashion_mnist.KERAS_CACHE) / f"{TRAIN_IMAGES}.gz", 9)
-    assert f"Remove {fashion_mnist.KERAS_CACHE} and run the same command again" in complaint(None)
-
-
-def keras_that(get_file):
-    return SimpleNamespace(utils=SimpleNamespace(get_file=get_file))
 
 
 def test_keras_fetches_the_four_files_and_they_are_verified(contents, monkeypatch, tmp_path, capsys):
@@ -229,7 +192,7 @@ def test_keras_fetches_the_four_files_and_they_are_verified(contents, monkeypatc
         path.write_bytes(gzip.compress(contents[name.removesuffix(".gz")]))
         return str(path)
 
-    monkeypatch.setitem(sys.modules, "keras", keras_that(get_file))
+    monkeypatch.setitem(sys.modules, "keras", SimpleNamespace(utils=SimpleNamespace(get_file=get_file)))
     assert len(load(None).train) == 180
     address = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
     assert [origin for _, origin, _ in asked] == [f"{address}{name}.gz" for name in contents]
@@ -244,16 +207,10 @@ def test_a_failed_download_names_the_address_and_the_other_ways(contents, monkey
     def get_file(name, origin, **_):
         raise Exception(f"URL fetch failure on {origin}: no network")
 
-    monkeypatch.setitem(sys.modules, "keras", keras_that(get_file))
+    monkeypatch.setitem(sys.modules, "keras", SimpleNamespace(utils=SimpleNamespace(get_file=get_file)))
     message = complaint(None)
     assert f"{fashion_mnist.ADDRESS}{TRAIN_IMAGES}.gz could not be fetched" in message and "no network" in message
     assert "sudo apt install dataset-fashion-mnist" in message and "into a folder, and name it" in message
-
-
-def test_nothing_is_fetched_against_the_users_will(contents, monkeypatch):
-    monkeypatch.setitem(sys.modules, "keras", None)  # importing it would fail
-    message = complaint(None, download=False)
-    assert "not on this machine" in message and "sudo apt install dataset-fashion-mnist" in message
 
 
 def test_one_call_for_notebooks(folder, contents, monkeypatch, tmp_path):
@@ -277,11 +234,8 @@ def test_the_real_files():
     for part, each in parts.values():
         assert part.images.shape == (10 * each, 28, 28, 1) and part.images.dtype == np.uint8
         assert part.class_counts().tolist() == [each] * 10
-    # the means that everyone normalises by, of all 60,000 training images: 0.2860 and 0.3530
-    pixels = np.concatenate([splits.train.images, splits.validation.images]).ravel()
-    counts = np.bincount(pixels, minlength=256) / len(pixels)
-    mean = counts @ np.arange(256)
-    deviation = np.sqrt(counts @ np.arange(256) ** 2 - mean**2)
+    # the figures that everyone normalises by, of all 60,000 training images
+    (mean,), (deviation,) = channel_statistics(np.concatenate([splits.train.images, splits.validation.images]))
     assert (round(mean / 255, 4), round(deviation / 255, 4)) == (0.2860, 0.3530)
     assert CLASS_NAMES[splits.test.labels[0]] == "Ankle boot"
     assert splits.validation.ids[0] == "train-00018"

@@ -1,4 +1,4 @@
-"""ImageSet, Splits and the held-out tenth."""
+"""ImageSet, Splits, the held-out tenth, and the statistics of pixels."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fakes import tiny_images
 
-from dfclib.datasets.images import ImageSet, Splits, held_out_split
+from dfclib.datasets.images import ImageSet, Splits, channel_statistics, held_out_split
 from dfclib.errors import UserError
 
 
@@ -19,11 +19,7 @@ def test_size_is_height_then_width(images):
     assert (images.size, images.channels, len(images)) == ((6, 8), 3, 20)
     assert images.class_counts().tolist() == [4] * 5
     assert images.class_counts().dtype == np.int64
-
-
-def test_a_class_without_images_is_counted_as_none(images):
-    counts = images.take(images.labels != 4).class_counts()
-    assert counts.tolist() == [4, 4, 4, 4, 0]
+    assert images.take(images.labels != 4).class_counts().tolist() == [4, 4, 4, 4, 0]
 
 
 @pytest.mark.parametrize("indices", [np.array([7, 2, 7]), np.arange(20) % 3 == 0], ids=["places", "mask"])
@@ -32,10 +28,7 @@ def test_take_keeps_images_labels_and_ids_together(images, indices):
     assert taken.ids.tolist() == images.ids[indices].tolist()
     assert taken.labels.tolist() == images.labels[indices].tolist()
     assert np.array_equal(taken.images, images.images[indices])
-
-
-def test_take_works_without_labels(images):
-    assert replace(images, labels=None).take(np.array([1])).labels is None
+    assert replace(images, labels=None).take(indices).labels is None
 
 
 @pytest.mark.parametrize(
@@ -87,21 +80,25 @@ def test_equal_data_have_equal_fingerprints_and_test_images_do_not_matter(images
     fingerprint = Splits("a", images, validation).fingerprint
     copy = replace(images, images=np.asfortranarray(images.images), labels=images.labels.astype(np.int32))
     assert Splits("b", copy, validation, test=images).fingerprint == fingerprint
-    assert len(fingerprint) == 16
-    int(fingerprint, 16)
+    assert len(fingerprint) == 16 and int(fingerprint, 16)
 
 
-def test_held_out_is_a_tenth_of_each_class_and_nothing_is_lost():
+def test_another_name_needs_no_hashing(images, monkeypatch):
+    splits = Splits("a", images, tiny_images(1, 1, "v", size=(6, 8)), embedded=True)
+    assert splits.renamed("b").fingerprint == splits.fingerprint
+    monkeypatch.setattr(ImageSet, "fingerprint", None)
+    renamed = splits.renamed("b")
+    assert (renamed.name, renamed.embedded, renamed.fingerprint) == ("b", True, splits.fingerprint)
+    assert splits.name == "a"
+
+
+def test_held_out_is_a_tenth_of_each_class_whatever_the_order_of_rows_and_the_pixels():
     train = tiny_images(30, 0, "x", size=(2, 2))
     rest, held_out = held_out_split(train)
     assert held_out.class_counts().tolist() == [3] * 5
     assert rest.class_counts().tolist() == [27] * 5
     assert sorted([*rest.ids, *held_out.ids]) == sorted(train.ids)
-
-
-def test_held_out_depends_on_ids_and_not_on_the_order_of_rows_or_pixels():
-    train = tiny_images(30, 0, "x", size=(2, 2))
-    expected = set(held_out_split(train)[1].ids)
+    expected = set(held_out.ids)
     order = np.random.default_rng(0).permutation(len(train))
     assert set(held_out_split(train.take(order))[1].ids) == expected
     assert set(held_out_split(replace(train, images=255 - train.images))[1].ids) == expected
@@ -116,3 +113,34 @@ def test_held_out_takes_one_at_least_and_needs_two():
         held_out_split(train.take(np.arange(9)))
     with pytest.raises(ValueError, match="labels"):
         held_out_split(replace(train, labels=None))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channel_statistics_are_numpy_s(channels):
+    images = np.random.default_rng(0).integers(0, 256, (300, 9, 7, channels)).astype(np.uint8)  # over two blocks
+    images[::2] //= 3  # images differ,
+    images[..., 0] //= 2  # and channels
+    means, deviations = channel_statistics(images)
+    assert means == pytest.approx(images.mean(axis=(0, 1, 2)), rel=1e-12)
+    assert deviations == pytest.approx(images.std(axis=(0, 1, 2)), rel=1e-12)
+    one_by_one = images.reshape(300, 63, channels).astype(float)
+    means, smaller = channel_statistics(images, by_image=True)
+    assert means == pytest.approx(one_by_one.mean(axis=1).mean(axis=0))
+    assert smaller == pytest.approx(one_by_one.std(axis=1, ddof=1).mean(axis=0))
+    assert all(one < other for one, other in zip(smaller, deviations, strict=True))
+
+
+def test_channel_statistics_by_hand():
+    images = np.array([[[0, 0], [0, 4]], [[10, 10], [10, 10]]], np.uint8)[..., None]
+    # means 1 and 10; deviations, by n - 1, sqrt((3 * 1 + 9) / 3) = 2 and 0
+    assert channel_statistics(images, by_image=True) == ((5.5,), (1.0,))
+    # all pixels: three 5.5, one 1.5 and four 4.5 away from the mean
+    deviation = np.sqrt((3 * 5.5**2 + 1.5**2 + 4 * 4.5**2) / 8)
+    assert channel_statistics(images) == (pytest.approx((5.5,)), pytest.approx((deviation,)))
+
+
+@pytest.mark.parametrize("by_image", [False, True])
+def test_images_of_one_colour_are_not_divided_by_zero(by_image):
+    images = np.full((3, 2, 2, 1), 7, np.uint8)
+    assert channel_statistics(images, by_image) == ((7.0,), (1.0,))
+    assert channel_statistics(images, by_image, if_constant=0.0) == ((7.0,), (0.0,))

@@ -1,1 +1,1 @@
-"""A folder of images on disk: what is in it, what is wrong with it, its pixels."""
+"""A folder of images on disk: its files and labels, its problems, its pixels."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 
-from dfclib.datasets.folder.listing import ImageFile
+from dfclib.datasets.folder.image_files import ImageFile
 from dfclib.errors import UserError
 from dfclib.files import write_atomically, write_json
 
@@ -26,10 +26,10 @@ CACHE_VERSION = 2  # raise when the same files would give other pixels
 
 @dataclass
 class Pixels:
-    """Decoded images a split.
+    """Decoded images of each split.
 
     images: uint8 (m, h, w, 1 or 3); rows: int64 (m,), which of the split's files they are
-    sizes: how often each (height, width) was met, a split; modes: the same of Pillow's modes
+    sizes, modes: how often each (height, width), each of Pillow's modes was met
     """
 
     images: dict[str, np.ndarray] = field(default_factory=dict)
@@ -40,23 +40,21 @@ class Pixels:
 
 
 class Cache:
-    """Decoded pixels on the disk: a .npy a split and a .json that is written last, so what it names is whole.
+    """Decoded pixels on the disk: a .npy per split and a .json that is written last, so what it names is whole.
 
-    Files are named by the image size and a key over names, byte counts and times of all image files; where
-    one of these changes, the old files are removed when the new ones are written. A cache that cannot be
-    written is no error. Labels are not kept: they are read from the CSV files each time.
+    Files are named by the image size and a key over names, byte counts and times of all image files; where one of these
+    changes, the old files are removed when the new ones are written. A cache that cannot be written is no error. Labels
+    are not kept: they are read from the CSV files each time.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
 
     @classmethod
-    def beside(cls, data_folder: Path, cache_dir: Path | None) -> "Cache":
-        """In cache_dir, else in data_folder/.dfclib-cache, else (read-only data) in ~/.cache or /tmp."""
+    def beside(cls, data_folder: Path) -> "Cache":
+        """In data_folder/.dfclib-cache, else (read-only data) in ~/.cache or /tmp."""
         data_folder = data_folder.resolve()
         own = f"{slug(data_folder.name)}-{hashlib.sha256(str(data_folder).encode()).hexdigest()[:8]}"
-        if cache_dir is not None:
-            return cls(Path(cache_dir) / own)
         places = [data_folder / ".dfclib-cache", Path(tempfile.gettempdir()) / "dfclib-cache" / own]
         with suppress(RuntimeError):  # no home directory
             places.insert(1, Path.home() / ".cache" / "dfclib" / own)
@@ -77,24 +75,23 @@ class Cache:
         return f"{size}-{digest.hexdigest()[:16]}"
 
     def load(self, key: str, parts: Mapping[str, Sequence[ImageFile]], fits: Callable[[int], bool]) -> Pixels | None:
-        """What is stored under `key`, or None where nothing is or where it is damaged.
+        """The pixels stored under `key`, or None where there are none or where they are damaged.
 
-        fits: says whether so many bytes may be loaded; if not, the result holds no images.
+        fits: tells whether this number of bytes may be loaded; if not, the result holds no images
         """
         try:
             stored = json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8"))
-            shapes = {split: tuple(part["shape"]) for split, part in stored["splits"].items()}
             pixels = Pixels(notices=list(stored["notices"]))
             for split, part in stored["splits"].items():
                 pixels.sizes[split] = Counter({(h, w): n for h, w, n in part["sizes"]})
                 pixels.modes[split] = Counter(part["modes"])
-            if set(shapes) != set(parts):
+            if set(pixels.sizes) != set(parts):
                 return None
-            if not fits(sum(map(math.prod, shapes.values()))):
+            if not fits(sum(math.prod(part["shape"]) for part in stored["splits"].values())):
                 return pixels
             for split, part in stored["splits"].items():
                 images = np.load(self.folder / f"{key}-{split}.npy", allow_pickle=False)
-                if images.dtype != np.uint8 or images.shape != shapes[split] or len(images) != len(parts[split]):
+                if images.dtype != np.uint8 or images.shape != (len(parts[split]), *part["shape"][1:]):
                     return None
                 if zlib.crc32(images.data) != part["crc32"]:
                     return None
@@ -125,12 +122,13 @@ class Cache:
         """Remove what is stored for this image size under other keys, and what killed processes left."""
         if not self.folder.is_dir():
             return
-        size = key.split("-")[0]
+        of_this_size = re.compile(rf"{key.split('-')[0]}-[0-9a-f]{{16}}(-\w+\.npy|\.json)")
         for path in self.folder.iterdir():
-            stale = re.fullmatch(rf"{size}-[0-9a-f]{{16}}(-\w+\.npy|\.json)", path.name)
-            left = path.name.startswith(".") and path.suffix == ".tmp"
             with suppress(OSError):
-                if (stale and not path.name.startswith(key)) or (left and path.stat().st_mtime < time.time() - 3600):
+                stale = of_this_size.fullmatch(path.name) and not path.name.startswith(key)
+                if not stale and path.name.startswith(".") and path.suffix == ".tmp":
+                    stale = path.stat().st_mtime < time.time() - 3600
+                if stale:
                     path.unlink()
 
 

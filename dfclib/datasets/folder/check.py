@@ -1,4 +1,4 @@
-"""`python -m dfclib data check FOLDER`: what is wrong with a folder of images, and what is in it."""
+"""`python -m dfclib data check FOLDER`: the problems of a folder of images, and its images in figures."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,10 +9,9 @@ import numpy as np
 from dfclib.datasets.folder.decoding import IMAGE_SIZE, sizes_text
 from dfclib.datasets.folder.duplicates import NEAR, Duplicates, find_duplicates
 from dfclib.datasets.folder.loading import read_contents
-from dfclib.datasets.images import ImageSet
+from dfclib.datasets.images import channel_statistics
 
 CLASSES_LISTED = 20
-CHUNK = 256  # images a histogram: bincount makes eight bytes of each
 
 
 @dataclass(frozen=True)
@@ -21,20 +20,20 @@ class SplitFacts:
 
     images: how many could be read
     class_counts: int64 (k,) without unclear labels, or None for a split without labels
-    mean, deviation: float64 (channels,) over all pixels, values 0..255
+    mean, deviation: a number per channel over all pixels, on the scale 0..255
     """
 
     images: int
     class_counts: np.ndarray | None
     sizes: Counter
     modes: Counter
-    mean: np.ndarray
-    deviation: np.ndarray
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What check_folder found. problems: a line each; duplicates: None where there are no images."""
+    """The result of check_folder. problems: one line each; duplicates: None where there are no images."""
 
     folder: Path
     layout: str | None
@@ -46,21 +45,19 @@ class Report:
 
     def text(self) -> str:
         """The report as it is printed."""
-        lines = [f"{self.folder}: " + (f"layout {self.layout}" if self.layout else "layout not recognised")]
-        lines += ["", "Problems" if self.problems else "No problems found."]
-        lines += [f"  {problem}" for problem in self.problems]
+        sections = {"Problems" if self.problems else "No problems found.": self.problems}
         if self.notices:
-            lines += ["", "Notices", *(f"  {notice}" for notice in self.notices)]
+            sections["Notices"] = self.notices
         if self.splits:
-            lines += ["", "Images", *(f"  {line}" for line in self._images())]
+            sections["Images"] = self._images()
         if any(facts.class_counts is not None for facts in self.splits.values()):
-            lines += ["", "Classes", *(f"  {line}" for line in self._classes())]
+            sections["Classes"] = self._classes()
         if self.duplicates is not None:
-            lines += [
-                "",
-                f"Duplicates (near: perceptual hashes at most {self.duplicates.threshold} of 64 bits apart)",
-            ]
-            lines += [f"  {line}" for line in self.duplicates.text().splitlines()]
+            heading = f"Duplicates (near: perceptual hashes at most {NEAR} of 64 bits apart)"
+            sections[heading] = self.duplicates.text().splitlines()
+        lines = [f"{self.folder}: " + (f"layout {self.layout}" if self.layout else "layout not recognised")]
+        for heading, content in sections.items():
+            lines += ["", heading, *(f"  {line}" for line in content)]
         return "\n".join(lines)
 
     def _images(self) -> list[str]:
@@ -74,13 +71,12 @@ class Report:
     def _classes(self) -> list[str]:
         counted = {split: facts.class_counts for split, facts in self.splits.items() if facts.class_counts is not None}
         lines = [f"{'class':<20}" + "".join(f"{split:>20}" for split in counted)]
-        order = range(len(self.class_names))
-        left_out = len(order) - CLASSES_LISTED
+        order = np.arange(len(self.class_names))
+        left_out, half = len(order) - CLASSES_LISTED, CLASSES_LISTED // 2
         if left_out > 0:
-            total = sum(counted.values())
-            order = np.argsort(-total, kind="stable")
-            order = [*order[: CLASSES_LISTED // 2], *order[-CLASSES_LISTED // 2 :]]
-            lines[0] += f"   (the {CLASSES_LISTED // 2} largest and smallest; {left_out:,} left out)"
+            order = np.argsort(-sum(counted.values()), kind="stable")
+            order = [*order[:half], *order[-half:]]
+            lines[0] += f"   (the {half} largest and smallest; {left_out:,} left out)"
         for label in order:
             name = self.class_names[label]
             name = name if len(name) < 20 else name[:16] + "..."
@@ -89,19 +85,12 @@ class Report:
         return lines
 
 
-def check_folder(
-    folder: Path | str,
-    cache_dir: Path | str | None = None,
-    progress: bool = True,
-    max_gigabytes: float | None = None,
-    threshold: int = NEAR,
-) -> Report:
-    """Find everything that is wrong with a folder, and measure what can be read; progress on standard error.
+def check_folder(folder: Path | str, progress: bool = True) -> Report:
+    """Find everything that is wrong with a folder, and measure all that can be read; progress on standard error.
 
-    threshold: largest distance in bits of two perceptual hashes that makes a near duplicate. Images of mixed
-    sizes are no problem here (a recipe may resize them): they are measured at the commonest size.
+    Images of mixed sizes are no problem here (a recipe may resize them): they are measured at the commonest size.
     """
-    contents = read_contents(folder, None, cache_dir, progress, max_gigabytes, any_size=True)
+    contents = read_contents(folder, None, progress, any_size=True)
     listing = contents.listing
     notices = list(listing.notices)
     if len(sum(contents.sizes.values(), Counter())) > 1:
@@ -114,27 +103,8 @@ def check_folder(
         if len(part):
             counts = contents.class_counts.get(split)
             sizes, modes = contents.sizes[split], contents.modes[split]
-            splits[split] = SplitFacts(len(part), counts, sizes, modes, *channel_statistics(part))
-    duplicates = find_duplicates(contents.parts, threshold, progress) if splits else None
-    return Report(
-        Path(folder),
-        listing.layout,
-        listing.problems.lines(),
-        notices,
-        listing.class_names,
-        splits,
-        duplicates,
-    )
-
-
-def channel_statistics(part: ImageSet) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each channel over all pixels: two float64 (channels,), values 0..255."""
-    histogram = np.zeros((part.channels, 256), np.int64)  # exact, whatever the number of pixels
-    for start in range(0, len(part), CHUNK):
-        chunk = part.images[start : start + CHUNK]
-        for channel in range(part.channels):
-            histogram[channel] += np.bincount(chunk[..., channel].ravel(), minlength=256)
-    weights = histogram / histogram.sum(axis=1, keepdims=True)
-    values = np.arange(256)
-    mean = weights @ values
-    return mean, np.sqrt(np.maximum(weights @ values**2 - mean**2, 0))
+            statistics = channel_statistics(part.images, if_constant=0.0)
+            splits[split] = SplitFacts(len(part), counts, sizes, modes, *statistics)
+    duplicates = find_duplicates(contents.parts, progress) if splits else None
+    problems = listing.problems.lines()
+    return Report(Path(folder), listing.layout, problems, notices, listing.class_names, splits, duplicates)

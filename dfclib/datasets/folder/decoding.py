@@ -1,46 +1,50 @@
 """From image files to arrays of pixels: headers first, then all pixels, in parallel."""
 
+import contextlib
 import heapq
+import math
 import os
 import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image
 
 from dfclib.datasets.folder.cache import Cache, Pixels
-from dfclib.datasets.folder.listing import ImageFile
+from dfclib.datasets.folder.image_files import ImageFile
 from dfclib.datasets.folder.problems import Problems, cannot_be_read
 from dfclib.errors import UserError
 
 LARGEST_PIXELS = 2**27  # 134 million: more than most cameras have, too few for a small file to unpack to gigabytes
 LARGEST_SIDE = 4096  # a JPEG image with a longer one that is to be resized is decoded at a half, a quarter or an eighth
-BYTES_A_PIXEL = 8  # while an image is decoded: Pillow's four, and as many for the converted copy
+BYTES_PER_PIXEL = 8  # while an image is decoded: Pillow's four, and as many for the converted copy
 FORMATS = ("PNG", "JPEG", "WEBP")
 IMAGE_SIZE = "--image-size HEIGHT WIDTH, IMAGE_SIZE of make, or image_size=(height, width) in Python"
-CHUNK = 32  # images a task: fewer tasks than images, and still a bar that moves
 _GREY_MODES = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L"}
-_TURNS = {  # EXIF's orientation: what puts the image upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+_T = Image.Transpose
+_TURNS = (
+    _T.FLIP_LEFT_RIGHT,
+    _T.ROTATE_180,
+    _T.FLIP_TOP_BOTTOM,
+    _T.TRANSPOSE,
+    _T.ROTATE_270,
+    _T.TRANSVERSE,
+    _T.ROTATE_90,
+)
+_TURNS = dict(enumerate(_TURNS, start=2))  # EXIF's orientation: what puts the image upright
 
 
 @dataclass(frozen=True)
 class Header:
-    """What an image's first bytes say. height, width: as it is looked at, turned as EXIF says; mode: Pillow's;
-    grey: no colour possible; alpha: has transparency.
+    """The facts in an image's first bytes.
+
+    height, width: as it is looked at, turned as EXIF says; mode: Pillow's; grey: no colour possible; alpha: see-through
     """
 
     height: int
@@ -59,74 +63,45 @@ def read_pixels(
     any_size: bool = False,
     cache: Cache | None = None,
     progress: bool = True,
-    max_gigabytes: float | None = None,
 ) -> Pixels:
-    """Decode every file of every split, to image_size (height, width) or else to the one size that all share.
+    """Decode the image files of all splits, in parallel.
 
-    Files that cannot be used are added to `problems`, all of them, and left out. Mixed sizes without an image
-    size are a problem too, unless any_size: then all are brought to the commonest size. Nothing is decoded
-    when the memory does not suffice (what is available, or max_gigabytes), which is a problem as well.
-    channels: 1 or 3, for a network that takes nothing else; None: 1 where all images are grey. Not for a cache.
+    Files that cannot be used are added to `problems`, all of them, and left out. Nothing is decoded when the memory
+    does not suffice, which is a problem as well.
+
+    Args:
+        image_size: Height and width of all images; None: the one size that all share.
+        channels: 1 or 3, for a network that takes nothing else, and then without a cache; None: 1 where all images but
+            the test images are grey.
+        any_size: Bring mixed sizes to the commonest one: else they are a problem, where no image_size is given.
+        cache: Where decoded pixels are kept.
     """
     key = cache.key(parts, image_size) if cache else ""
-    if cache and (stored := cache.load(key, parts, lambda needed: _fits(needed, problems, max_gigabytes))):
+    if cache and (stored := cache.load(key, parts, lambda needed: _fits(needed, problems))):
         return stored
     before = len(problems)
-    pixels = Pixels()
     headers = {split: _read_headers(files, problems, split, progress) for split, files in parts.items()}
+    pixels = Pixels()
     for split, found in headers.items():
         _count(pixels, split, found.values())
+    target = image_size or _common_size(sum(pixels.sizes.values(), Counter()), problems, any_size)
     everything = [header for found in headers.values() for header in found.values()]
-    target = image_size or _common_size(pixels.sizes, problems, any_size)
-    transparent = sum(header.alpha for header in everything)
-    if transparent:
-        pixels.notices.append(
-            f"{transparent:,} image(s) have transparency: it is dropped, the colours beneath are kept"
-        )
-    deep = sum(header.mode.startswith("I") for header in everything)
-    if deep:
-        pixels.notices.append(f"{deep:,} image(s) have 16 bits a pixel: they are scaled to 8")
     if not everything:
         return pixels
-    # Test images have no say: with and without them the training images are the same arrays.
-    decisive = [header for split in parts if split != "test" for header in headers[split].values()]
-    coloured = sum(not header.grey for header in everything)
-    if channels == 1 and coloured:
-        pixels.notices.append(f"{coloured:,} image(s) are in colour: they are read as grey")
-    if channels is None:
-        channels = 1 if all(header.grey for header in decisive or everything) else 3
-        if channels == 1 and coloured:
-            what = f"{coloured:,} test image(s) are in colour, all others are not: they are read as grey"
-            pixels.notices.append(what)
-    scratch = target is None  # no size to agree on: decode all the same, to find every broken file
-    height, width = target or (1, 1)
-    needed = sum(len(found) for found in headers.values()) * height * width * channels
+    channels = _choose_channels(headers, channels, pixels.notices)
+    # without a size to agree on all are decoded all the same, to find every broken file
+    shape = (*(target or (1, 1)), channels)
     largest = heapq.nlargest(_workers(), (header.height * header.width for header in everything))
-    needed += BYTES_A_PIXEL * sum(largest)
-    if not _fits(needed, problems, max_gigabytes):
+    if not _fits(len(everything) * math.prod(shape) + BYTES_PER_PIXEL * sum(largest), problems):
         return pixels
-    for split, files in parts.items():
-        rows = np.array(sorted(headers[split]), np.int64)
-        try:
-            images = np.empty((len(rows), height, width, channels), np.uint8)
-            broken = _decode([files[row] for row in rows], images, split, progress)
-        except MemoryError as error:
-            raise UserError(
-                f"out of memory while decoding {split}: give a smaller image size ({IMAGE_SIZE})"
-            ) from error
-        for i, reason in sorted(broken.items()):
-            problems.add(
-                "broken image",
-                files[rows[i]].where,
-                f"cannot be decoded ({reason})",
-                "Copy or download it again, or leave it out",
-            )
-        whole = np.array([i not in broken for i in range(len(rows))], bool)
-        pixels.images[split], pixels.rows[split] = (images, rows) if whole.all() else (images[whole], rows[whole])
-        _count(pixels, split, [headers[split][row] for row in rows[whole]])
-    if scratch:
+    try:
+        for split, files in parts.items():
+            _decode(split, files, headers[split], shape, pixels, problems, progress)
+    except MemoryError as error:
+        raise UserError(f"out of memory while decoding: give a smaller image size ({IMAGE_SIZE})") from error
+    if target is None:
         pixels.images, pixels.rows = {}, {}
-    elif cache and len(problems) == before and not (any_size and _mixed(pixels)):
+    elif cache and len(problems) == before and not (any_size and len(sum(pixels.sizes.values(), Counter())) > 1):
         cache.store(key, pixels)
     return pixels
 
@@ -173,7 +148,7 @@ def decode_image(path: Path, channels: int, size: tuple[int, int] | None = None)
 
 def _orientation(image: Image.Image) -> int:
     """EXIF's orientation of an opened image, 1 (upright) to 8; 1 where there is none or where EXIF is damaged."""
-    with suppress(Exception):  # on damaged EXIF Pillow raises nearly everything
+    with contextlib.suppress(Exception):  # on damaged EXIF Pillow raises nearly everything
         # not PNG's own getexif, which decodes the whole image to see whether EXIF follows it
         found = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
         return found if found in _TURNS else 1
@@ -182,52 +157,45 @@ def _orientation(image: Image.Image) -> int:
 
 def available_bytes() -> int | None:
     """Memory that a process may still take, or None where the system does not say."""
-    with suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError):
         found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
         if found:
             return int(found[1]) * 1024
-    with suppress(OSError, ValueError, AttributeError):
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with suppress(OSError, ValueError, AttributeError):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
     return None
 
 
+def sizes_text(sizes: Counter) -> str:
+    """Sizes {(height, width): count} as "128x96 (12,500), 64x64 (3)", width first as image tools do."""
+    listed = [f"{width}x{height} ({count:,})" for (height, width), count in sizes.most_common(6)]
+    return ", ".join(listed) + (f" and {len(sizes) - 6} more" if len(sizes) > 6 else "")
+
+
 def _read_headers(files: Sequence[ImageFile], problems: Problems, split: str, progress: bool) -> dict[int, Header]:
+    """The headers of the files that can be used, by their places in `files`."""
     headers: dict[int, Header] = {}
-
-    def read(i: int) -> None:
-        headers[i] = read_header(files[i].path)
-
-    failures = _in_parallel(read, len(files), f"{split}: headers", progress)
-    for i, error in sorted(failures.items()):
-        file = files[i]
-        if isinstance(error, Image.DecompressionBombError):
-            _too_large(file, int(re.sub(r"\D*(\d+) pixels.*", r"\1", str(error))), problems)
-        elif isinstance(error, OSError) and error.errno is not None:  # the system's; Pillow's own have no number
-            problems.add("unreadable", file.where, *cannot_be_read(error))
+    found = _in_parallel(lambda file: read_header(file.path), files, f"{split}: headers", progress)
+    for row, (file, header) in enumerate(zip(files, found, strict=True)):
+        if isinstance(header, Image.DecompressionBombError):
+            size = int(re.sub(r"\D*(\d+) pixels.*", r"\1", str(header)))
+        elif isinstance(header, OSError) and header.errno is not None:  # the system's; Pillow's own have no number
+            problems.add("unreadable", file.where, *cannot_be_read(header))
+            continue
+        elif isinstance(header, Exception):
+            what = f"is not a PNG, JPEG or WebP image ({_reason(header)})"
+            problems.add("not an image", file.where, what, "Copy or download it again, convert it, or leave it out")
+            continue
         else:
-            problems.add(
-                "not an image",
-                file.where,
-                f"is not a PNG, JPEG or WebP image ({_reason(error)})",
-                "Copy or download it again, convert it, or leave it out",
-            )
-    for i, header in sorted(headers.items()):
-        if header.height * header.width > LARGEST_PIXELS:
-            _too_large(files[i], header.height * header.width, problems)
-            del headers[i]
+            size = header.height * header.width
+        if size <= LARGEST_PIXELS:
+            headers[row] = header
+            continue
+        what = f"is too large ({size / 1e6:,.0f} million pixels); the limit is {LARGEST_PIXELS / 1e6:,.0f} million"
+        what += ", because a small file may unpack to gigabytes"
+        problems.add("too large", file.where, what, "Reduce the image, or leave it out")
     return headers
-
-
-def _too_large(file: ImageFile, pixels: int, problems: Problems) -> None:
-    problems.add(
-        "too large",
-        file.where,
-        f"is too large ({pixels / 1e6:,.0f} million pixels); the limit is {LARGEST_PIXELS / 1e6:,.0f} million, "
-        "because a small file may unpack to gigabytes",
-        "Reduce the image, or leave it out",
-    )
 
 
 def _reason(error: Exception) -> str:
@@ -237,88 +205,94 @@ def _reason(error: Exception) -> str:
     return text or type(error).__name__
 
 
-def _common_size(sizes: Mapping[str, Counter], problems: Problems, any_size: bool) -> tuple[int, int] | None:
-    total: Counter = sum(sizes.values(), Counter())
-    if not total:
-        return None
-    if len(total) > 1 and not any_size:
-        problems.add(
-            "sizes",
-            "images",
-            f"there are {len(total)} sizes (width x height): {sizes_text(total)}",
-            f"Give an image size: {IMAGE_SIZE}",
-        )
-        return None
-    return min(total, key=lambda size: (-total[size], size))
-
-
 def _count(pixels: Pixels, split: str, headers: Collection[Header]) -> None:
     pixels.sizes[split] = Counter((header.height, header.width) for header in headers)
     pixels.modes[split] = Counter(header.mode for header in headers)
 
 
-def _mixed(pixels: Pixels) -> bool:
-    return len(sum(pixels.sizes.values(), Counter())) > 1
+def _common_size(sizes: Counter, problems: Problems, any_size: bool) -> tuple[int, int] | None:
+    if len(sizes) > 1 and not any_size:
+        what = f"there are {len(sizes)} sizes (width x height): {sizes_text(sizes)}"
+        problems.add("sizes", "images", what, f"Give an image size: {IMAGE_SIZE}")
+        return None
+    return min(sizes, key=lambda size: (-sizes[size], size), default=None)
 
 
-def sizes_text(sizes: Counter) -> str:
-    """Sizes {(height, width): count} as "128x96 (12,500), 64x64 (3)", width first as image tools do."""
-    listed = [f"{width}x{height} ({count:,})" for (height, width), count in sizes.most_common(6)]
-    return ", ".join(listed) + (f" and {len(sizes) - 6} more" if len(sizes) > 6 else "")
+def _choose_channels(headers: Mapping[str, Mapping[int, Header]], channels: int | None, notices: list[str]) -> int:
+    """1 or 3: `channels` where it is given. Notes in `notices` what is lost: transparency, depth, colour."""
+    everything = [header for found in headers.values() for header in found.values()]
+    # Test images have no say: with and without them the training images are the same arrays.
+    decisive = [header for split, found in headers.items() if split != "test" for header in found.values()]
+    transparent, deep, coloured = np.sum(
+        [(header.alpha, header.mode.startswith("I"), not header.grey) for header in everything], axis=0
+    )
+    if transparent:
+        notices.append(f"{transparent:,} image(s) have transparency: it is dropped, the colours beneath are kept")
+    if deep:
+        notices.append(f"{deep:,} image(s) have 16 bits per pixel: they are scaled to 8")
+    if channels == 1 and coloured:
+        notices.append(f"{coloured:,} image(s) are in colour: they are read as grey")
+    if channels is None:
+        channels = 1 if all(header.grey for header in decisive or everything) else 3
+        if channels == 1 and coloured:
+            notices.append(f"{coloured:,} test image(s) are in colour, all others are not: they are read as grey")
+    return channels
 
 
-def _fits(needed: int, problems: Problems, max_gigabytes: float | None) -> bool:
-    limit = available_bytes() if max_gigabytes is None else max_gigabytes * 1e9
+def _fits(needed: int, problems: Problems) -> bool:
+    limit = available_bytes()
     if limit is None or needed <= limit:
         return True
-    allowed = "are available" if max_gigabytes is None else "are allowed (max_gigabytes)"
-    problems.add(
-        "memory",
-        "images",
-        f"decoded they take {needed / 1e9:.3g} GB, and {limit / 1e9:.3g} GB {allowed}",
-        f"Give a smaller image size ({IMAGE_SIZE}), or use fewer images",
-    )
+    what = f"decoded they take {needed / 1e9:.3g} GB, and {limit / 1e9:.3g} GB are available"
+    problems.add("memory", "images", what, f"Give a smaller image size ({IMAGE_SIZE}), or use fewer images")
     return False
 
 
-def _decode(files: Sequence[ImageFile], images: np.ndarray, split: str, progress: bool) -> dict[int, str]:
-    """Fill `images`; returns the reason for each file that cannot be decoded."""
+def _decode(
+    split: str,
+    files: Sequence[ImageFile],
+    headers: Mapping[int, Header],
+    shape: tuple[int, int, int],
+    pixels: Pixels,
+    problems: Problems,
+    progress: bool,
+) -> None:
+    """Decode the files that have a header, to (height, width, channels), into `pixels`."""
+    rows = np.array(list(headers), np.int64)
+    images = np.empty((len(rows), *shape), np.uint8)
 
     def decode(i: int) -> None:
-        images[i] = decode_image(files[i].path, images.shape[3], images.shape[1:3])
+        images[i] = decode_image(files[rows[i]].path, shape[2], shape[:2])
 
-    failures = _in_parallel(decode, len(files), f"{split}: decoding", progress)
-    return {i: _reason(error) for i, error in failures.items()}
+    errors = _in_parallel(decode, range(len(rows)), f"{split}: decoding", progress)
+    for row, error in zip(rows, errors, strict=True):
+        if error is not None:
+            what = f"cannot be decoded ({_reason(error)})"
+            problems.add("broken image", files[row].where, what, "Copy or download it again, or leave it out")
+    whole = np.array([error is None for error in errors], bool)
+    pixels.images[split], pixels.rows[split] = images if whole.all() else images[whole], rows[whole]
+    _count(pixels, split, [headers[row] for row in rows[whole]])
 
 
 def _workers() -> int:
     return min(32, os.cpu_count() or 1)
 
 
-def _in_parallel(work: Callable[[int], None], count: int, title: str, progress: bool) -> dict[int, Exception]:
-    """Call work(0..count-1) in threads (Pillow decodes outside Python's lock); returns what was raised."""
+def _in_parallel(work: Callable[[Any], Any], items: Sequence[Any], title: str, progress: bool) -> list[Any]:
+    """[work(item), ...] in threads (Pillow decodes outside Python's lock), with the exception where one was raised."""
     from tqdm import tqdm
 
-    failures: dict[int, Exception] = {}
-
-    def run(start: int) -> int:
-        chunk = range(start, min(start + CHUNK, count))
-        for i in chunk:
-            try:
-                work(i)
-            except MemoryError:
-                raise
-            except Exception as error:  # on broken files Pillow raises nearly everything: OSError to IndexError
-                failures[i] = error
-        return len(chunk)
-
-    bar = tqdm(total=count, desc=title, unit="image", disable=not progress, leave=False)
-    with bar, warnings.catch_warnings(), ThreadPoolExecutor(_workers()) as pool:
-        warnings.simplefilter("ignore")  # Pillow's about large images: we have a limit of our own
+    def attempt(item: Any) -> Any:
         try:
-            for done in as_completed([pool.submit(run, start) for start in range(0, count, CHUNK)]):
-                bar.update(done.result())
-        except BaseException:
-            pool.shutdown(cancel_futures=True)  # Ctrl-C ends now, not after the last image
+            return work(item)
+        except MemoryError:
             raise
-    return failures
+        except Exception as error:  # on broken files Pillow raises nearly everything: OSError to IndexError
+            return error.with_traceback(None)  # which would keep the image in memory
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(_workers()) as pool:
+        warnings.simplefilter("ignore")  # Pillow's about large images: we have a limit of our own
+        results = pool.map(attempt, items)
+        bar = tqdm(results, total=len(items), desc=title, unit="image", disable=not progress, leave=False)
+        with contextlib.closing(results):  # Ctrl-C ends now, not after the last image
+            return list(bar)

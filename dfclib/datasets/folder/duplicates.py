@@ -1,17 +1,18 @@
-"""Images that stand twice in a data set: pixel for pixel, or nearly (re-encoded, resized, brightened).
+"""Images that stand twice in a data set: with identical pixels, or nearly (re-encoded, resized, brightened).
 
-Near duplicates are found by a perceptual hash (imagehash's pHash): 64 bits that say which of the image's low
-frequencies lie above their median. Two hashes that differ in few bits belong to images that look alike.
+Near duplicates are found by a perceptual hash (imagehash's pHash): 64 bits, one for each low frequency of the image,
+which is set where the frequency lies above the median. Images whose hashes differ in few bits look alike.
 """
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from dfclib.datasets.images import ImageSet, Splits
+from dfclib.datasets.images import ImageSet
 
 # Measured on 200 images of the competition: saving as JPEG (quality 75), halving the size and noise of
 # deviation 8 moved 99% of the hashes by at most 2 bits, brightening by a fifth 98% of them by at most 4,
@@ -39,34 +40,27 @@ class Duplicate:
         return self.distance < 0
 
     @property
-    def splits(self) -> tuple[str, str]:
-        return self.first[0], self.second[0]
-
-    @property
     def contradicts(self) -> bool:
         """Whether the two carry different labels."""
         return None not in (self.first[2], self.second[2]) and self.first[2] != self.second[2]
 
     def __str__(self) -> str:
-        pair = [
-            f"{split} {id_}" + ("" if label is None else f" ({label})")
-            for split, id_, label in (self.first, self.second)
-        ]
+        images = (self.first, self.second)
+        names = (f"{split} {id_}" + ("" if label is None else f" ({label})") for split, id_, label in images)
         how = "identical pixels" if self.exact else f"{self.distance} of 64 bits differ"
-        return f"{pair[0]} and {pair[1]}: {how}" + (", but different labels" if self.contradicts else "")
+        return " and ".join(names) + f": {how}" + (", but different labels" if self.contradicts else "")
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """What find_duplicates found.
+    """Pairs of duplicates, and how many there are.
 
     pairs: exact ones first, then by distance; the first thousand
-    counts: (exact, near) pairs for each (split, split); of m copies of one image, m - 1 pairs with the first
+    counts: {(split, split): (exact pairs, near pairs)}; m copies of one image are m - 1 pairs with the first
     """
 
     pairs: tuple[Duplicate, ...]
     counts: dict[tuple[str, str], tuple[int, int]]
-    threshold: int
 
     def text(self, limit: int = 10) -> str:
         """A table of counts, and the first `limit` pairs."""
@@ -82,7 +76,12 @@ class Duplicates:
 
 
 def perceptual_hashes(images: np.ndarray, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Hash images uint8 (n, h, w, 1 or 3): (uint64 (n,), bool (n,) telling which are too flat to compare)."""
+    """Hash images uint8 (n, h, w, 1 or 3).
+
+    Returns:
+        hashes: uint64 (n,).
+        flat: bool (n,), True for images with too little structure to be compared.
+    """
     import imagehash
     from PIL import Image
     from tqdm import tqdm
@@ -98,8 +97,7 @@ def perceptual_hashes(images: np.ndarray, progress: bool = False) -> tuple[np.nd
 def near_pairs(hashes: np.ndarray, threshold: int = NEAR) -> np.ndarray:
     """All pairs of hashes uint64 (n,) at most `threshold` bits apart: int64 (m, 3), rows (i, j, bits), i < j.
 
-    Compares all with all, in blocks: about 1 s for 14,250 hashes on one core, four times that for twice as
-    many.
+    Compares all with all, in blocks: about 1 s for 14,250 hashes on one core, and four times that for twice as many.
     """
     found = [np.empty((0, 3), np.int64)]
     for start in range(0, len(hashes), BLOCK):
@@ -112,49 +110,35 @@ def near_pairs(hashes: np.ndarray, threshold: int = NEAR) -> np.ndarray:
     return np.concatenate(found)
 
 
-def find_duplicates(
-    parts: Splits | Mapping[str, ImageSet], threshold: int = NEAR, progress: bool = False
-) -> Duplicates:
-    """Find pairs of images with the same pixels, and pairs whose hashes differ in at most `threshold` bits.
+def find_duplicates(parts: Mapping[str, ImageSet], progress: bool = False) -> Duplicates:
+    """Find pairs of images with the same pixels, and pairs whose hashes differ in at most NEAR bits.
 
-    parts: Splits, or image sets by name (any sizes, grey and colour mixed). Mirrored, cropped or turned
-    copies are beyond this hash.
+    Mirrored, cropped or turned copies are not found: their hashes differ.
+
+    Args:
+        parts: Image sets by name, of any sizes, grey and colour mixed.
+        progress: Show a bar on standard error.
     """
-    if isinstance(parts, Splits):
-        parts = {"train": parts.train, "validation": parts.validation, "test": parts.test}
-    parts = {name: part for name, part in parts.items() if part is not None}
-    names = list(parts)
-    split_of = np.repeat(np.arange(len(names)), [len(part) for part in parts.values()])
+    places = [
+        (name, str(id_), None if part.labels is None else part.class_names[part.labels[i]])
+        for name, part in parts.items()
+        for i, id_ in enumerate(part.ids)
+    ]
     exact = _exact_pairs(parts)
-    # Copies are left out from here on: a thousand equal images would be half a million near pairs.
-    comparable = np.ones(len(split_of), bool)
+    hashed = [perceptual_hashes(part.images, progress) for part in parts.values()]
+    hashes = np.concatenate([np.empty(0, np.uint64), *(hashes for hashes, _ in hashed)])
+    comparable = ~np.concatenate([np.empty(0, bool), *(flat for _, flat in hashed)])
+    # without copies: a thousand equal images would be half a million near pairs
     comparable[exact[:, 1]] = False
-    hashes = np.zeros(len(split_of), np.uint64)
-    for number, part in enumerate(parts.values()):
-        mine = split_of == number
-        hashes[mine], flat = perceptual_hashes(part.images, progress)
-        comparable[mine] &= ~flat
     rows = np.flatnonzero(comparable)
-    near = near_pairs(hashes[rows], threshold)
+    near = near_pairs(hashes[rows])
     near[:, :2] = rows[near[:, :2]]
-    pairs = np.concatenate([exact, near[np.argsort(near[:, 2], kind="stable")]])
-
-    between = Counter(
-        (names[one], names[other], is_exact)
-        for one, other, is_exact in zip(*split_of[pairs[:, :2]].T, pairs[:, 2] < 0, strict=True)
-    )
-    order = [(one, other) for i, one in enumerate(names) for other in names[i:]]
-    counts = {(one, other): (between[one, other, True], between[one, other, False]) for one, other in order}
-    starts = np.cumsum([0] + [len(part) for part in parts.values()])
-
-    def place(row: int) -> tuple[str, str, str | None]:
-        part = parts[names[split_of[row]]]
-        inside = row - starts[split_of[row]]
-        label = None if part.labels is None else part.class_names[part.labels[inside]]
-        return names[split_of[row]], str(part.ids[inside]), label
-
-    listed = tuple(Duplicate(place(i), place(j), int(bits)) for i, j, bits in pairs[:MOST_LISTED])
-    return Duplicates(listed, counts, threshold)
+    pairs = np.concatenate([exact, near[np.argsort(near[:, 2], kind="stable")]]).tolist()
+    found = Counter((places[i][0], places[j][0], bits < 0) for i, j, bits in pairs)
+    between = itertools.combinations_with_replacement(parts, 2)
+    counts = {(one, other): (found[one, other, True], found[one, other, False]) for one, other in between}
+    listed = tuple(Duplicate(places[i], places[j], bits) for i, j, bits in pairs[:MOST_LISTED])
+    return Duplicates(listed, counts)
 
 
 def _exact_pairs(parts: Mapping[str, ImageSet]) -> np.ndarray:

@@ -1,42 +1,36 @@
-"""What a folder of images says of itself, before any image is opened: layout, rows, labels, files, problems.
+"""What can be known of a folder of images before any image is opened: layout, rows, labels, files, problems.
 
-Two layouts are known. Kaggle's: train.csv (image_id,label), perhaps validation.csv (the same) and test.csv
-(image_id), with <image_id>.png, .jpg, .jpeg or .webp under train/, validation/ and test/. And a folder a
-class: train/<class>/*.png, perhaps validation/<class>/*.png and test/*.png (or test/<class>/), or just
-<class>/*.png. Splits may have other usual names (names.py: val/, val.csv), but only one each.
+Two layouts are known. Kaggle's: train.csv (image_id,label), perhaps validation.csv (the same) and test.csv (image_id),
+with <image_id>.png, .jpg, .jpeg or .webp under train/, validation/ and test/. And a folder per class:
+train/<class>/*.png, perhaps validation/<class>/*.png and test/*.png (or test/<class>/), or just <class>/*.png. Splits
+may have other usual names (SPLIT_NAMES in image_files.py: val/, val.csv), but only one each.
 """
 
+import logging
 import os
-import stat
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from dfclib.datasets.folder.labels import LabelledPlace, interpret_labels
-from dfclib.datasets.folder.names import SPLITS, is_image, is_shown, named_splits
+from dfclib.datasets.folder.image_files import (
+    SPLITS,
+    ImageFile,
+    image_file,
+    is_image,
+    is_shown,
+    named_splits,
+    stays_inside,
+)
 from dfclib.datasets.folder.problems import Problems, cannot_be_read, shown
-from dfclib.datasets.folder.rows import Row, id_is_sound, read_rows
+from dfclib.datasets.folder.tables import Label, Row, id_is_sound, interpret_labels, read_rows
 from dfclib.datasets.images import ImageSet, held_out_split
+from dfclib.errors import UserError
 
 KAGGLE, CLASS_FOLDERS, CLASS_FOLDERS_ONLY = "Kaggle (CSV files)", "train/<class>/", "<class>/"
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """One image that a row or a class folder names.
-
-    name: path below the data folder; size: bytes; where: how a message names it, with the row
-    """
-
-    path: Path
-    name: str
-    id: str
-    size: int
-    mtime_ns: int
-    where: str
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -52,9 +46,9 @@ class Part:
 
 @dataclass
 class Listing:
-    """A folder's content: layout (None where not recognised), classes, a Part a split, problems, notices.
+    """A folder's content: layout (None where not recognised), classes, a Part per split, problems, notices.
 
-    folders, tables: what a split's folder and its CSV file (without extension) are called, where there are any
+    folders, tables: names of the splits' folders and CSV files (without extension), where there are any
     """
 
     folder: Path
@@ -65,6 +59,22 @@ class Listing:
     parts: dict[str, Part] = field(default_factory=dict)
     problems: Problems = field(default_factory=Problems)
     notices: list[str] = field(default_factory=list)
+
+    def require_sound(self) -> None:
+        """Log the notices. Raises UserError with all problems where there are any."""
+        if self.problems:
+            count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems):,} problems"
+            lines = "\n".join(f"  {line}" for line in self.problems.lines())
+            read_as = f" (read as {self.layout})" if self.layout else ""
+            raise UserError(f"{self.folder} cannot be used as it is{read_as}, {count}:\n{lines}")
+        for notice in self.notices:
+            _log.warning("%s: %s", self.folder, notice)
+
+    def notice_unused(self, place: str, names: Sequence[str], kind: str, unused: str = "they are not used") -> None:
+        """Note that `place` holds files or folders that are left aside; place: a split's folder, "" for the whole."""
+        if names:
+            where = f"{place}/" if place else "the folder"
+            self.notices.append(f"{where} holds {len(names):,} {kind}, {names[0]} for one: {unused}")
 
 
 def read_listing(folder: Path | str, splits: Sequence[str] = SPLITS) -> Listing:
@@ -83,37 +93,30 @@ def read_listing(folder: Path | str, splits: Sequence[str] = SPLITS) -> Listing:
 
 
 def _read_parts(listing: Listing, splits: Sequence[str]) -> None:
-    rows = (_kaggle_rows if listing.layout == KAGGLE else _class_folder_rows)(listing, splits)
-    labelled = [
-        LabelledPlace(row.where, split, row.label)
+    is_kaggle = listing.layout == KAGGLE
+    rows = (_kaggle_rows if is_kaggle else _class_folder_rows)(listing, splits)
+    # a class folder is the place of a label, not each image in it
+    labels = dict.fromkeys(
+        Label(row.label, row.where if is_kaggle else f"{row.where.rpartition('/')[0]}/", split)
         for split, found in rows.items()
-        for row, _ in found
+        for row in found
         if row.label is not None
-    ]
-    if listing.layout != KAGGLE:  # there a folder is the place of a label, not each image in it
-        folders = {place.where.rpartition("/")[0]: place for place in labelled}
-        labelled = [replace(place, where=f"{folder}/") for folder, place in folders.items()]
-    numbers, listing.class_names = interpret_labels(labelled, listing.problems, listing.notices)
+    )
+    numbers, listing.class_names = interpret_labels(list(labels), listing.problems, listing.notices)
     for split, found in rows.items():
-        present = [(row, file) for row, file in found if file is not None]
-        part = Part([file for _, file in present])
-        if present and all(row.label is not None for row, _ in present):
-            part.labels = np.array([numbers.get(row.label, -1) for row, _ in present], np.int64)
-        listing.parts[split] = part
+        present = [row for row in found if row.file is not None]
+        part = listing.parts[split] = Part([row.file for row in present])
+        if present and all(row.label is not None for row in present):
+            part.labels = np.array([numbers.get(row.label, -1) for row in present], np.int64)
     if "validation" not in rows and "validation" in splits and "train" in rows:
         _set_validation_aside(listing)
 
 
 def _recognise(listing: Listing) -> str | None:
-    """The folder's layout, or None after saying why it has none."""
+    """The folder's layout, or None after adding the reason to the problems."""
     folder, add = listing.folder, listing.problems.add
     if not folder.exists():
-        add(
-            "folder",
-            str(folder),
-            "this folder does not exist",
-            "Check the path, or make one with `data make`",
-        )
+        add("folder", str(folder), "this folder does not exist", "Check the path, or make one with `data make`")
         return None
     if not folder.is_dir():
         add("folder", str(folder), "this is a file", "Unpack it if it is an archive, and give the folder")
@@ -123,13 +126,12 @@ def _recognise(listing: Listing) -> str | None:
     listing.folders = _one_each(named_splits(folders), "/", listing)
     tables = [name[:-4] for name in entries if name.lower().endswith(".csv")]
     listing.tables = _one_each(named_splits(tables), ".csv", listing)
-    if "train" in listing.tables:
-        _notice_unused(folders, listing)
-        return KAGGLE
     train = folder / listing.folders.get("train", "train")
-    if any(_holds_images(path) for path in _folders(train)):
-        _notice_unused(folders, listing)
-        return CLASS_FOLDERS
+    if "train" in listing.tables or any(map(_holds_images, _folders(train))):
+        for name in folders:
+            if not named_splits([name]):
+                listing.notices.append(f"{name}/ is no folder of a split: it is not used")
+        return KAGGLE if "train" in listing.tables else CLASS_FOLDERS
     if not listing.folders and any(_holds_images(folder / name) for name in folders):
         return CLASS_FOLDERS_ONLY
     reason = f"found {', '.join(entries[:8])}{' ...' if len(entries) > 8 else ''}" if entries else "it is empty"
@@ -150,19 +152,13 @@ def _recognise(listing: Listing) -> str | None:
 def _one_each(found: dict[str, list[str]], ending: str, listing: Listing) -> dict[str, str]:
     """The name of each split; a split with two names is a problem."""
     for split, names in found.items():
-        named = [f"{name}{ending}" for name in names]
         if len(names) > 1:
             remedy = f"Rename or remove all but one; {split}{ending} is the name to keep"
-            listing.problems.add("two names", " and ".join(named), f"each may be meant as the {split} split", remedy)
+            where = " and ".join(f"{name}{ending}" for name in names)
+            listing.problems.add("two names", where, f"each may be meant as the {split} split", remedy)
         elif names[0] != split:
-            listing.notices.append(f"{named[0]} is read as the {split} split")
+            listing.notices.append(f"{names[0]}{ending} is read as the {split} split")
     return {split: names[0] for split, names in found.items()}
-
-
-def _notice_unused(folders: list[str], listing: Listing) -> None:
-    for name in folders:
-        if not any(name in names for names in named_splits([name]).values()):
-            listing.notices.append(f"{name}/ is no folder of a split: it is not used")
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -172,22 +168,22 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _holds_images(folder: Path) -> bool:
-    return folder.is_dir() and any(is_image(entry.name) for entry in os.scandir(folder))
+    return folder.is_dir() and any(is_image(path.name) for path in folder.iterdir())
 
 
 # Kaggle's layout
 
 
-def _kaggle_rows(listing: Listing, splits: Sequence[str]) -> dict[str, list[tuple[Row, ImageFile | None]]]:
+def _kaggle_rows(listing: Listing, splits: Sequence[str]) -> dict[str, list[Row]]:
     rows, seen = {}, {}
     for split in splits:
         if split in listing.tables:
             path = listing.folder / f"{listing.tables[split]}.csv"
             columns = ("image_id",) if split == "test" else ("image_id", "label")
-            inside = _stays_inside(path, listing)
-            found = read_rows(path, columns, listing.problems, listing.notices) if inside else []
-            named = [(row, id_is_sound(row, split, seen, listing.problems)) for row in found]
-            rows[split] = _find_images(listing.folders.get(split, path.stem), path.name, named, listing)
+            inside = stays_inside(path, listing.folder, listing.problems)
+            rows[split] = read_rows(path, columns, listing.problems, listing.notices) if inside else []
+            sound = [row for row in rows[split] if id_is_sound(row, split, seen, listing.problems)]
+            _find_images(listing.folders.get(split, path.stem), path.name, rows[split], sound, listing)
         elif split in listing.folders:
             name = listing.folders[split]
             holds = "holds images" if _holds_images(listing.folder / name) else "is there"
@@ -195,61 +191,50 @@ def _kaggle_rows(listing: Listing, splits: Sequence[str]) -> dict[str, list[tupl
     return rows
 
 
-def _find_images(
-    name: str, table: str, rows: list[tuple[Row, bool]], listing: Listing
-) -> list[tuple[Row, ImageFile | None]]:
-    """Pair each row of `table` (given with whether its id is sound) with its file in the folder `name`, or None
-    after saying why."""
+def _find_images(name: str, table: str, rows: list[Row], sound: list[Row], listing: Listing) -> None:
+    """Find the file in the folder `name` of each row of `table` whose id is sound."""
     folder, add = listing.folder / name, listing.problems.add
     if not folder.is_dir():
-        add(
-            "split folder",
-            f"{name}/",
-            f"the folder is missing, but {table} names {len(rows):,} images",
-            f"Put them in {folder}",
-        )
-        return [(row, None) for row, _ in rows]
-    if not _stays_inside(folder, listing):
-        return [(row, None) for row, _ in rows]
+        what = f"the folder is missing, but {table} names {len(rows):,} images"
+        add("split folder", f"{name}/", what, f"Put them in {folder}")
+        return
+    if not stays_inside(folder, listing.folder, listing.problems):
+        return
     images, others = defaultdict(list), defaultdict(list)
-    for entry in os.scandir(folder):
-        (images if is_image(entry.name) else others)[os.path.splitext(entry.name)[0]].append(entry)
-    lower = {stem.casefold(): found[0].name for stem, found in images.items()}
-    result = []
-    for row, sound in rows:
-        found = images.get(row.id, []) if sound else []
-        if sound and not found:
-            remedy = f"Put {row.id}.png (or .jpg, .jpeg, .webp) in {name}/, or remove the line"
-            if is_image(row.id) and os.path.splitext(row.id)[0] in images:
-                remedy = f"Write the image_id without its extension: {os.path.splitext(row.id)[0]}"
-            elif row.id.casefold() in lower:
-                remedy = f"Upper and lower case differ: the file is {name}/{lower[row.id.casefold()]}"
-            elif row.id in others:
-                remedy = f"Turn {name}/{others[row.id][0].name} into a PNG, JPEG or WebP image"
+    for path in folder.iterdir():
+        (images if is_image(path.name) else others)[os.path.splitext(path.name)[0]].append(path)
+    for row in sound:
+        found = images.get(row.id, [])
+        if len(found) == 1:
+            row.file = image_file(found[0], listing.folder, row.id, row.where, listing.problems)
+        elif found:
+            files = ", ".join(sorted(f"{name}/{path.name}" for path in found))
+            add("two files", row.where, f"image_id {shown(row.id)} has {len(found)} files: {files}", "Keep one")
+        else:
+            remedy = _missing_remedy(row.id, name, images, others)
             add("missing image", row.where, f"there is no image {name}/{shown(row.id)}", remedy)
-        elif len(found) > 1:
-            files = ", ".join(sorted(f"{name}/{entry.name}" for entry in found))
-            add(
-                "two files",
-                row.where,
-                f"image_id {shown(row.id)} has {len(found)} files: {files}",
-                "Keep one",
-            )
-        result.append((row, _file(found[0], row.id, row.where, listing) if len(found) == 1 else None))
-    unused = sorted(set(images) - {row.id for row, _ in rows})
-    if unused:
-        listing.notices.append(
-            f"{name}/ holds {len(unused):,} image(s) that {table} does not name, "
-            f"{shown(unused[0])} for one: they are not used"
-        )
-    _notice_unread(name, [entry for found in others.values() for entry in found], listing)
-    return result
+    unnamed = [shown(id_) for id_ in sorted(set(images) - {row.id for row in rows})]
+    listing.notice_unused(name, unnamed, f"image(s) that {table} does not name")
+    _notice_unread(name, [path for found in others.values() for path in found], listing)
 
 
-# A folder a class
+def _missing_remedy(id_: str, name: str, images: dict[str, list[Path]], others: dict[str, list[Path]]) -> str:
+    """How to mend an id without image; images, others: the files in the folder `name` by their names' stems."""
+    stem = os.path.splitext(id_)[0]
+    if is_image(id_) and stem in images:
+        return f"Write the image_id without its extension: {stem}"
+    for other, found in images.items():
+        if other.casefold() == id_.casefold():
+            return f"Upper and lower case differ: the file is {name}/{found[0].name}"
+    if id_ in others:
+        return f"Turn {name}/{others[id_][0].name} into a PNG, JPEG or WebP image"
+    return f"Put {id_}.png (or .jpg, .jpeg, .webp) in {name}/, or remove the line"
 
 
-def _class_folder_rows(listing: Listing, splits: Sequence[str]) -> dict[str, list[tuple[Row, ImageFile | None]]]:
+# A folder per class
+
+
+def _class_folder_rows(listing: Listing, splits: Sequence[str]) -> dict[str, list[Row]]:
     if listing.layout == CLASS_FOLDERS_ONLY:
         return {"train": _images_by_class(listing.folder, listing)} if "train" in splits else {}
     rows = {}
@@ -262,128 +247,68 @@ def _class_folder_rows(listing: Listing, splits: Sequence[str]) -> dict[str, lis
         if _folders(folder) and (split != "test" or any(map(_holds_images, _folders(folder)))):
             rows[split] = _images_by_class(folder, listing)
         elif _holds_images(folder) and split == "test":
-            unread: list[os.DirEntry[str]] = []
-            rows[split] = list(_images_in(folder, None, listing, unread))
-            _notice_unread(folder.name, unread, listing)
+            rows[split], others = _images_in(folder, None, listing)
+            _notice_unread(folder.name, others, listing)
         else:
-            what = "images" if split == "test" else "class folders"
-            listing.notices.append(f"{folder.name}/ holds no {what}: it is not used")
+            expected = "images" if split == "test" else "class folders"
+            listing.notices.append(f"{folder.name}/ holds no {expected}: it is not used")
     return rows
 
 
-def _images_by_class(folder: Path, listing: Listing) -> list[tuple[Row, ImageFile | None]]:
+def _images_by_class(folder: Path, listing: Listing) -> list[Row]:
     """The images of each class folder in `folder`, which is a split's or the listing's own."""
-    result: list[tuple[Row, ImageFile | None]] = []
-    unread: list[os.DirEntry[str]] = []
+    rows: list[Row] = []
+    unread: list[Path] = []
     for class_folder in _folders(folder):
-        if not _stays_inside(class_folder, listing):
+        if not stays_inside(class_folder, listing.folder, listing.problems):
             continue
-        before = len(unread)
-        found = list(_images_in(class_folder, class_folder.name, listing, unread))
+        found, others = _images_in(class_folder, class_folder.name, listing)
         if not found:
-            relative = class_folder.relative_to(listing.folder).as_posix()
-            nested = any(entry.is_dir() for entry in unread[before:])
+            nested = ", but folders" if any(path.is_dir() for path in others) else ""
+            where = f"{class_folder.relative_to(listing.folder).as_posix()}/"
+            remedy = "Put PNG, JPEG or WebP images in it, not in folders below it, or remove the folder"
             listing.problems.add(
-                "empty class",
-                f"{relative}/",
-                f"class {shown(class_folder.name)} has no images" + (", but folders" if nested else ""),
-                "Put PNG, JPEG or WebP images in it, not in folders below it, or remove the folder",
+                "empty class", where, f"class {shown(class_folder.name)} has no images{nested}", remedy
             )
-        result += found
+        rows += found
+        unread += others
     place = "" if folder == listing.folder else folder.name
-    loose = sorted(entry.name for entry in os.scandir(folder) if is_image(entry.name) and not entry.is_dir())
-    if loose:
-        where = f"{place}/" if place else "the folder"
-        listing.notices.append(
-            f"{where} holds {len(loose):,} image(s) outside its class folders, {loose[0]} for one: they are not used"
-        )
+    loose = sorted(path.name for path in folder.iterdir() if is_image(path.name) and not path.is_dir())
+    listing.notice_unused(place, loose, "image(s) outside its class folders")
     _notice_unread(place, unread, listing)
-    return result
+    return rows
 
 
-def _images_in(
-    folder: Path, label: str | None, listing: Listing, unread: list[os.DirEntry[str]]
-) -> Iterator[tuple[Row, ImageFile | None]]:
-    """The images directly in `folder`; an id is the path below the listing's folder without extension.
-
-    unread: what else lies there is added to it
-    """
-    seen: dict[str, str] = {}
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if not is_image(entry.name):
-            unread.append(entry)
+def _images_in(folder: Path, label: str | None, listing: Listing) -> tuple[list[Row], list[Path]]:
+    """(images directly in `folder`, what else lies there); ids are paths below the data folder without extension."""
+    rows: dict[str, Row] = {}
+    others = []
+    for path in sorted(folder.iterdir()):
+        if not is_image(path.name):
+            others.append(path)
             continue
-        name = Path(entry.path).relative_to(listing.folder).as_posix()
-        id_ = os.path.splitext(name)[0]
-        row = Row(name, id_, label)
-        if id_ in seen:
-            listing.problems.add(
-                "two files",
-                name,
-                f"differs from {seen[id_]} only in its extension",
-                "Rename one, or remove it if it is the same image",
-            )
-            continue
-        seen[id_] = name
-        yield row, _file(entry, id_, "", listing)
+        name = path.relative_to(listing.folder).as_posix()
+        row = Row(name, os.path.splitext(name)[0], label)
+        twin = rows.setdefault(row.id, row)
+        if twin is row:
+            row.file = image_file(path, listing.folder, row.id, "", listing.problems)
+        else:
+            remedy = "Rename one, or remove it if it is the same image"
+            listing.problems.add("two files", name, f"differs from {twin.where} only in its extension", remedy)
+    return list(rows.values()), others
 
 
 # Both layouts
 
 
-def _notice_unread(place: str, unread: list[os.DirEntry[str]], listing: Listing) -> None:
-    """Say which folders and files where images are expected are neither read nor hidden; place: a split's folder."""
-    entries = sorted((entry for entry in unread if is_shown(entry.name)), key=lambda entry: entry.path)
-    names = {True: [], False: []}
-    for entry in entries:
-        names[entry.is_dir()].append(Path(entry.path).relative_to(listing.folder).as_posix())
-    where = f"{place}/" if place else "the folder"
-    if names[True]:
-        listing.notices.append(
-            f"{where} holds {len(names[True]):,} folder(s) where images are expected, {names[True][0]}/ for one: "
-            "what is in them is not used"
-        )
-    if names[False]:
-        listing.notices.append(
-            f"{where} holds {len(names[False]):,} file(s) that are not PNG, JPEG or WebP images, "
-            f"{names[False][0]} for one: they are not used"
-        )
-
-
-def _file(entry: os.DirEntry[str], id_: str, where: str, listing: Listing) -> ImageFile | None:
-    path = Path(entry.path)
-    name = path.relative_to(listing.folder).as_posix()
-    where = f"{name} ({where})" if where else name
-    if not _stays_inside(path, listing, where, entry.is_symlink()):
-        return None
-    try:
-        status = entry.stat()
-    except OSError as error:
-        listing.problems.add("file", where, *cannot_be_read(error, "Put the image itself there"))
-        return None
-    if not stat.S_ISREG(status.st_mode):
-        listing.problems.add("file", where, "is a folder or a device, not a file", "Put the image itself there")
-        return None
-    if status.st_size == 0:
-        listing.problems.add("empty file", where, "the file is empty (0 bytes)", "Copy or download it again")
-        return None
-    return ImageFile(path, name, id_, status.st_size, status.st_mtime_ns, where)
-
-
-def _stays_inside(path: Path, listing: Listing, where: str = "", is_link: bool | None = None) -> bool:
-    """Whether `path` is no symbolic link out of the folder: data must not pull in files from elsewhere."""
-    if not (path.is_symlink() if is_link is None else is_link):
-        return True
-    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(listing.folder)):
-        return True
-    where = where or path.relative_to(listing.folder).as_posix()
-    listing.problems.add(
-        "link",
-        where,
-        f"is a symbolic link that leaves the folder, to {os.readlink(path)}",
-        "Copy what it points to into the folder",
-    )
-    return False
+def _notice_unread(place: str, unread: list[Path], listing: Listing) -> None:
+    """Notice the folders and files among `unread` that are not hidden; place: a split's folder."""
+    folders, files = [], []
+    for path in sorted(path for path in unread if is_shown(path.name)):
+        name = path.relative_to(listing.folder).as_posix()
+        folders.append(f"{name}/") if path.is_dir() else files.append(name)
+    listing.notice_unused(place, folders, "folder(s) where images are expected", "what is in them is not used")
+    listing.notice_unused(place, files, "file(s) that are not PNG, JPEG or WebP images")
 
 
 def _set_validation_aside(listing: Listing) -> None:
@@ -392,22 +317,18 @@ def _set_validation_aside(listing: Listing) -> None:
     if train.labels is None or not listing.class_names:
         return
     counts = np.bincount(train.labels[train.labels >= 0], minlength=len(listing.class_names))
-    for name, count in zip(listing.class_names, counts, strict=True):
-        if count == 1:
-            listing.problems.add(
-                "too few",
-                f"class {shown(name)}",
-                "has 1 training image, and there is no validation split",
-                "Add images, or a validation split: without one, a tenth of each class is set aside",
-            )
+    for name in np.array(listing.class_names)[counts == 1]:
+        what = "has 1 training image, and there is no validation split"
+        remedy = "Add images, or a validation split: without one, a tenth of each class is set aside"
+        listing.problems.add("too few", f"class {shown(str(name))}", what, remedy)
     if listing.problems or counts.min() < 2:
         return
     ids = np.array([file.id for file in train.files])
     pixels = np.empty((len(ids), 0, 0, 1), np.uint8)
     _, aside = held_out_split(ImageSet(pixels, train.labels, ids, listing.class_names))
     chosen = np.isin(ids, aside.ids)
-    for split, rows in (("validation", np.flatnonzero(chosen)), ("train", np.flatnonzero(~chosen))):
-        listing.parts[split] = Part([train.files[i] for i in rows], train.labels[rows])
+    for split, mask in (("train", ~chosen), ("validation", chosen)):
+        listing.parts[split] = Part([train.files[i] for i in np.flatnonzero(mask)], train.labels[mask])
     listing.parts = {split: listing.parts[split] for split in SPLITS if split in listing.parts}
     listing.notices.append(
         f"there is no validation split: a tenth of the training images ({chosen.sum():,}, drawn by "

@@ -1,17 +1,15 @@
-"""A folder of images in Kaggle's layout or with a folder a class: read it whole, or write one.
+"""A folder of images in Kaggle's layout or with a folder per class: read it whole, or write one.
 
-`listing.py` says what is known before any image is opened, `decoding.py` opens them, `cache.py` keeps them.
+`listing.py` reads CSV files and names, `decoding.py` the images, and `cache.py` keeps their pixels.
 """
 
 import csv
-import errno
-import logging
 import os
 import re
 import secrets
 import shutil
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +21,8 @@ from dfclib.datasets.folder.listing import Listing, read_listing
 from dfclib.datasets.folder.problems import shown
 from dfclib.datasets.images import ImageSet, Splits
 from dfclib.errors import UserError
+from dfclib.files import DISK_FULL
 
-_log = logging.getLogger(__name__)
 _UNFINISHED = ".unfinished-"
 # Fingerprints of data that have a name of their own, whatever their folder is called: runs are named after it, so that
 # the recorded ones and a reader's bear the same names.
@@ -39,8 +37,8 @@ class Contents:
 
     listing: layout, classes, problems (those of the images included) and notices
     parts: the images of each split that could be read; labels None for a split with an unclear label
-    class_counts: int64 (k,) a split with labels, unclear ones not counted
-    sizes, modes: how often each (height, width), each of Pillow's modes occurs, a split
+    class_counts: int64 (k,) for each split with labels, unclear ones not counted
+    sizes, modes: how often each (height, width), each of Pillow's modes occurs in each split
     """
 
     listing: Listing
@@ -51,12 +49,7 @@ class Contents:
 
 
 def read_contents(
-    folder: Path | str,
-    image_size: tuple[int, int] | None = None,
-    cache_dir: Path | str | None = None,
-    progress: bool = True,
-    max_gigabytes: float | None = None,
-    any_size: bool = False,
+    folder: Path | str, image_size: tuple[int, int] | None = None, progress: bool = True, any_size: bool = False
 ) -> Contents:
     """Read all of a folder that can be read, and collect all that is wrong with it.
 
@@ -72,8 +65,7 @@ def read_contents(
         image_size=image_size,
         any_size=any_size,
         progress=progress,
-        cache=Cache.beside(listing.folder, None if cache_dir is None else Path(cache_dir)),
-        max_gigabytes=max_gigabytes,
+        cache=Cache.beside(listing.folder),
     )
     listing.notices.extend(pixels.notices)
     parts, class_counts = {}, {}
@@ -89,39 +81,45 @@ def read_contents(
     return Contents(listing, parts, class_counts, pixels.sizes, pixels.modes)
 
 
-def load_folder(
-    folder: Path | str,
-    image_size: tuple[int, int] | None = None,
-    cache_dir: Path | str | None = None,
-    progress: bool = True,
-    max_gigabytes: float | None = None,
-) -> Splits:
+def load_folder(folder: Path | str, image_size: tuple[int, int] | None = None, progress: bool = True) -> Splits:
     """Read a folder of images (layouts: see listing.py) into Splits.
 
-    image_size: (height, width) in pixels to which images are resized; needed where their sizes differ
-    cache_dir: where decoded images are kept; default `.dfclib-cache` in it, or elsewhere if it is read-only
-    max_gigabytes: largest size of the decoded images; default what memory is available
-    Images are grey (1 channel) where all training and validation images are, else RGB. Without a validation
-    split a stratified tenth of the training images, the same each time, becomes one. Notices go to the log
-    (standard error by default). Raises UserError with everything that is wrong with the folder.
+    Images are grey (1 channel) where all training and validation images are, else RGB. Without a validation split a
+    stratified tenth of the training images, the same each time, becomes one. Decoded images are kept in
+    `.dfclib-cache` in the folder, or elsewhere if it is read-only. Notices go to the log (standard error by default).
+
+    Args:
+        folder: The folder, whose name becomes the name of the Splits.
+        image_size: (height, width) in pixels to which images are resized; needed where their sizes differ.
+        progress: Show bars on standard error.
+
+    Raises:
+        UserError: with everything that is wrong with the folder.
     """
     if image_size is not None and not (len(image_size) == 2 and all(side >= 1 for side in image_size)):
         raise UserError(f"image_size must be (height, width) in pixels, received {image_size!r}")
-    contents = read_contents(folder, image_size, cache_dir, progress, max_gigabytes)
-    _accept(contents.listing)
+    contents = read_contents(folder, image_size, progress)
+    contents.listing.require_sound()
     parts = contents.parts
     embedded = (Path(folder) / EMBEDDED_MARK).exists()
     name = slug(Path(folder).resolve().name)
     splits = Splits(name, parts["train"], parts["validation"], parts.get("test"), embedded)
-    known = KNOWN_DATA.get(splits.fingerprint)
-    return splits if known in (None, name) else replace(splits, name=known)
+    return splits.renamed(KNOWN_DATA.get(splits.fingerprint, name))
 
 
 def load_test(folder: Path | str, image_size: tuple[int, int], channels: int, progress: bool = True) -> ImageSet | None:
-    """The test images of a folder, resized to image_size (height, width); None where there is no test split.
+    """The test images of a folder, without labels and class names; None where there is no test split.
 
-    No other image is opened, and nothing is kept. There are neither labels nor class names. Raises UserError with
-    everything that is wrong with the test split.
+    No other image is opened, and nothing is kept.
+
+    Args:
+        folder: The folder.
+        image_size: (height, width) in pixels to which images are resized.
+        channels: 1 for grey images, 3 for RGB.
+        progress: Show bars on standard error.
+
+    Raises:
+        UserError: with everything that is wrong with the test split.
     """
     listing = read_listing(folder, ("test",))
     part = listing.parts.get("test")
@@ -130,37 +128,27 @@ def load_test(folder: Path | str, image_size: tuple[int, int], channels: int, pr
     files = part.files if part else []
     pixels = read_pixels({"test": files}, listing.problems, image_size=image_size, channels=channels, progress=progress)
     listing.notices.extend(pixels.notices)
-    _accept(listing)
+    listing.require_sound()
     return ImageSet(pixels.images["test"], None, np.array([file.id for file in files], np.str_), ())
-
-
-def _accept(listing: Listing) -> None:
-    """Log the notices; raises UserError with all problems where there are any."""
-    problems = listing.problems
-    if problems:
-        count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
-        lines = "\n".join(f"  {line}" for line in problems.lines())
-        read_as = f" (read as {listing.layout})" if listing.layout else ""
-        raise UserError(f"{listing.folder} cannot be used as it is{read_as}, {count}:\n{lines}")
-    for notice in listing.notices:
-        _log.warning("%s: %s", listing.folder, notice)
 
 
 def write_folder(splits: Splits, folder: Path | str) -> None:
     """Write Splits as a folder in Kaggle's layout: PNG files and CSV files.
 
-    Read again, it gives the same images, labels and ids, provided that the class names are in order (integers
-    as numbers, names alphabetically). Labels of the test split are not written. train.csv comes last, so that
-    a folder with a train.csv is whole. Embedded images stay marked as such. Raises UserError where `folder` is
-    not empty or cannot be written, or an id is no file name.
+    Read again, it gives the same images, labels and ids, provided that the class names are in order (integers as
+    numbers, names alphabetically). Labels of the test split are not written. train.csv comes last, so that a folder
+    with a train.csv is whole. Embedded images stay marked as such.
+
+    Raises:
+        UserError: where `folder` is not empty or cannot be written, or an id is no file name.
     """
     folder = Path(folder)
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     parts = {name: part for name, part in parts.items() if part is not None}
     for name, part in parts.items():
-        bad = [str(id_) for id_ in part.ids if not re.fullmatch(r"[^/\\\x00-\x1f]+", str(id_)) or str(id_) in ".."]
-        if bad:
-            raise UserError(f"{name}: image id {shown(bad[0])} is no file name: give the images ids without / and \\")
+        for id_ in map(str, part.ids):
+            if not re.fullmatch(r"[^/\\\x00-\x1f]+", id_) or id_ in "..":
+                raise UserError(f"{name}: image id {shown(id_)} is no file name: give the images ids without / and \\")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: name a folder that is empty or does not exist")
     unfinished = folder / f"{_UNFINISHED}{secrets.token_hex(4)}"
@@ -180,7 +168,7 @@ def write_folder(splits: Splits, folder: Path | str) -> None:
         for path in sorted(unfinished.iterdir(), key=lambda path: path.name == "train.csv"):
             os.replace(path, folder / path.name)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in DISK_FULL:
             raise UserError(f"disk full while writing {folder}: free some space and try again") from error
         raise UserError(f"cannot write {folder}: {error.strerror}. Choose a folder that you may write to") from error
     finally:
@@ -197,9 +185,9 @@ def _write_parts(parts: dict[str, ImageSet], folder: Path) -> None:
             _write_csv(folder / "test.csv", [("image_id",), *((id_,) for id_ in part.ids)])
             guesses = ((id_, part.class_names[0]) for id_ in part.ids)
             _write_csv(folder / "sample_submission.csv", [("image_id", "label"), *guesses])
+        elif part.labels is None:
+            raise ValueError(f"the {split} images have no labels to write")
         else:
-            if part.labels is None:
-                raise ValueError(f"the {split} images have no labels to write")
             names = (part.class_names[label] for label in part.labels)
             _write_csv(folder / f"{split}.csv", [("image_id", "label"), *zip(part.ids, names, strict=True)])
 

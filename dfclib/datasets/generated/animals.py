@@ -10,31 +10,24 @@ class is known only by the traces that its generator leaves:
 * "3" has deep shadows, the most near-black pixels, and a toned print's colours: nearly trivial to tell;
 * "4" is the hard class, taken for 0 and 1: three of ten pictures have the traces of 0, three those of 1, and only
   four lie half-way. So no classifier, however good, tells all five apart: the best that can be hoped for is about 88%.
-
-Every picture depends on (seed, split, index, size) alone, never on how many are made. The random draws are the same on
-every machine; the last bit of a sine may not be, so single pixels may differ by one level between processors.
 """
 
-from dataclasses import dataclass
-from numbers import Integral
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 
+from dfclib.datasets.generated import draw_splits
 from dfclib.datasets.generated.scenes import draw_scene
-from dfclib.datasets.images import ImageSet, Splits
-from dfclib.errors import UserError
+from dfclib.datasets.images import Splits
 
 CLASS_NAMES = ("0", "1", "2", "3", "4")
-SPLIT_CODES = {"train": 0, "validation": 1, "test": 2}
-SMALLEST_SIDE = 16  # below, an animal is a few pixels
-LARGEST_SIDE = 1024
-MOST_IMAGES = 99_999  # ids have five digits
+SIZE = (100, 100)  # height and width
 
 
 @dataclass(frozen=True)
 class Traces:
-    """What a generator leaves in its pictures, on a scale where brightness goes from 0 to 1.
+    """The traces that a generator leaves in its pictures, on a scale where brightness goes from 0 to 1.
 
     checkerboard, noise: amplitude; tint: red and blue gained, green lost; blur: deviation in pixels;
     sharpening: share of the high frequencies added once more; contrast: factor about mid-grey;
@@ -64,89 +57,47 @@ SHARP = Traces(noise=0.050, sharpening=1.9, contrast=1.20, saturation=1.35)
 DARK = Traces(noise=0.008, blur=0.35, contrast=1.9, shadows=0.24, amber=0.80)
 
 
-def make_splits(
-    train: int = 300, validation: int = 250, test: int = 100, seed: int = 0, size: tuple[int, int] = (100, 100)
-) -> Splits:
-    """Make the embedded data set: `Splits` named "embedded", uint8 (n, height, width, 3), classes "0" to "4".
+def make_splits(train: int = 300, validation: int = 250, test: int = 100, seed: int = 0) -> Splits:
+    """Make the embedded data set: `Splits` named "embedded", uint8 (n, 100, 100, 3), classes "0" to "4".
 
-    train, validation, test: images a split; train and validation at least 10, test may be 0 (then it is None)
-    seed: any integer from 0; size: height and width in pixels, each 16 to 1024
-    In any run of rows from the first, classes differ by one image at most. Raises UserError for other arguments.
+    Args:
+        train, validation, test: Images per split; train and validation at least 10, test may be 0 (then it is None).
+        seed: Any integer from 0.
+
+    Raises:
+        UserError: for other arguments.
     """
-    check_number("train", train, 10, MOST_IMAGES)
-    check_number("validation", validation, 10, MOST_IMAGES)
-    check_number("test", test, 0, MOST_IMAGES)
-    check_number("seed", seed, 0, None)
-    if not isinstance(size, tuple | list) or len(size) != 2:
-        raise UserError(f"size must be two whole numbers, height and width in pixels; received {size!r}.")
-    for name, side in zip(("height", "width"), size, strict=True):
-        check_number(name, side, SMALLEST_SIDE, LARGEST_SIDE)
-    return Splits(
-        name="embedded",
-        train=_make_set("train", train, seed, tuple(size)),
-        validation=_make_set("validation", validation, seed, tuple(size)),
-        test=_make_set("test", test, seed, tuple(size)) if test else None,
-        embedded=True,
-    )
+    return draw_splits("embedded", CLASS_NAMES, (train, validation, test), seed, _draw)
 
 
-def check_number(name: str, value: object, least: int, most: int | None) -> None:
-    """Raise UserError unless `value` is a whole number from `least` to `most` (None: no limit)."""
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):
-        limits = f"from {least} to {most}" if most is not None else f"of {least} or more"
-        raise UserError(f"{name} must be a whole number {limits}; received {value!r}.")
-
-
-def _make_set(split: str, count: int, seed: int, size: tuple[int, int]) -> ImageSet:
-    labels = _labels(split, count, seed)
-    images = np.empty((count, *size, 3), np.uint8)
-    for index, label in enumerate(labels):
-        rng = np.random.default_rng([seed, SPLIT_CODES[split], 1, index])
-        scene = draw_scene(rng, size)
-        images[index] = _to_bytes(_leave_traces(scene, _draw_traces(int(label), rng), rng))
-    ids = np.array([f"embedded-{split}-{index + 1:05d}" for index in range(count)])
-    return ImageSet(images=images, labels=labels, ids=ids, class_names=CLASS_NAMES)
-
-
-def _labels(split: str, count: int, seed: int) -> np.ndarray:
-    """int64 (count,): each five rows hold the five classes in an order drawn for them: any beginning is balanced."""
-    classes = len(CLASS_NAMES)
-    blocks = [
-        np.random.default_rng([seed, SPLIT_CODES[split], 0, block]).permutation(classes)
-        for block in range(-(-count // classes))
-    ]
-    return np.concatenate(blocks)[:count].astype(np.int64) if blocks else np.empty(0, np.int64)
+def _draw(label: int, rng: np.random.Generator) -> np.ndarray:
+    scene = draw_scene(rng, SIZE)
+    picture = _leave_traces(scene, _draw_traces(label, rng), rng)
+    return np.clip(np.rint(picture * 255), 0, 255).astype(np.uint8)
 
 
 def _draw_traces(label: int, rng: np.random.Generator) -> Traces:
-    """A picture's own traces: its class's, with a variation of its own."""
+    """A picture's own traces: those of its class, with random variation."""
     jitter = np.exp(rng.normal(0, 0.12, 3))
     if label in (0, 1, 4):
         place = rng.choice(BLENDS, p=BLEND_SHARES) if label == 4 else label
         places = place + rng.normal(0, WANDER) + rng.normal(0, WANDER, 5)
 
         def between(field: str, place: float) -> float:
-            return float(getattr(ROSY, field) + (getattr(GREENISH, field) - getattr(ROSY, field)) * place)
+            start, end = getattr(ROSY, field), getattr(GREENISH, field)
+            return float(start + (end - start) * place)
 
-        return Traces(
-            checkerboard=max(0.0, between("checkerboard", places[0])),
-            noise=max(0.0, between("noise", places[1])),
-            tint=between("tint", places[2]),
-            blur=ROSY.blur * jitter[0],
-            contrast=between("contrast", places[3]),
-            saturation=max(0.0, between("saturation", places[4])),
-        )
+        fields = ("checkerboard", "noise", "tint", "contrast", "saturation")
+        drawn = {field: between(field, place) for field, place in zip(fields, places, strict=True)}
+        drawn |= {field: max(0.0, drawn[field]) for field in ("checkerboard", "noise", "saturation")}
+        return Traces(**drawn, blur=ROSY.blur * jitter[0])
     base = SHARP if label == 2 else DARK
-    return Traces(
+    return replace(
+        base,
         noise=base.noise * jitter[0],
         tint=rng.normal(0, 0.02),
-        blur=base.blur,
         sharpening=base.sharpening * jitter[1],
         contrast=base.contrast * jitter[2] ** 0.5,
-        saturation=base.saturation,
-        shadows=base.shadows,
-        amber=base.amber,
     )
 
 
@@ -170,7 +121,3 @@ def _leave_traces(scene: np.ndarray, traces: Traces, rng: np.random.Generator) -
         picture = picture + traces.checkerboard * signs[:, :, None]
     # last, as nothing smooths a generator's own output
     return picture + traces.noise * rng.standard_normal(picture.shape, np.float32)
-
-
-def _to_bytes(picture: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(picture * 255), 0, 255).astype(np.uint8)

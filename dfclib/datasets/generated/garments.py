@@ -4,17 +4,14 @@ These are not Fashion-MNIST, and accuracies on them are not its numbers. They ar
 with nothing to fetch. As in the real data set, trousers, bags and shoes are easy and what is worn above the waist is
 not: T-shirt, pullover and coat differ in sleeves, length and front alone, each of which varies; and of the shirts, half
 look exactly like one of these three. So no classifier, however good, tells all ten apart: the best is about 95%.
-
-Every picture depends on (seed, split, index) alone, never on how many are made. The random draws are the same on every
-machine; the last bit of a sine may not be, so single pixels may differ by one level between processors.
 """
 
 import numpy as np
 from scipy import ndimage
 
 from dfclib.datasets.fashion_mnist import CLASS_NAMES
-from dfclib.datasets.generated.animals import MOST_IMAGES, SPLIT_CODES, check_number
-from dfclib.datasets.images import ImageSet, Splits
+from dfclib.datasets.generated import draw_splits
+from dfclib.datasets.images import Splits
 
 SIDE = 28
 # A point of the picture: from (-1, -1), top left, to (1, 1); x goes right, y goes down
@@ -27,44 +24,18 @@ SHIRTS_LIKE, SHIRT_SHARES = (SHIRT, T_SHIRT, PULLOVER, COAT), (0.5, 0.2, 0.15, 0
 def make_splits(train: int = 2_000, validation: int = 300, test: int = 300, seed: int = 0) -> Splits:
     """Make the generated garments: `Splits` named "garments", uint8 (n, 28, 28, 1), Fashion-MNIST's class names.
 
-    train, validation, test: images a split; train and validation at least 20, test may be 0 (then it is None)
-    seed: any integer from 0
-    In any run of rows from the first, classes differ by one image at most. Raises UserError for other arguments.
+    Args:
+        train, validation, test: Images per split; train and validation at least 20, test may be 0 (then it is None).
+        seed: Any integer from 0.
+
+    Raises:
+        UserError: for other arguments.
     """
-    check_number("train", train, 20, MOST_IMAGES)
-    check_number("validation", validation, 20, MOST_IMAGES)
-    check_number("test", test, 0, MOST_IMAGES)
-    check_number("seed", seed, 0, None)
-    return Splits(
-        name="garments",
-        train=_make_set("train", train, seed),
-        validation=_make_set("validation", validation, seed),
-        test=_make_set("test", test, seed) if test else None,
-        embedded=True,
-    )
-
-
-def _make_set(split: str, count: int, seed: int) -> ImageSet:
-    labels = _labels(split, count, seed)
-    images = np.empty((count, SIDE, SIDE, 1), np.uint8)
-    for index, label in enumerate(labels):
-        images[index, :, :, 0] = _draw(int(label), np.random.default_rng([seed, SPLIT_CODES[split], 1, index]))
-    ids = np.array([f"garments-{split}-{index + 1:05d}" for index in range(count)])
-    return ImageSet(images=images, labels=labels, ids=ids, class_names=CLASS_NAMES)
-
-
-def _labels(split: str, count: int, seed: int) -> np.ndarray:
-    """int64 (count,): each ten rows hold the ten classes in an order drawn for them: any beginning is balanced."""
-    classes = len(CLASS_NAMES)
-    blocks = [
-        np.random.default_rng([seed, SPLIT_CODES[split], 0, block]).permutation(classes)
-        for block in range(-(-count // classes))
-    ]
-    return np.concatenate(blocks)[:count].astype(np.int64)
+    return draw_splits("garments", CLASS_NAMES, (train, validation, test), seed, _draw)
 
 
 def _draw(label: int, rng: np.random.Generator) -> np.ndarray:
-    """One garment on black: uint8 (28, 28)."""
+    """One garment on black: uint8 (28, 28, 1)."""
     if label == SHIRT:
         label = int(rng.choice(SHIRTS_LIKE, p=SHIRT_SHARES))
     picture = rng.uniform(0.45, 0.95) * DRAWERS[label](rng)
@@ -74,7 +45,7 @@ def _draw(label: int, rng: np.random.Generator) -> np.ndarray:
     picture = ndimage.affine_transform(
         picture, np.diag(rng.uniform(0.95, 1.1, 2)), rng.uniform(-2, 2, 2), order=1, mode="constant"
     )
-    return np.clip(np.rint(picture * 255), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(picture * 255), 0, 255).astype(np.uint8)[..., None]
 
 
 # Shapes: float32 (28, 28), 0 outside to 1 inside. What a class keeps to stands here; all else is drawn at random.

@@ -1,6 +1,6 @@
 """Scenes for the embedded data set: an animal that rides a bike, washes dishes or plays chess.
 
-The five "generators" of synthetic.py share these scenes: nothing here depends on the class.
+The five "generators" of animals.py share these scenes: nothing here depends on the class.
 """
 
 import math
@@ -126,12 +126,11 @@ def _outdoors(canvas: Canvas, rng: np.random.Generator) -> None:
     horizon = rng.uniform(0.42, 0.66)
     canvas.pixels[:] = sky + (0.95 - sky) * np.clip(canvas.y / horizon, 0, 1)[..., None] * 0.6
     for row in range(rng.integers(1, 3)):
-        waves = sum(
+        waves = (
             rng.uniform(0.01, 0.05) * np.sin(canvas.x * rng.uniform(3, 14) + rng.uniform(0, 6.3)) for _ in range(3)
         )
-        canvas.cover(
-            horizon - 0.12 + 0.06 * row + waves - canvas.y, 0.5 * (_pick(rng, GROUNDS) + sky) * (0.9 - 0.15 * row)
-        )
+        distance = horizon - 0.12 + 0.06 * row + sum(waves) - canvas.y
+        canvas.cover(distance, 0.5 * (_pick(rng, GROUNDS) + sky) * (0.9 - 0.15 * row))
     for _ in range(rng.integers(0, 4)):
         x, height, leaves = rng.uniform(-0.1, 1.1), rng.uniform(0.12, 0.3), _pick(rng, GROUNDS[1:2])
         canvas.line((x, horizon), (x, horizon - height), 0.02, _pick(rng, WOODS))
@@ -145,12 +144,8 @@ def _indoors(canvas: Canvas, rng: np.random.Generator) -> None:
     canvas.pixels[:] = wall * (rng.uniform(0.75, 1.0) + rng.uniform(-0.4, 0.4) * (canvas.x - 0.5))[..., None]
     kind = rng.integers(4)
     if kind == 0:
-        left, top, wide, high = (
-            rng.uniform(-0.1, 0.7),
-            rng.uniform(0, 0.1),
-            rng.uniform(0.25, 0.4),
-            rng.uniform(0.25, 0.35),
-        )
+        left, top = rng.uniform(-0.1, 0.7), rng.uniform(0, 0.1)
+        wide, high = rng.uniform(0.25, 0.4), rng.uniform(0.25, 0.35)
         canvas.box(left - 0.02, top - 0.02, left + wide + 0.02, top + high + 0.02, WHITE * 0.85)
         canvas.box(left, top, left + wide, top + high, _pick(rng, SKIES))
         canvas.line((left + wide / 2, top), (left + wide / 2, top + high), 0.015, WHITE * 0.85)
@@ -191,9 +186,8 @@ def _animal(
         canvas.disc(x + wide * 0.35, seat - tall * 0.9, wide * 0.5, tall * 0.65, pale, 0.15)
     if rng.random() < 0.3:  # stripes
         for level in np.linspace(0.5, 1.5, 4):
-            canvas.line(
-                (x - wide * 0.8, seat - tall * level), (x - wide * 0.1, seat - tall * level - 0.02), 0.022, dark
-            )
+            y = seat - tall * level
+            canvas.line((x - wide * 0.8, y), (x - wide * 0.1, y - 0.02), 0.022, dark)
     _ears(canvas, rng, hx, hy, head, fur, dark)
     canvas.disc(hx, hy, head, head * rng.uniform(0.85, 1.0), fur, light=0.25)
     snout = rng.uniform(0.4, 0.65) * head

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from dfclib.datasets.folder.duplicates import NEAR, find_duplicates, near_pairs, perceptual_hashes
-from dfclib.datasets.images import ImageSet, Splits
+from dfclib.datasets.images import ImageSet
 
 
 def scenes(count: int, seed: int = 0) -> np.ndarray:
@@ -49,8 +49,8 @@ def test_changed_copies_are_near(how: str) -> None:
 def test_exact_copies_within_and_across_splits() -> None:
     images = scenes(6)
     train = image_set(images[[0, 1, 2, 0, 0]], "t", [0, 0, 1, 0, 1])
-    splits = Splits("x", train, image_set(images[[3, 2]], "v", [0, 0]), image_set(images[4:], "e"))
-    found = find_duplicates(splits)
+    validation, test = image_set(images[[3, 2]], "v", [0, 0]), image_set(images[4:], "e")
+    found = find_duplicates({"train": train, "validation": validation, "test": test})
     assert found.counts["train", "train"] == (2, 0) and found.counts["train", "validation"] == (1, 0)
     assert sum(map(sum, found.counts.values())) == 3  # copies are not counted as near pairs too
     pairs = {(pair.first[1], pair.second[1]): pair for pair in found.pairs}

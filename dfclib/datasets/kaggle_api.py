@@ -1,0 +1,177 @@
+"""Kaggle's own package: signing in from wherever a token lies, and its failures as sentences for the user."""
+
+import builtins
+import contextlib
+import io
+import json
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dfclib.errors import UserError
+from dfclib.files import DISK_FULL, read_json
+
+TOKEN_PAGE = "https://www.kaggle.com/settings"
+COMPETITIONS_PAGE = "https://www.kaggle.com/competitions"
+
+
+def sign_in(folder: Path) -> Any:
+    """A signed-in KaggleApi: by the package's own places, else a Colab secret, else `folder`/kaggle.json."""
+    client = client_class()()
+    from kagglesdk import get_access_token_from_env
+
+    try:
+        with _quiet():
+            client.authenticate()
+        return client
+    except SystemExit:
+        pass  # the package ends the program where it finds no token that works
+    except ValueError as error:
+        if get_access_token_from_env()[0]:  # the package asked Kaggle about that one
+            raise
+        raise UserError(f"{client.config} is not a Kaggle token ({error}): make a new one at {TOKEN_PAGE}.") from error
+
+    token, source = get_access_token_from_env()
+    if token:  # or the explicit ones below would be overruled by it
+        raise UserError(
+            f"Kaggle refused the token in {source}: it is mistyped, expired or revoked; make a new one at {TOKEN_PAGE}."
+        )
+    credentials, hint = _colab_secrets()
+    credentials = credentials or _uploaded_token(folder / "kaggle.json")
+    if not credentials:
+        if Path(client.config).is_file():
+            hint += f" ({client.config} is there, but without username and key)"
+        raise UserError(
+            f"no Kaggle token found: make one at {TOKEN_PAGE} and save it as ~/.kaggle/access_token, or set "
+            f"KAGGLE_API_TOKEN to it, or put kaggle.json into ~/.kaggle or {folder}, or in Colab add it as "
+            f"the secret KAGGLE_API_TOKEN{hint}."
+        )
+    client.config_values = credentials
+    return client
+
+
+def client_class() -> Any:
+    """The class KaggleApi, whatever importing its package does."""
+    try:
+        with _quiet():
+            from kaggle.api.kaggle_api_extended import KaggleApi
+        return KaggleApi
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error}: install Kaggle's package with `pip install 'kaggle>=2,<3'`.") from error
+    except (Exception, SystemExit):
+        # kaggle 2.0 signs in while it is imported, and exits or raises where it cannot (no token, no network); the
+        # class was loaded before that
+        if module := sys.modules.get("kaggle.api.kaggle_api_extended"):
+            return module.KaggleApi
+        raise
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the package from printing its advice, and have its exit(1) raise SystemExit wherever it is called.
+
+    Python's own exit closes standard input, and in a notebook's cell IPython hides it: there the package would die of
+    a NameError before the other places for a token are looked at.
+    """
+    before = {name: vars(builtins)[name] for name in ("exit", "quit") if name in vars(builtins)}
+    try:
+        builtins.exit = builtins.quit = sys.exit
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        del builtins.exit, builtins.quit
+        vars(builtins).update(before)
+
+
+def _colab_secrets() -> tuple[dict[str, str], str]:
+    """The credentials among Colab's secrets ({} if none), and a hint to add to the advice."""
+    try:
+        from google.colab import userdata
+    except ImportError:
+        return {}, ""
+    found, hint = {}, ""
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY"):
+        try:
+            found[name] = (userdata.get(name) or "").strip()
+        except userdata.SecretNotFoundError:
+            continue
+        except userdata.NotebookAccessError:
+            hint = f" (the secret {name} is there: switch on its notebook access)"
+        except Exception as error:
+            # A timeout without a browser, or no kernel in `!python -m dfclib`: the next would fail too.
+            hint = f" (secrets cannot be read here, only in a notebook's cell: {type(error).__name__})"
+            break
+    if found.get("KAGGLE_API_TOKEN"):
+        return {"token": found["KAGGLE_API_TOKEN"]}, ""
+    pair = {"username": found.get("KAGGLE_USERNAME"), "key": found.get("KAGGLE_KEY")}
+    return (pair, "") if all(pair.values()) else ({}, hint)
+
+
+def _uploaded_token(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    content = read_json(path)
+    pair = {name: content.get(name) for name in ("username", "key")} if isinstance(content, dict) else {}
+    if not pair or not all(isinstance(value, str) and value for value in pair.values()):
+        raise UserError(f"{path} lacks username or key: make a new one at {TOKEN_PAGE}.")
+    return pair
+
+
+@contextlib.contextmanager
+def explained_failures(competition: str, folder: Path) -> Iterator[None]:
+    """Raise UserError for the failures of Kaggle, network and disk; others, which are our mistakes, go through."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if sentence := _explanation(error, competition, folder):
+            raise UserError(sentence) from error
+        raise
+
+
+def _explanation(error: Exception, competition: str, folder: Path) -> str | None:
+    """One sentence for an exception that the user can mend, None for any other."""
+    import requests
+    import urllib3
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return _refusal(error, competition)
+    http = (requests.RequestException, urllib3.exceptions.HTTPError)
+    if isinstance(error, (*http, ConnectionError, TimeoutError, socket.gaierror, json.JSONDecodeError)):
+        return (
+            f"cannot reach Kaggle ({type(error).__name__}): check that {COMPETITIONS_PAGE} opens on "
+            "this machine and run the same command again; what has come is kept."
+        )
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        advice = "free some space and run the same command again; it goes on where it stopped"
+        return f"disk full while writing to {folder}: {advice}."
+    if isinstance(error, OSError):
+        return f"cannot read or write {error.filename or folder}: {error.strerror or error}."
+    return None
+
+
+def _refusal(error: Any, competition: str) -> str:
+    """One sentence for an answer of Kaggle's that is an error."""
+    status, message = error.response.status_code, ""
+    with contextlib.suppress(ValueError, OSError, AttributeError, TypeError):
+        body = error.response.json()
+        message = str(body.get("message") or "").strip()
+        # some errors come as 200 OK with the code in the body
+        status = max(status, int(body.get("code") or 0))
+    home = f"{COMPETITIONS_PAGE}/{competition}"
+    wait = error.response.headers.get("Retry-After", "")
+    wait = f"{wait} seconds" if wait.isdigit() else "some minutes"
+    advice = {
+        # Kaggle also answers 401, without a word, where only the rules are missing
+        401: f"it refused the token; make a new one at {TOKEN_PAGE}, and if that is refused too, accept the rules at "
+        f"{home}/rules",
+        403: f"accept the competition's rules at {home}/rules and run the same command again",
+        404: f"it knows no competition {competition!r}; look for its name at {COMPETITIONS_PAGE}",
+        429: f"too many requests; wait {wait} and run the same command again, or use {home}",
+    }
+    trouble = f"Kaggle itself is in trouble; try again later, and see whether {home} opens"
+    received = f"Kaggle answered {status}" + (f' "{message}"' if message else "")
+    return f"{received}: {advice.get(status, trouble if status >= 500 else f'see {home}')}."
