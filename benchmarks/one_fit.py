@@ -38,8 +38,7 @@ def main() -> None:
     for name, scale, images in CASES:
         recipe = find(name).at_scale(scale)
         make_splits = animals.make_splits if recipe.dataset == COMPETITION else garments.make_splits
-        size = {} if recipe.dataset != COMPETITION else {"size": recipe.dataset.size}
-        splits = make_splits(train=images, validation=max(50, images // 10), **size)
+        splits = make_splits(train=images, validation=max(50, images // 10))
         recipe = replace(recipe, class_repeats={}, epochs=EPOCHS)
         seconds: dict[str, list[float]] = {way: [] for way in WAYS}
         for _ in range(ROUNDS):

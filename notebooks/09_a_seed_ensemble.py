@@ -62,7 +62,7 @@ from itertools import combinations, product
 import numpy as np
 from IPython.display import display
 
-from dfclib.datasets.images import held_out_split
+from dfclib.datasets.images import channel_statistics, held_out_split
 from dfclib.datasets.sources import load
 from dfclib.ensembles import align, geometric_vote, hard_vote, search_weights, soft_vote, vote
 from dfclib.evaluation.comparison import is_right
@@ -83,7 +83,7 @@ from dfclib.reporting.tables import (
     results_table,
 )
 from dfclib.runs import find_recorded, load_run
-from dfclib.training import build_model, pixel_statistics, train, trainable_parameters
+from dfclib.training import build_model, train, trainable_parameters
 from dfclib.training.devices import default_scale
 from dfclib.training.quiet import import_keras
 
@@ -156,7 +156,7 @@ changes_table(base, recipe.members[0])
 trained_on, _ = held_out_split(splits.train)
 shown = epoch_indices(trained_on, recipe.members[0])[0]
 means, deviations = (
-    ", ".join(f"{x:.0f}" for x in values) for values in pixel_statistics(trained_on.images, by_image=True)
+    ", ".join(f"{x:.0f}" for x in values) for values in channel_statistics(trained_on.images, by_image=True)
 )
 smoothing, classes = base.label_smoothing, len(splits.class_names)
 print(f"{len(trained_on):,} images to train on, {len(shown):,} shown in an epoch")

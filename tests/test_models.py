@@ -17,7 +17,7 @@ from dfclib.errors import UserError
 from dfclib.models import build
 from dfclib.models.layers import as_plain_keras
 from dfclib.recipes import find
-from dfclib.training import build_model, pixel_statistics, trainable_parameters
+from dfclib.training import build_model, trainable_parameters
 
 # shared/systems.md: trainable parameters at the author's image size, channels and classes
 PARAMETERS = {
@@ -364,30 +364,6 @@ def test_a_module_that_does_not_exist():
 
 
 # S3's normalisation
-
-
-def test_statistics_by_image_by_hand():
-    dark, bright = [[0, 0], [0, 4]], [[10, 10], [10, 10]]
-    images = np.array([dark, bright], np.uint8)[..., None]
-    # means 1 and 10; deviations, by n - 1, sqrt((3 * 1 + 9) / 3) = 2 and 0
-    assert pixel_statistics(images, by_image=True) == ((5.5,), (1.0,))
-    # all pixels: three 5.5, one 1.5 and four 4.5 away from the mean
-    means, deviations = pixel_statistics(images)
-    assert means == pytest.approx((5.5,))
-    assert deviations == pytest.approx((np.sqrt((3 * 5.5**2 + 1.5**2 + 4 * 4.5**2) / 8),))
-    assert pixel_statistics(np.full((3, 2, 2, 1), 7, np.uint8), by_image=True) == ((7.0,), (1.0,))
-
-
-def test_statistics_by_image_over_several_blocks_of_images():
-    images = np.random.default_rng(0).integers(0, 256, (300, 3, 4, 2)).astype(np.uint8)
-    images[::2] //= 3  # images that differ
-    by_image = images.reshape(300, 12, 2).astype(float)
-    means, deviations = pixel_statistics(images, by_image=True)
-    assert means == pytest.approx(by_image.mean(axis=1).mean(axis=0))
-    assert deviations == pytest.approx(by_image.std(axis=1, ddof=1).mean(axis=0))
-    together = pixel_statistics(images)
-    assert together[0] == pytest.approx(means)
-    assert all(ours < theirs for ours, theirs in zip(deviations, together[1], strict=True))
 
 
 @pytest.mark.parametrize("name", ["s3-base", "s3-report", "s3-mlp"])

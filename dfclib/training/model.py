@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dfclib import pipelines
-from dfclib.datasets.images import ImageSet
+from dfclib.datasets.images import ImageSet, channel_statistics
 from dfclib.errors import UserError
 from dfclib.predictions import Predictions
 from dfclib.recipes.recipe import Recipe
@@ -97,31 +97,5 @@ def _normalisation(
             )
         return tuple(tuple(255 * x for x in values) for values in IMAGENET)
     if images is not None and recipe.normalisation in ("training", "training_by_image"):
-        return pixel_statistics(pipelines.framed(images.images, recipe), recipe.normalisation == "training_by_image")
+        return channel_statistics(pipelines.framed(images.images, recipe), recipe.normalisation == "training_by_image")
     return {"half": ((127.5,), (127.5,))}.get(recipe.normalisation, ((0.0,), (255.0,)))
-
-
-def pixel_statistics(images: np.ndarray, by_image: bool = False) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel of uint8 (n, height, width, channels), on 0..255.
-
-    All pixels together, exactly; by_image: each image's own mean and (unbiased, as PyTorch's) deviation, averaged over
-    the images, which makes the deviation smaller, as differences between images do not count.
-    """
-    # in blocks of images: all at once would take eight bytes a pixel
-    blocks = (images[i : i + 256] for i in range(0, len(images), 256))
-    if by_image:
-        sums = np.zeros((2, images.shape[3]))
-        for block in blocks:
-            values = block.reshape(len(block), -1, images.shape[3]).astype(np.float64)
-            sums += values.mean(axis=1).sum(axis=0), values.std(axis=1, ddof=1).sum(axis=0)
-        means, deviations = sums / len(images)
-    else:
-        levels = np.arange(256)
-        counts = np.zeros((images.shape[3], 256))
-        for block in blocks:
-            for channel in range(images.shape[3]):
-                counts[channel] += np.bincount(block[..., channel].ravel(), minlength=256)
-        counts /= counts.sum(axis=1, keepdims=True)
-        means = counts @ levels
-        deviations = np.sqrt(np.sum(counts * (levels - means[:, None]) ** 2, axis=1))
-    return tuple(means.tolist()), tuple(float(deviation) or 1.0 for deviation in deviations)
