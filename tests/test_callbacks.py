@@ -1,13 +1,12 @@
-"""Stopping, keeping, falling on a plateau, class weights and fluctuation, against cases computed by hand."""
+"""Stopping, keeping, falling on a plateau and class weights, against cases computed by hand."""
 
 import json
-import math
 
 import numpy as np
 import pytest
 from fakes import tiny_recipe
 
-from dfclib.callbacks import Best, EarlyStopping, PlateauDecay, class_weights, validation_fluctuation
+from dfclib.callbacks import Best, EarlyStopping, PlateauDecay, class_weights
 from dfclib.recipes import all_recipes
 from dfclib.recipes.recipe import Stopping
 from dfclib.recipes.schedules import PlateauRate
@@ -223,29 +222,3 @@ def test_class_weights_have_mean_one_over_the_images():
     weights = class_weights(labels, 5)
     assert np.mean([weights[label] for label in labels]) == pytest.approx(1)
     assert class_weights(np.repeat(np.arange(5), 4), 5) == dict.fromkeys(range(5), 1.0)
-
-
-@pytest.mark.parametrize(
-    ("curve", "expected"),
-    [
-        ([0.50, 0.60, 0.70, 0.80], 0.0),  # an even climb
-        ([0.7, 0.7, 0.7], 0.0),
-        ([0.80, 0.75, 0.80, 0.75, 0.80], 5.0),  # changes -5 +5 -5 +5, mean 0
-        ([0.50, 0.60, 0.60], 5.0),  # changes 10 and 0, mean 5
-        ([0.10, 0.20, 0.50], 10.0),  # changes 10 and 30, mean 20
-        ([0.0, 0.03, 0.0, 0.0], 100 * math.sqrt((0.03**2 + 0.03**2) / 3)),
-    ],
-)
-def test_fluctuation_by_hand(curve, expected):
-    assert validation_fluctuation({"val_accuracy": curve}) == pytest.approx(expected, abs=1e-9)
-
-
-@pytest.mark.parametrize("curve", [[], [0.5], [0.5, 0.9]])
-def test_fluctuation_needs_three_epochs(curve):
-    assert math.isnan(validation_fluctuation({"val_accuracy": curve}))
-
-
-def test_fluctuation_reads_a_run_s_history(finished):
-    values = finished.history["val_accuracy"].to_list()
-    assert validation_fluctuation(finished.history) == pytest.approx(validation_fluctuation({"val_accuracy": values}))
-    assert finished.metrics["validation_fluctuation"] == pytest.approx(validation_fluctuation(finished.history))

@@ -15,8 +15,8 @@ from dfclib.cli import fashion, main
 from dfclib.datasets import fashion_mnist
 from dfclib.datasets.generated import garments
 from dfclib.errors import UserError
-from dfclib.evaluation.metrics import data_name
 from dfclib.files import read_json, write_json
+from dfclib.reporting.captions import data_name
 from dfclib.runs import Run, find_runs
 
 ROWS = ("s4-author", "s4-ours")

@@ -53,7 +53,7 @@ def test_expected_calibration_error_by_hand():
     assert expected_calibration_error(sure_and_right) == 0
 
 
-def test_the_confidence_is_that_of_the_answer():
+def test_the_confidence_is_that_of_the_predicted_class():
     other = replace(BY_HAND, predicted=np.ones(6, np.int64))  # as a file may say, against its own probabilities
     assert confidence_by_correctness(other)["right"]["mean"] == pytest.approx((0.375 + 0.125) / 2)
 
@@ -98,7 +98,7 @@ def test_a_probability_of_zero_stays_finite():
     assert fit_temperature(two_classes([1.0, 0.9], [False, True])) > 1
 
 
-def test_confidence_of_right_and_wrong_answers():
+def test_confidence_of_right_and_wrong_predictions():
     result = confidence_by_correctness(BY_HAND)
     assert result["right"] == pytest.approx({"n": 4, "mean": 3.125 / 4, "median": 0.8125})
     assert result["wrong"] == pytest.approx({"n": 2, "mean": 0.75, "median": 0.75})

@@ -1,15 +1,16 @@
-"""Figures about confidence and about several systems: reliability, disagreement, errors that a vote mends."""
+"""Figures of confidence and of several systems on the same images: reliability, disagreement, errors fixed and made."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dfclib.ensembles import align
-from dfclib.evaluation import metrics
+from dfclib.evaluation import calibration, comparison, metrics
 from dfclib.predictions import Predictions
-from dfclib.reporting.figures.predictions import confidences, result_of
+from dfclib.reporting.figures.predictions import result_of
 from dfclib.reporting.figures.style import (
     BLUE,
     LABEL,
@@ -20,25 +21,32 @@ from dfclib.reporting.figures.style import (
     VERMILION,
     WIDTH,
     draw_line,
+    heat_map,
     label_axes,
     legend_below,
     name_classes,
     new_figure,
 )
+from dfclib.wording import MISSING
 
 CONFIDENCE_BINS = 20  # five points each
 
 
 def reliability(predictions: Mapping[str, Predictions], title: str = "Reliability diagram", bins: int = 15) -> Figure:
-    """Accuracy against confidence in bins of equal width, a line a system, and how many images have which confidence.
+    """Accuracy against confidence in bins of equal width, one line per system, and the distribution of confidence.
 
-    predictions: by the name that the legend shows, all of the same images. Upright lines are 95% Wilson intervals
-    of a bin's accuracy; the legend gives the expected calibration error (`calibration`).
-    Raises UserError without labels or probabilities, and where the images differ.
+    Upright lines are 95% Wilson intervals of a bin's accuracy; the legend gives the expected calibration error.
+
+    Args:
+        predictions: By the name that the legend shows, all of the same images.
+        title: Of the figure.
+        bins: Number of bins.
+
+    Raises:
+        UserError: Without labels or probabilities, and where the images differ.
     """
-    from dfclib.evaluation import calibration
-
-    predictions = _aligned(predictions)
+    names = list(predictions)
+    predictions = dict(zip(names, align(list(predictions.values()), names), strict=True))
     figure = new_figure(WIDTH, 5.4, f"{title}\n{_images(predictions)}, {bins} bins, 95% intervals")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 1))
     first = 100.0  # the lowest confidence of all
@@ -65,14 +73,14 @@ def reliability(predictions: Mapping[str, Predictions], title: str = "Reliabilit
 
 
 def confidence(predictions: Predictions, title: str = "Confidence of right and of wrong answers") -> Figure:
-    """How the probability of the answer is distributed among right and among wrong answers, each adding up to 100%.
+    """The distribution of confidence among right and among wrong predictions, each adding up to 100%.
 
-    Raises UserError without labels or probabilities.
+    Raises:
+        UserError: Without labels or probabilities.
     """
     figure = new_figure(WIDTH, 3.8, f"{title}\n{result_of(predictions)}")
-    chosen = 100 * confidences(predictions)
+    chosen, right = 100 * predictions.confidence, predictions.correct
     axes = figure.subplots()
-    right = predictions.predicted == predictions.labels
     edges = np.linspace(0, 100, CONFIDENCE_BINS + 1)
     looks = {"facecolor": SKY, "edgecolor": BLUE}, {"facecolor": "none", "edgecolor": VERMILION, "hatch": "////"}
     for text, rows, look in (("right", right, looks[0]), ("wrong", ~right, looks[1])):
@@ -87,29 +95,21 @@ def confidence(predictions: Predictions, title: str = "Confidence of right and o
 
 
 def disagreement(members: Mapping[str, Predictions], title: str = "Different answers") -> Figure:
-    """Shares of the images that two members answer differently, in percent, as a heat map.
+    """The share of images for which two members predict different classes, in percent, as a heat map.
 
-    members: by name, all of the same images; labels are not needed. Raises UserError where the images differ.
+    Args:
+        members: By name, all of the same images; labels are not needed.
+        title: Of the figure.
+
+    Raises:
+        UserError: Where the images differ.
     """
-    from dfclib.evaluation import comparison
-
     names, k = list(members), len(members)
     shares = 100 * comparison.disagreement(list(members.values()), names)
     side = float(np.clip(0.42 * k + 2.9, WIDTH, 9))
     figure = new_figure(side, side - 0.5, f"{title}\n{_images(members)}")
-    figure.set_layout_engine("compressed")  # a square panel leaves gaps otherwise
-    axes = figure.subplots()
-    highest = shares.max() or 1.0
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=highest)
-    if k <= MOST_NUMBERED:
-        for row, column in np.ndindex(shares.shape):
-            colour = "white" if shares[row, column] > 0.6 * highest else "black"
-            text = f"{shares[row, column]:.1f}%" if row != column else "–"
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=SMALL)
-    name_classes(axes, names, "xy")
-    bar = figure.colorbar(image, ax=axes, shrink=0.8)
-    bar.set_label("images answered differently, %", fontsize=LABEL)
-    bar.ax.tick_params(labelsize=LABEL)
+    texts = [[MISSING if i == j else f"{share:.1f}%" for j, share in enumerate(row)] for i, row in enumerate(shares)]
+    axes = heat_map(figure, shares, texts, names, "images answered differently, %", highest=shares.max() or 1.0)
     label_axes(axes, "", "", grid=False)
     return figure
 
@@ -120,12 +120,16 @@ def fixed_and_made(
     names: tuple[str, str] = ("single", "ensemble"),
     title: str = "Errors fixed and made",
 ) -> Figure:
-    """Errors a class that `after` mends (upwards) and those that it makes anew (downwards), and what is left of both.
+    """Per class, errors that `after` fixes (upwards), errors that it makes (downwards), and the difference above.
 
-    names: what the title and the legend call the two. Raises UserError without labels, and where the images differ.
+    Args:
+        before, after: Predictions of the same images.
+        names: What the title and the legend call the two.
+        title: Of the figure.
+
+    Raises:
+        UserError: Without labels, and where the images differ.
     """
-    from dfclib.evaluation import comparison
-
     table = comparison.fixed_and_made(before, after, names)
     whole, table = table.iloc[-1], table.iloc[:-1]
     k = len(table)
@@ -153,19 +157,19 @@ def fixed_and_made(
     name_classes(axes, list(table["class"]), "x")
     label_axes(axes, "class", "errors", grid=False)
     if k <= MOST_NUMBERED:
-        net = axes.secondary_xaxis("top")
-        change = table["errors_after"] - table["errors_before"]
-        net.set_xticks(place, [f"{count:+d}".replace("-", "−") if count else "0" for count in change])
-        net.tick_params(length=0, labelsize=LABEL)
-        net.spines["top"].set_visible(False)
-        net.set_xlabel("errors more (+) or fewer (−)", fontsize=LABEL)
+        _write_differences(axes, table["errors_after"] - table["errors_before"])
     legend_below(figure, axes, columns=2)
     return figure
 
 
-def _aligned(predictions: Mapping[str, Predictions]) -> dict[str, Predictions]:
-    names = list(predictions)
-    return dict(zip(names, align(list(predictions.values()), names), strict=True))
+def _write_differences(axes: Axes, differences: Iterable[int]) -> None:
+    """How many errors there are more or fewer, above each bar."""
+    texts = [f"{count:+d}".replace("-", "−") if count else "0" for count in differences]
+    above = axes.secondary_xaxis("top")
+    above.set_xticks(range(len(texts)), texts)
+    above.tick_params(length=0, labelsize=LABEL)
+    above.spines["top"].set_visible(False)
+    above.set_xlabel("errors more (+) or fewer (−)", fontsize=LABEL)
 
 
 def _images(predictions: Mapping[str, Predictions]) -> str:

@@ -1,4 +1,4 @@
-"""Figures from images: how many a class, samples, what augmentation makes of them, their spectra."""
+"""Figures from images: how many per class, samples, augmented views, spectra."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dfclib.datasets.images import ImageSet, Splits
-from dfclib.evaluation.metrics import data_name
+from dfclib.reporting.captions import splits_name
 from dfclib.reporting.figures.style import (
     BLUE,
     LABEL,
@@ -25,14 +25,16 @@ from dfclib.reporting.figures.style import (
     show,
 )
 
-SPECTRUM_IMAGES = 300  # a class: the mean no longer changes to the eye
+SPECTRUM_IMAGES = 300  # per class: the mean no longer changes to the eye
 
 
 def class_balance(splits: Splits) -> Figure:
-    """Images a class in training and validation."""
+    """Number of images per class in training and validation."""
     k = len(splits.class_names)
     n = f"n = {len(splits.train):,} training, {len(splits.validation):,} validation"
-    figure = new_figure(float(np.clip(0.85 * k + 0.75, WIDTH, 14)), 3.4, f"Images a class\n{_splits_name(splits)}, {n}")
+    figure = new_figure(
+        float(np.clip(0.85 * k + 0.75, WIDTH, 14)), 3.4, f"Images per class\n{splits_name(splits)}, {n}"
+    )
     axes = figure.subplots()
     looks = ((splits.train, "training", BLUE, ""), (splits.validation, "validation", "white", "////"))
     for i, (images, label, colour, hatch) in enumerate(looks):
@@ -48,7 +50,7 @@ def class_balance(splits: Splits) -> Figure:
 
 
 def samples(images: ImageSet, per_class: int = 6, title: str = "Samples") -> Figure:
-    """The first `per_class` images of each class, a row a class, pixels unsmoothed; at most 25 classes."""
+    """The first `per_class` images of each class, one row per class, pixels unsmoothed; at most 25 classes."""
     shown = range(min(len(images.class_names), MOST_NAMED))
     rows = [images.take(np.flatnonzero(images.labels == label)[:per_class]).images for label in shown]
     more = f", first {len(shown)} of {len(images.class_names)} classes" if len(images.class_names) > len(shown) else ""
@@ -59,10 +61,13 @@ def samples(images: ImageSet, per_class: int = 6, title: str = "Samples") -> Fig
 def augmentation_preview(
     original: ImageSet, views: Sequence[np.ndarray], headings: Sequence[str] = (), title: str = "Augmentation"
 ) -> Figure:
-    """Each image beside what augmentation makes of it.
+    """Images beside their augmented views, one row per image.
 
-    original: the images as they are, a row each; views: one uint8 (n, height, width, channels) a column, as
-    `pipelines.augmented` gives for an epoch; headings: a heading a view ("epoch 1" and so on by default).
+    Args:
+        original: The images as they are.
+        views: One uint8 (n, height, width, channels) per column, as `pipelines.augmented` returns for an epoch.
+        headings: One per view; "epoch 1" and so on by default.
+        title: Of the figure.
     """
     headings = list(headings) or [f"epoch {i}" for i in range(1, len(views) + 1)]
     rows = [[image, *(view[i] for view in views)] for i, image in enumerate(original.images)]
@@ -71,10 +76,16 @@ def augmentation_preview(
 
 
 def mean_log_spectrum(images: np.ndarray) -> np.ndarray:
-    """Mean over images of the log10 power a frequency: float64 (height, width), frequency 0 in the middle.
+    """Mean over images of the log10 power at each frequency.
 
-    images: uint8 (n, height, width, channels). Channels are averaged, the mean is taken off, and a Hann
-    window keeps the borders, where an image does not continue on the other side, from looking like detail.
+    Channels are averaged, the mean is taken off, and a Hann window keeps the borders, where an image does not continue
+    on the other side, from looking like detail.
+
+    Args:
+        images: uint8 (n, height, width, channels).
+
+    Returns:
+        float64 (height, width), frequency 0 in the middle.
     """
     height, width = images.shape[1:3]
     window = np.hanning(height)[:, None] * np.hanning(width)
@@ -87,7 +98,7 @@ def mean_log_spectrum(images: np.ndarray) -> np.ndarray:
 
 
 def radial_profile(spectrum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of a spectrum over rings around its middle: frequencies in cycles a pixel up to 0.5, values."""
+    """Mean of a spectrum over rings around its middle: frequencies in cycles per pixel up to 0.5, and values."""
     frequencies = [np.fft.fftshift(np.fft.fftfreq(side)) for side in spectrum.shape]
     radius = np.hypot(frequencies[0][:, None], frequencies[1])
     count = min(spectrum.shape) // 2
@@ -98,11 +109,11 @@ def radial_profile(spectrum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(1, count + 1) / (2 * count), (sums[1:] / sizes[1:])
 
 
-def spectra(images: ImageSet, title: str = "Mean log power spectrum a class") -> Figure:
+def spectra(images: ImageSet, title: str = "Mean log power spectrum per class") -> Figure:
     """Each class's mean log10 power spectrum less the mean of all classes, as a map and over frequency.
 
     What all classes share is far larger than what tells them apart, so only the difference is drawn. At most
-    the first 300 images a class and the first 7 classes.
+    the first 300 images per class and the first 7 classes.
     """
     shown = range(min(len(images.class_names), len(STYLES)))
     groups = [np.flatnonzero(images.labels == label)[:SPECTRUM_IMAGES] for label in shown]
@@ -124,7 +135,7 @@ def spectra(images: ImageSet, title: str = "Mean log power spectrum a class") ->
     for label in shown:
         draw_line(bottom, *radial_profile(spectrum[label]), label, images.class_names[label], every=4)
     bottom.axhline(0, color="0.6", linewidth=0.8)
-    label_axes(bottom, "frequency, cycles a pixel", "log10 power less the mean")
+    label_axes(bottom, "frequency, cycles per pixel", "log10 power less the mean")
     legend_below(figure, bottom, columns=len(groups), title="class")
     return figure
 
@@ -143,10 +154,6 @@ def _gallery(rows: Sequence, row_names: Sequence[str], headings: Sequence[str], 
             show(axes, image, "nearest")
         panel_row[0].set_ylabel(short(name), fontsize=LABEL)
     return figure
-
-
-def _splits_name(splits: Splits) -> str:
-    return data_name({"embedded": splits.embedded, "name": splits.name})
 
 
 def _size(images: ImageSet) -> str:

@@ -59,9 +59,12 @@ def label_axes(axes: Axes, x: str, y: str, grid: bool = True) -> None:
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int, title: str | None = None) -> None:
-    """Below the panels, where it covers no data."""
+    """The legend of `axes` below the panels, where it covers no data; a label that many points have stands once."""
+    entries: dict = {}
+    for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+        entries.setdefault(label, handle)
     options = {"loc": "outside lower center", "fontsize": LABEL, "title_fontsize": LABEL, "frameon": False}
-    figure.legend(*axes.get_legend_handles_labels(), ncols=columns, title=title, handlelength=3, **options)
+    figure.legend(entries.values(), entries, ncols=columns, title=title, handlelength=3, **options)
 
 
 def draw_line(axes: Axes, x: Sequence, y: Sequence, style: int, label: str, every: int | None = None) -> None:
@@ -71,8 +74,39 @@ def draw_line(axes: Axes, x: Sequence, y: Sequence, style: int, label: str, ever
     axes.plot(x, y, markevery=(style % every, every), label=plain(label), **look)
 
 
+def heat_map(
+    figure: Figure, values: np.ndarray, texts: Sequence[Sequence[str]], names: Sequence[str], label: str, highest: float
+) -> Axes:
+    """A square panel of percentages with the same names on both axes and a colour bar.
+
+    Args:
+        values: float (k, k).
+        texts: k x k, written into the cells where there are few enough.
+        names: Of the k rows and columns.
+        label: Of the colour bar.
+        highest: The value of the darkest colour.
+    """
+    figure.set_layout_engine("compressed")  # a square panel leaves gaps otherwise
+    axes = figure.subplots()
+    image = axes.imshow(values, cmap="Blues", vmin=0, vmax=highest)
+    if len(values) <= MOST_NUMBERED:
+        for row, column in np.ndindex(values.shape):
+            colour = "white" if values[row, column] > 0.55 * highest else "black"
+            axes.text(column, row, texts[row][column], ha="center", va="center", color=colour, fontsize=SMALL)
+    name_classes(axes, names, "xy")
+    bar = figure.colorbar(image, ax=axes, shrink=0.8)
+    bar.set_label(label, fontsize=LABEL)
+    bar.ax.tick_params(labelsize=LABEL)
+    return axes
+
+
+def write_beside(axes: Axes, y: float, text: str, fontsize: int = SMALL, gap: float = 0.02) -> None:
+    """A number to the right of the panel, off the data. gap: between them, as a share of the panel's width."""
+    axes.text(1 + gap, y, text, transform=axes.get_yaxis_transform(), va="center", fontsize=fontsize)
+
+
 def name_classes(axes: Axes, names: Sequence[str], which: str) -> None:
-    """Class names on the axes in `which`, every so manyth where there are many."""
+    """Class names on the axes in `which` ("x", "y" or "xy"); of many classes only some at regular steps."""
     places = range(0, len(names), math.ceil(len(names) / MOST_NAMED))
     labels = [short(names[i]) for i in places]
     if "x" in which:
@@ -87,12 +121,12 @@ def short(name: str, letters: int = 16) -> str:
 
 
 def plain(text: str) -> str:
-    """The text with its dollars as dollars: what stands between two of them matplotlib would read as a formula."""
+    """The text with its dollars escaped: what stands between two of them matplotlib would read as a formula."""
     return text.replace("$", r"\$")
 
 
 def bare(axes: Axes) -> None:
-    """Without ticks and frame, as a panel for a picture."""
+    """Take off ticks and frame, for a picture."""
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import guesses, hand_made, predictions_with
+from fakes import guesses, hand_made, predictions_with, with_probabilities
 from legible import assert_legible, title
 from matplotlib.colors import to_hex
 
@@ -15,20 +15,15 @@ from dfclib.reporting import figures
 
 
 def sure(confidences, right) -> Predictions:
-    """Answers of two classes with these confidences, right or wrong as said."""
-    confidences, labels = np.array(confidences), np.zeros(len(right), np.int64)
-    predicted = np.where(right, 0, 1)
-    probabilities = np.stack([confidences, 1 - confidences], axis=1).astype(np.float32)
-    probabilities[predicted == 1] = probabilities[predicted == 1, ::-1]
-    return Predictions(np.array([f"i{i}" for i in range(len(right))]), predicted, ("a", "b"), probabilities, labels)
+    """Predictions of two classes with these confidences, right or wrong as said."""
+    said = np.where(right, 0, 1)
+    rows = [[1 - c, c] if wrong else [c, 1 - c] for c, wrong in zip(confidences, said, strict=True)]
+    return replace(with_probabilities(rows, class_names=("a", "b"), labels=np.zeros(len(said), int)), predicted=said)
 
 
 def test_every_comparison_is_legible():
-    one, other, long = (
-        guesses(0),
-        guesses(1),
-        "a title as long as those of runs, embedded data, not the competition's images",
-    )
+    one, other = guesses(0), guesses(1)
+    long = "a title as long as those of runs, embedded data, not the competition's images"
     right = guesses(0, 10_000, strength=99.0)
     members = {f"attempt3-{letter}": guesses(i) for i, letter in enumerate("abcdefghij")}
     every = {
@@ -115,7 +110,7 @@ def test_confidence_is_that_of_the_answer_and_not_of_the_highest_class():
 
 
 def test_no_confidence_without_probabilities_or_labels():
-    with pytest.raises(UserError, match="without probabilities"):
+    with pytest.raises(UserError, match="labels only"):
         figures.confidence(replace(hand_made(), probabilities=None))
     with pytest.raises(UserError, match="without true labels"):
         figures.confidence(replace(hand_made(), labels=None))
