@@ -31,14 +31,11 @@ def recipes(scale: str) -> list[Recipe]:
 
 
 def load(folder: Path | None = None, generated: bool = False) -> tuple[Splits, str]:
-    """Find, fetch or generate the images.
+    """The images, and where they come from in words.
 
     Args:
-        folder: Holds Fashion-MNIST's four files; None: found on this machine, or fetched.
-        generated: Generate garments instead.
-
-    Returns:
-        The images, and where they come from in words.
+        folder: Holds Fashion-MNIST's four files; None: they are found on this machine, or fetched.
+        generated: Whether to generate garments instead.
 
     Raises:
         UserError: As `sources.load_fashion` does.
@@ -62,15 +59,9 @@ def load(folder: Path | None = None, generated: bool = False) -> tuple[Splits, s
 
 
 def write_figures(run: Run, test: ImageSet, out: Path | str) -> list[Path]:
-    """Write training_history.png, confusion_matrix.png and predictions.png of one run.
+    """Write training_history.png, confusion_matrix.png and predictions.png into a folder under `out`, by recipe.
 
-    Args:
-        run: Of one of the two recipes.
-        test: The test images of the run's predictions, found by id.
-        out: The files go into a folder under it, named for the recipe.
-
-    Returns:
-        The files.
+    test: the test images that the run's predictions are of, found by id
     """
     from dfclib.reporting import figures
 

@@ -26,13 +26,9 @@ COLDEST, HOTTEST = 0.05, 20.0  # bounds of the search for a temperature
 def reliability(predictions: Predictions, bins: int = 15) -> "pd.DataFrame":
     """Confidence and accuracy in bins of confidence, as a reliability diagram shows them.
 
-    Args:
-        predictions: With labels and probabilities.
-        bins: Number of bins, all of the same width.
-
     Returns:
-        One row per bin: low, high (the bin holds low < confidence <= high), n (images), confidence (mean) and accuracy;
-        NaN in the last two where a bin is empty.
+        One row per bin, all of the same width: low, high (the bin holds low < confidence <= high), n (images),
+        confidence (mean) and accuracy; NaN in the last two where a bin is empty.
 
     Raises:
         UserError: Without labels or probabilities, and where bins is below 1.
@@ -102,12 +98,7 @@ def with_temperature(predictions: Predictions, temperature: float) -> Prediction
     The order of classes stays, and `predicted` is taken over, so that two classes that become equal after rounding
     change no prediction.
 
-    Args:
-        predictions: With probabilities.
-        temperature: Above 1 probabilities move towards equal shares, below 1 apart.
-
-    Returns:
-        Predictions with probabilities float32 (n, k).
+    temperature: above 1 probabilities move towards equal shares, below 1 apart.
 
     Raises:
         UserError: Without probabilities, and where the temperature is not a finite number above 0.
@@ -116,28 +107,6 @@ def with_temperature(predictions: Predictions, temperature: float) -> Prediction
         raise UserError(f"a temperature must be a finite number above 0, received {temperature!r}")
     raised = np.exp(_logits(predictions) / temperature)
     return replace(predictions, probabilities=(raised / raised.sum(axis=1, keepdims=True)).astype(np.float32))
-
-
-def confidence_by_correctness(predictions: Predictions) -> dict[str, dict[str, float | int]]:
-    """The confidence of right and of wrong predictions.
-
-    Args:
-        predictions: With labels and probabilities.
-
-    Returns:
-        {"right": {"n", "mean", "median"}, "wrong": the same}; mean and median are NaN where n is 0.
-
-    Raises:
-        UserError: Without labels or probabilities.
-    """
-    confidence, correct = predictions.confidence, predictions.correct
-
-    def describe(values: np.ndarray) -> dict[str, float | int]:
-        if not len(values):  # numpy would warn
-            return {"n": 0, "mean": math.nan, "median": math.nan}
-        return {"n": len(values), "mean": float(np.mean(values)), "median": float(np.median(values))}
-
-    return {"right": describe(confidence[correct]), "wrong": describe(confidence[~correct])}
 
 
 def _logits(predictions: Predictions) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Two or more sets of predictions of the same images: where they differ, and what a change mended and broke.
 
-Rows are matched by id (`ensembles.align`), so that runs and files in any order can be compared.
+Rows are matched by id (`ensembles.align`), so that runs and files in any order can be compared; true labels on one of
+them are enough. `names` are what error messages call them.
 """
 
 from collections.abc import Sequence
@@ -20,8 +21,7 @@ def disagreement(members: Sequence[Predictions], names: Sequence[str] | None = N
     """The share of images for which two members predict different classes, right or wrong.
 
     Args:
-        members: About the same images; labels are not needed.
-        names: What error messages call the members.
+        members: Labels are not needed.
 
     Returns:
         float64 (m, m), symmetric, 0 to 1.
@@ -40,10 +40,6 @@ def fixed_and_made(
     before: Predictions, after: Predictions, names: tuple[str, str] = ("before", "after")
 ) -> "pd.DataFrame":
     """Errors that a change fixed and errors that it made, per true class.
-
-    Args:
-        before, after: About the same images, with true labels on one of them.
-        names: What error messages call the two.
 
     Returns:
         One row per true class and a last one, "all": class (original name), n (images), errors_before, fixed (wrong
@@ -84,12 +80,6 @@ def compare(
     Statistics 7, 1979). Both speak of other images of the same kind, not of other seeds, nor of predictions that were
     chosen on these images.
 
-    Args:
-        before, after: About the same images, with true labels on one of them.
-        resamples: Number of bootstrap resamples.
-        seed: Of the resamples.
-        names: What error messages call the two.
-
     Returns:
         n; accuracy_before, accuracy_after, difference (after less before) and its ends low and high, as fractions;
         only_before_right, only_after_right (images); mcnemar_p, two-sided, 1 where no image is right in one alone.
@@ -119,14 +109,7 @@ def compare(
 
 
 def rescued(members: Sequence[Predictions], ensemble: Predictions, names: Sequence[str] | None = None) -> np.ndarray:
-    """Where a member is wrong and the ensemble is right.
-
-    Args:
-        members, ensemble: About the same images, with true labels on one of them.
-        names: What error messages call the members and, last, the ensemble.
-
-    Returns:
-        bool (m, n), images in the first member's order.
+    """Where a member is wrong and the ensemble right: bool (m, n), images in the first member's order.
 
     Raises:
         UserError: As `align` does, and without labels.

@@ -14,15 +14,7 @@ def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[flo
     """Score interval of a proportion (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927).
 
     It covers what another sample of `n` images might have given; not other seeds, and not the advantage of a
-    checkpoint that was chosen on these images.
-
-    Args:
-        correct: Number of right predictions.
-        n: Number of images.
-        confidence: Coverage of the interval, a fraction.
-
-    Returns:
-        The two ends, as fractions.
+    checkpoint that was chosen on these images. The two ends are fractions.
 
     Raises:
         ValueError: Unless 0 <= correct <= n and n > 0.
@@ -36,9 +28,7 @@ def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[flo
 def summary(predictions: Predictions) -> dict[str, float | int | None]:
     """Accuracy and log loss of one set of predictions.
 
-    Args:
-        predictions: With true labels. A hard vote's "probabilities" are shares, whose log loss says little: a true
-            class without a vote costs 36 nats.
+    A hard vote's "probabilities" are shares, whose log loss says little: a true class without a vote costs 36 nats.
 
     Returns:
         n, correct (images), accuracy, low, high (fractions; 95% Wilson interval) and log_loss (nats; None without
@@ -57,9 +47,6 @@ def per_class(predictions: Predictions) -> "pd.DataFrame":
     """Precision, recall and F1 of each class.
 
     Precision of a class that is never predicted, and recall of one without images, are given as 0.
-
-    Args:
-        predictions: With true labels.
 
     Returns:
         One row per class: class (original name), n (images), precision, recall, f1 (fractions).
@@ -91,11 +78,7 @@ def confusion_matrix(predictions: Predictions) -> np.ndarray:
 
 
 def taken_for(predictions: Predictions, name: str) -> "pd.DataFrame":
-    """How often one class is mistaken for each other one, and the reverse.
-
-    Args:
-        predictions: With true labels.
-        name: The class to look at, by its original name.
+    """How often the class called `name` is mistaken for each other one, and the reverse.
 
     Returns:
         One row per other class: class (`name`), other, taken_for_other (images of `name` predicted as the other) and
@@ -118,11 +101,7 @@ def validation_fluctuation(history: "pd.DataFrame | dict[str, Any]") -> float:
     The change from each epoch to the next, less the mean change over the run (the trend), squared, averaged, root
     taken, times 100. A curve that climbs evenly has 0; one that jumps five points up and down has about 5.
 
-    Args:
-        history: With `val_accuracy` (fractions), one value per epoch.
-
-    Returns:
-        The root mean square in points; NaN below three epochs, where there is nothing to compare.
+    history: with `val_accuracy` (fractions), one value per epoch; below three epochs the result is NaN.
     """
     changes = np.diff(np.asarray(history["val_accuracy"], float))
     if len(changes) < 2:

@@ -66,6 +66,18 @@ def chip(run: Run) -> str:
     return run.environment.get("device_name") or device(run)
 
 
+def company(run: Run) -> dict[str, str]:
+    """What a table says beside an accuracy: data, kept epoch, scale, epochs, device and precision."""
+    return {
+        "data": data_name(run.data),
+        "kept": kept(run.recipe),
+        "scale": run.scale_text,
+        "epochs": epochs(run),
+        "device": device(run),
+        "precision": precision(run),
+    }
+
+
 def scale(scale_text: str) -> str:
     """`run.scale_text` as a sentence says it: `compact scale (3 epochs, earlier recipe)`."""
     name, _, more = scale_text.partition(", ")

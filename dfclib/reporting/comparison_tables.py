@@ -6,9 +6,11 @@ Like `tables`, text that holds on every machine: figures are rounded to what a r
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from dfclib.ensembles import vote
 from dfclib.errors import UserError
-from dfclib.evaluation.calibration import confidence_by_correctness, expected_calibration_error, with_temperature
+from dfclib.evaluation.calibration import expected_calibration_error, with_temperature
 from dfclib.evaluation.comparison import compare, disagreement, fixed_and_made
 from dfclib.evaluation.metrics import summary
 from dfclib.predictions import Predictions
@@ -22,10 +24,7 @@ def comparison_table(before: Mapping[str, Predictions], name: str, after: Predic
     Args:
         before: The single models' predictions by name.
         name: What the table calls the ensemble.
-        after: The ensemble's predictions.
-
-    Returns:
-        One row per model (`comparison.compare`), the ensemble last.
+        after: The ensemble's predictions, in the last row.
 
     Raises:
         UserError: As `compare` does.
@@ -86,9 +85,6 @@ def weights_table(
         held_out: The same for held-out images; None where the members were trained on all images.
         kind: The kind of vote, as `ensembles.vote` takes it.
 
-    Returns:
-        One row per set of weights.
-
     Raises:
         UserError: As `vote` does, and where validation and held_out name different members.
     """
@@ -123,11 +119,7 @@ def calibration_table(
 
     Args:
         predictions: By name, with labels and probabilities (not a hard vote's shares).
-        temperatures: By name, fitted on held-out images; models without one have one row.
-        bins: Of the expected calibration error.
-
-    Returns:
-        One row per model, and one more where it has a temperature.
+        temperatures: By name, fitted on held-out images; a model with one has a second row.
 
     Raises:
         UserError: As `expected_calibration_error` does, and for a temperature of an unknown model.
@@ -147,13 +139,14 @@ def calibration_table(
 
 
 def _calibration_row(name: str, temperature: str, predictions: Predictions, bins: int) -> dict[str, str]:
-    confidence = confidence_by_correctness(predictions)
+    confidence, correct = predictions.confidence, predictions.correct
+    right, wrong = (float(np.mean(part)) if len(part) else None for part in (confidence[correct], confidence[~correct]))
     return {
         "": name,
         "temperature": temperature,
         "accuracy": percent(predictions.accuracy),
         "log loss": f"{summary(predictions)['log_loss']:.3f}",
         "expected calibration error": percent(expected_calibration_error(predictions, bins)),
-        "mean confidence, right": percent(confidence["right"]["mean"]),
-        "mean confidence, wrong": percent(confidence["wrong"]["mean"]),
+        "mean confidence, right": percent(right),
+        "mean confidence, wrong": percent(wrong),
     }

@@ -68,12 +68,7 @@ def experiment_block(runs: Sequence[Run]) -> str:
 
 
 def shortened_block(runs: Sequence[Run], name: Callable[[Run], str]) -> str:
-    """What runs below full scale have less than their full recipes, runs that are shortened alike in one line.
-
-    Args:
-        runs: In the order in which they are to be named.
-        name: What the line calls a run.
-    """
+    """How runs below full scale were shortened, those that were shortened alike in one line; name: of a run."""
     alike: dict[str, dict[str, None]] = {}
     for run in runs:
         changes = shortened(run)
@@ -137,15 +132,7 @@ def blocks(root: Path) -> dict[str, Callable[[Sequence[Run]], str]]:
 
 
 def fill(text: str, runs: Sequence[Run], root: Path = Path(".")) -> str:
-    """Fill every generated block of a page.
-
-    Args:
-        text: The page.
-        runs: The recorded runs.
-        root: The repository, for the list of notebooks.
-
-    Returns:
-        The page with its blocks filled, and nothing else changed.
+    """The page `text` with every generated block filled from `runs` and the repository at `root`.
 
     Raises:
         UserError: For a block whose name is not known or that has no end.
@@ -163,11 +150,7 @@ def fill(text: str, runs: Sequence[Run], root: Path = Path(".")) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Fill or check the files.
-
-    Returns:
-        0, or 1 where a file differs (--check) or cannot be filled.
-    """
+    """Fill or check the files: 0, or 1 where a file differs (--check) or cannot be filled."""
     parser = argparse.ArgumentParser(prog="python -m dfclib.reporting.readme", description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--runs", type=Path, default=Path("report/runs"), help="recorded runs (default: report/runs)")

@@ -36,11 +36,7 @@ def attempt_runs(runs: Sequence[Run]) -> list[Run]:
 def system_runs(runs: Sequence[Run], embedded: bool = False) -> list[Run]:
     """The runs of systems other than the six attempts, in the recipes' order, the published protocol first.
 
-    Experiments, which are judged on held-out images, are left out.
-
-    Args:
-        runs: Any runs.
-        embedded: Whether to take those on generated images instead of those on real ones.
+    On real images, or on generated ones (`embedded`); without experiments, which are judged on held-out images.
     """
     order = [r.name for r in all_recipes() if not r.attempt and r.reported_split != "held_out"]
     found = [run for run in runs if run.data["embedded"] == embedded and run.recipe.name in order]
@@ -61,9 +57,6 @@ def ladder(runs: Sequence[Run]) -> "pd.DataFrame":
 
     The two come from different images and are not to be subtracted. Of several seeds, the row shows the lowest, with
     the number of seeds, their mean and their standard deviation.
-
-    Args:
-        runs: Any runs; those of other recipes are left out.
 
     Returns:
         One row per attempt, data set, scale, protocol, device and precision, with the columns attempt; the author's
@@ -122,12 +115,8 @@ def system_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
                 "95% interval": interval(result["low"], result["high"]),
                 "loss": "" if split == "validation" else f"{result['log_loss']:.4f}",
                 "images": f"{result['n']:,}",
-                "data": captions.data_name(run.data),
+                **captions.company(run),
                 "kept": _kept_and_weights(run),
-                "scale": run.scale_text,
-                "epochs": captions.epochs(run),
-                "device": captions.device(run),
-                "precision": captions.precision(run),
             }
         )
     return rows
@@ -187,15 +176,10 @@ def _ladder_row(runs: Sequence[Run]) -> dict:
         "seeds": len(runs),
         "mean over seeds": np.mean(accuracies) if several else np.nan,
         "deviation over seeds": np.std(accuracies, ddof=1) if several else np.nan,
-        "scale": run.scale_text,
         "image size": ", ".join(f"{height}x{width}" for height, width in sorted(sizes)),
-        "epochs": captions.epochs(run),
-        "kept": captions.kept(run.recipe),
         "protocol": run.protocol,
-        "data": captions.data_name(run.data),
-        "device": captions.device(run),
-        "precision": captions.precision(run),
         "run": run.name,
+        **captions.company(run),
     }
 
 

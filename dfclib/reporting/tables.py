@@ -136,11 +136,7 @@ def accuracy_cells(predictions: Predictions, split: str = "") -> dict[str, str]:
 def results_table(runs: Sequence[Run]) -> Table:
     """Accuracy of each run in training, at the kept epoch, and on validation (S4: on test).
 
-    Args:
-        runs: Of recipes that are reported on the same split.
-
-    Returns:
-        One row per run; the note alone where there are none.
+    runs: of recipes that are reported on the same split; without any the table is a sentence that says so.
     """
     rows = []
     for run in runs:
@@ -219,8 +215,7 @@ def vote_table(run: Run) -> Table:
 def predictions_table(**columns: Predictions) -> Table:
     """One row per image: its id, the class that each of `columns` predicts, and the truth where it is known.
 
-    Args:
-        **columns: Predictions of the same images in the same order, by heading.
+    columns: predictions of the same images in the same order, by heading.
     """
     first = next(iter(columns.values()))
     rows = []

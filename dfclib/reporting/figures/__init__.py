@@ -65,15 +65,8 @@ def save(figure: Figure, path: Path | str) -> Path:
 def make_all(runs: Sequence[Run], out: Path | str, overview: Sequence[Run] | None = None) -> list[Path]:
     """Draw curves, confusion matrix and per-class bars of every run, and the overviews of all.
 
-    S4 is shown on its test images, an experiment on those held out, everything else on validation.
-
-    Args:
-        runs: Finished runs.
-        out: The folder to write into.
-        overview: The runs that ladder, systems and experiment show, where these are others.
-
-    Returns:
-        The PNG files.
+    S4 is shown on its test images, an experiment on those held out, everything else on validation. Returns the PNG
+    files written into `out`. overview: the runs that ladder, systems and experiment show, where these are others.
     """
     paths, out = [], Path(out)
 

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from dfclib.errors import UserError
 from dfclib.evaluation.metrics import validation_fluctuation
 from dfclib.reporting.captions import WATCHED, caption, data_name, heading, scale
-from dfclib.reporting.figures.style import WIDTH, draw_line, label_axes, legend_below, new_figure
+from dfclib.reporting.figures import style
 from dfclib.runs import Run
 
 SPLITS = {"published": "validation", "held_out": "held_out"}  # that `val_` columns are about, by protocol
@@ -28,18 +28,18 @@ def curves(run: Run) -> Figure:
     images = run.metrics[split]["n"]
     train = run.data["counts"]["train"] - (images if split == "held_out" else 0)
     n = f"n = {train:,} training, {images:,} {watched.removesuffix(' images')} images"
-    figure = new_figure(WIDTH, 5.2, f"{heading(run)}\n{n}")
+    figure = style.new_figure(5.2, f"{heading(run)}\n{n}")
     panels = figure.subplots(2, 1, sharex=True)
     # what is minimised is then another loss than the one that is measured on validation
     smoothed = " (loss of smoothed labels)" if run.recipe.label_smoothing else ""
     epoch = run.metrics["kept_epoch"]
     for axes, column, factor, unit in ((panels[0], "accuracy", 100, "%"), (panels[1], "loss", 1, "nats")):
-        draw_line(axes, history["epoch"], factor * history[column], 1, f"training{smoothed}")
-        draw_line(axes, history["epoch"], factor * history[f"val_{column}"], 0, watched)
+        style.draw_line(axes, history["epoch"], factor * history[column], 1, f"training{smoothed}")
+        style.draw_line(axes, history["epoch"], factor * history[f"val_{column}"], 0, watched)
         axes.axvline(epoch, color="0.35", linewidth=1.2, linestyle=(0, (1, 2)), label=f"epoch {epoch}, kept")
-        label_axes(axes, "epoch" if column == "loss" else "", f"{column}, {unit}")
+        style.label_axes(axes, "epoch" if column == "loss" else "", f"{column}, {unit}")
     panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend_below(figure, panels[0], columns=1 if smoothed else 3)
+    style.legend_below(figure, panels[0], columns=1 if smoothed else 3)
     return figure
 
 
@@ -53,15 +53,15 @@ def validation_curves(runs: Sequence[Run]) -> Figure:
     """
     runs = _with_epochs(runs)
     watched = " or ".join(sorted({WATCHED[run.protocol] for run in runs}))
-    figure = new_figure(WIDTH, 4.4, f"Accuracy on {watched}\n{_common_caption(runs)}")
+    figure = style.new_figure(4.4, f"Accuracy on {watched}\n{_common_caption(runs)}")
     axes = figure.subplots()
     for i, run in enumerate(runs):
         points = validation_fluctuation(run.history)
         text = "too short to tell" if math.isnan(points) else f"fluctuates by {points:.1f} points"
-        draw_line(axes, run.history["epoch"], 100 * run.history["val_accuracy"], i, f"{_name(run, runs)}: {text}")
+        style.draw_line(axes, run.history["epoch"], 100 * run.history["val_accuracy"], i, f"{_name(run, runs)}: {text}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    label_axes(axes, "epoch", "accuracy, %")
-    legend_below(figure, axes, columns=1)
+    style.label_axes(axes, "epoch", "accuracy, %")
+    style.legend_below(figure, axes, columns=1)
     return figure
 
 
@@ -72,14 +72,14 @@ def learning_rates(runs: Sequence[Run]) -> Figure:
         UserError: Where no run has epochs.
     """
     runs = _with_epochs(runs)
-    figure = new_figure(WIDTH, 3.6, f"Learning rate\n{_common_caption(runs)}")
+    figure = style.new_figure(3.6, f"Learning rate\n{_common_caption(runs)}")
     axes = figure.subplots()
     for i, run in enumerate(runs):
-        draw_line(axes, run.history["epoch"], run.history["learning_rate"], i, _name(run, runs))
+        style.draw_line(axes, run.history["epoch"], run.history["learning_rate"], i, _name(run, runs))
     axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    label_axes(axes, "epoch", "learning rate")
-    legend_below(figure, axes, columns=2)
+    style.label_axes(axes, "epoch", "learning rate")
+    style.legend_below(figure, axes, columns=2)
     return figure
 
 

@@ -14,19 +14,7 @@ from dfclib.errors import UserError
 from dfclib.evaluation.metrics import summary
 from dfclib.reporting import captions, rows
 from dfclib.reporting.captions import AUTHOR, OURS
-from dfclib.reporting.figures.style import (
-    BLACK,
-    BLUE,
-    LABEL,
-    ORANGE,
-    SMALL,
-    STYLES,
-    WIDTH,
-    label_axes,
-    legend_below,
-    new_figure,
-    write_beside,
-)
+from dfclib.reporting.figures import style
 from dfclib.runs import Run
 from dfclib.wording import MISSING
 
@@ -52,27 +40,27 @@ def ladder(runs: Sequence[Run]) -> Figure:
     groups = list(table.groupby(["data", "n", "scale", "protocol", "device", "precision"], sort=False))
     step = 0.66 / len(groups)  # of a row's height: groups of one attempt stay nearer to each other than to the next
     height = 1.9 + len(attempts) * max(0.3, 0.18 / step) + 0.3 * len(groups)  # a number needs 0.18 inches
-    figure = new_figure(WIDTH, height, "The six attempts: accuracy in %, ours with 95% intervals")
+    figure = style.new_figure(height, "The six attempts: accuracy in %, ours with 95% intervals")
     left, right = figure.subplots(1, 2, sharey=True)
     mixed = table["protocol"].nunique() > 1
-    _ladder_column(left, attempts, table.drop_duplicates("attempt"), AUTHOR, (BLACK, "D"), 0, "author")
+    _ladder_column(left, attempts, table.drop_duplicates("attempt"), AUTHOR, (style.BLACK, "D"), 0, "author")
     for i, ((data, n, scale, protocol, device, precision), part) in enumerate(groups):
         label = f"{captions.scale(scale)}, {data}, n\u00a0=\u00a0{n:,}, {device}, {precision}"
         if mixed:  # the heading cannot say it for all
             label += OURS[protocol].removeprefix("ours, validation")
         shift = step * (i - (len(groups) - 1) / 2)
-        look = STYLES[i % len(STYLES)][:2]
+        look = style.look(i)[:2]
         _ladder_column(right, attempts, part, OURS[protocol], look, shift, textwrap.fill(label, 52))
     ours = "ours, validation" if mixed else OURS[table["protocol"].iloc[0]]
     lowest = 100 * table[["low", AUTHOR]].min().min()
     for axes, text in ((left, AUTHOR), (right, ours)):
-        axes.set_title(textwrap.fill(text, 26), fontsize=LABEL)
+        axes.set_title(textwrap.fill(text, 26), fontsize=style.LABEL)
         axes.set_ylim(len(attempts) - 0.5, -0.5)
         # one scale for both, so that neither column looks better than it is
         axes.set_xlim(10 * math.floor(lowest / 10 - 0.1), 100)
-        label_axes(axes, "accuracy, %", "attempt" if axes is left else "")
+        style.label_axes(axes, "accuracy, %", "attempt" if axes is left else "")
     left.set_yticks(range(len(attempts)), attempts)
-    legend_below(figure, right, columns=1)
+    style.legend_below(figure, right, columns=1)
     return figure
 
 
@@ -93,7 +81,7 @@ def systems(runs: Sequence[Run]) -> Figure:
     title = f"Accuracy in %, ours with 95% intervals\n{' and '.join(scales)} scale"
     if not all(run.is_current for run in known):
         title += "; hollow: of an earlier recipe"
-    figure = new_figure(WIDTH, 1.9 + 0.42 * len(names), title)
+    figure = style.new_figure(1.9 + 0.42 * len(names), title)
     axes = figure.subplots()
     labels = []
     for place, name in enumerate(names):
@@ -102,19 +90,19 @@ def systems(runs: Sequence[Run]) -> Figure:
         labels.append(f"{name}\n{split}, n = {mine[0].metrics[split]['n']:,}")
         claim = mine[0].recipe.claims.get(split)
         if claim is not None:
-            axes.plot(100 * claim, place, "D", color=BLACK, markersize=6, label="author")
+            axes.plot(100 * claim, place, "D", color=style.BLACK, markersize=6, label="author")
         for run in mine:
-            style = list(LABELS).index(run.protocol)
+            order = list(LABELS).index(run.protocol)
             result = summary(run.predictions(split))
             value, low, high = (100 * result[key] for key in ("accuracy", "low", "high"))
-            y = place + (-0.16 if style == 0 else 0.16) * (len(mine) > 1)
-            colour, marker, _ = STYLES[style]
+            y = place + (-0.16 if order == 0 else 0.16) * (len(mine) > 1)
+            colour, marker, _ = style.look(order)
             look = {"color": colour, "marker": marker, "linestyle": "none", "capsize": 3, "markersize": 6}
             look["fillstyle"] = "full" if run.is_current else "none"
             axes.errorbar(value, y, xerr=[[value - low], [high - value]], label=LABELS[run.protocol], **look)
-            write_beside(axes, y, f"{value:.1f}")
+            style.write_beside(axes, y, f"{value:.1f}")
     _label_rows(axes, labels, "accuracy, %")
-    legend_below(figure, axes, columns=1)
+    style.legend_below(figure, axes, columns=1)
     return figure
 
 
@@ -133,22 +121,22 @@ def resampling(runs: Sequence[Run]) -> Figure:
     title = "What resampling the training images costs\n"
     title += f"accuracy after {' or '.join(map(str, epochs))} epochs, one point per seed\n"
     title += f"n = {' or '.join(f'{number:,}' for number in n)} held-out images"
-    figure = new_figure(WIDTH, 2.2 + 0.55 * len(groups), title)
+    figure = style.new_figure(2.2 + 0.55 * len(groups), title)
     axes = figure.subplots()
     for place, found in enumerate(groups):
         held_out = [100 * run.metrics[split]["accuracy"] for run in found]
         training = [100 * run.metrics["train_accuracy"] for run in found]
         y = np.full(len(found), place)
-        axes.plot(held_out, y, "o", color=BLUE, markersize=7, label="held-out images")
-        look = {"color": ORANGE, "markersize": 6, "fillstyle": "none"}
+        axes.plot(held_out, y, "o", color=style.BLUE, markersize=7, label="held-out images")
+        look = {"color": style.ORANGE, "markersize": 6, "fillstyle": "none"}
         axes.plot(training, y, "s", label="training images, warped, with dropout", **look)
-        write_beside(axes, place, f"{np.mean(held_out):.1f}")
+        style.write_beside(axes, place, f"{np.mean(held_out):.1f}")
     labels = [found[0].recipe.title.replace(", ", ",\n").replace(" by the", "\nby the") for found in groups]
     low, high = axes.dataLim.intervalx
     axes.set_xlim(5 * math.floor(low / 5 - 0.2), 5 * math.ceil(high / 5 + 0.2))  # one run alone has no width
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _label_rows(axes, labels, "accuracy, % (right: mean over seeds, held-out images)")
-    legend_below(figure, axes, columns=1)
+    style.legend_below(figure, axes, columns=1)
     return figure
 
 
@@ -156,8 +144,8 @@ def _label_rows(axes: Axes, labels: Sequence[str], x: str) -> None:
     """The rows' names, the first one on top, and what is along the other axis."""
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
-    label_axes(axes, x, "")
-    axes.tick_params(axis="y", labelsize=SMALL)
+    style.label_axes(axes, x, "")
+    axes.tick_params(axis="y", labelsize=style.SMALL)
 
 
 def _ladder_column(
@@ -171,4 +159,4 @@ def _ladder_column(
     options = {"color": look[0], "marker": look[1], "linestyle": "none", "capsize": 3, "markersize": 6}
     axes.errorbar(values[known], y[known], xerr=bars, label=label, **options)
     for value, place in zip(values, y, strict=True):
-        write_beside(axes, place, MISSING if math.isnan(value) else f"{value:.1f}", LABEL, gap=0.03)
+        style.write_beside(axes, place, MISSING if math.isnan(value) else f"{value:.1f}", style.LABEL, gap=0.03)

@@ -11,7 +11,7 @@ from dfclib.ensembles import align
 from dfclib.errors import UserError
 from dfclib.evaluation.comparison import rescued
 from dfclib.predictions import Predictions
-from dfclib.reporting.figures.style import LABEL, SMALL, VERMILION, WIDTH, bare, new_figure, short, show
+from dfclib.reporting.figures import style
 
 COLUMNS = 6  # pictures in a row
 LETTERS = 11  # of a name, as many as stand beside one another: "T-shirt/top"
@@ -25,7 +25,6 @@ def answers(images: ImageSet, groups: Mapping[str, Predictions], title: str = "A
         images: Found by id, so that they may be more than those shown, in any order.
         groups: By heading, the predictions to show, all of them, as `right_and_wrong`, `put_right` or
             `Predictions.take` return them; an empty group keeps its heading.
-        title: Of the figure.
 
     Raises:
         UserError: Without labels or probabilities, and for an id that is not among the images.
@@ -35,25 +34,27 @@ def answers(images: ImageSet, groups: Mapping[str, Predictions], title: str = "A
     places = {str(id_): i for i, id_ in enumerate(images.ids)}
     counts = [math.ceil(len(group) / COLUMNS) for group in groups.values()]
     heights = [0.3 + 1.27 * count for count in counts]
-    figure = new_figure(WIDTH, 0.75 + sum(heights), f"{title}\n{EXPLAINED}")
+    figure = style.new_figure(0.75 + sum(heights), f"{title}\n{EXPLAINED}")
     figure.get_layout_engine().set(hspace=0.06)  # a name belongs to the picture below it, not to the one above
     parts = figure.subfigures(len(groups), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part, (heading, group), count in zip(parts, groups.items(), counts, strict=True):
-        part.suptitle(heading, fontsize=LABEL, x=0.01, ha="left")
+        part.suptitle(heading, fontsize=style.LABEL, x=0.01, ha="left")
         if not count:
             continue
         labels, shares = group.require_labels(), group.confidence
         panels = part.subplots(count, COLUMNS, squeeze=False).ravel()
         for axes in panels:
-            bare(axes)
+            style.bare(axes)
         for i, axes in enumerate(panels[: len(group)]):
             id_, truth, answer = str(group.ids[i]), labels[i], group.predicted[i]
             if id_ not in places:
                 raise UserError(f"image {id_!r} is not among the {len(images):,} given: give the images of its split")
-            show(axes, images.images[places[id_]], "auto")  # 100 pixels on 80: "nearest" would leave some out
-            axes.set_title(short(group.class_names[truth], LETTERS), fontsize=SMALL, pad=2)
-            text = f"{short(group.class_names[answer], LETTERS)}\n{100 * shares[i]:.0f}%"
-            axes.set_xlabel(text, fontsize=SMALL, labelpad=2, color="black" if truth == answer else VERMILION)
+            style.show(axes, images.images[places[id_]], "auto")  # 100 pixels on 80: "nearest" would leave some out
+            axes.set_title(style.short(group.class_names[truth], LETTERS), fontsize=style.SMALL, pad=2)
+            text = f"{style.short(group.class_names[answer], LETTERS)}\n{100 * shares[i]:.0f}%"
+            axes.set_xlabel(
+                text, fontsize=style.SMALL, labelpad=2, color="black" if truth == answer else style.VERMILION
+            )
     return figure
 
 

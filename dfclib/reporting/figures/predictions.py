@@ -5,18 +5,7 @@ from matplotlib.figure import Figure
 
 from dfclib.evaluation import metrics
 from dfclib.predictions import Predictions
-from dfclib.reporting.figures.style import (
-    BLUE,
-    MOST_NUMBERED,
-    ORANGE,
-    SMALL,
-    WIDTH,
-    heat_map,
-    label_axes,
-    legend_below,
-    name_classes,
-    new_figure,
-)
+from dfclib.reporting.figures import style
 
 
 def confusion(predictions: Predictions, title: str = "Confusion matrix") -> Figure:
@@ -27,13 +16,13 @@ def confusion(predictions: Predictions, title: str = "Confusion matrix") -> Figu
     """
     counts = metrics.confusion_matrix(predictions)
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = float(np.clip(0.32 * len(counts) + 3.45, WIDTH, 9))
-    figure = new_figure(side, side + 0.2, f"{title}\n{result_of(predictions)}")
+    side = float(np.clip(0.32 * len(counts) + 3.45, style.WIDTH, 9))
+    figure = style.new_figure(side + 0.2, f"{title}\n{result_of(predictions)}", side)
     texts = [
         [f"{n:,}\n{share:.0f}%" for n, share in zip(*row, strict=True)] for row in zip(counts, shares, strict=True)
     ]
-    axes = heat_map(figure, shares, texts, predictions.class_names, "share of the true class, %", highest=100)
-    label_axes(axes, "predicted class", "true class", grid=False)
+    axes = style.heat_map(figure, shares, texts, predictions.class_names, "share of the true class, %", highest=100)
+    style.label_axes(axes, "predicted class", "true class", grid=False)
     return figure
 
 
@@ -46,22 +35,21 @@ def per_class_bars(predictions: Predictions, title: str = "Precision, recall and
     table = metrics.per_class(predictions)
     k = len(table)
     upright = k > 5  # side by side, the numbers of ten classes would need nine inches
-    width, height = float(np.clip(0.3 * k + 3.5, WIDTH, 14)), 4.3 if upright else 3.8
-    figure = new_figure(width, height, f"{title}\n{result_of(predictions)}")
+    width, height = float(np.clip(0.3 * k + 3.5, style.WIDTH, 14)), 4.3 if upright else 3.8
+    figure = style.new_figure(height, f"{title}\n{result_of(predictions)}", width)
     axes = figure.subplots()
-    looks = (("precision", "white", "////"), ("recall", BLUE, ""), ("f1", ORANGE, ".."))
-    for i, (column, colour, hatch) in enumerate(looks):
-        label = "F1" if column == "f1" else column
-        place = np.arange(k) + 0.3 * (i - 1)
-        bars = axes.bar(place, 100 * table[column], 0.29, color=colour, edgecolor="black", hatch=hatch, label=label)
-        if k <= MOST_NUMBERED:
-            axes.bar_label(bars, fmt="%.0f", fontsize=SMALL, padding=2 if upright else 1, rotation=90 if upright else 0)
+    series = [
+        (100 * table["precision"], "precision", "white", "////"),
+        (100 * table["recall"], "recall", style.BLUE, ""),
+        (100 * table["f1"], "F1", style.ORANGE, ".."),
+    ]
+    numbers = {"padding": 2, "rotation": 90} if upright else {"padding": 1}
+    style.grouped_bars(axes, series, table["class"], step=0.3, **numbers)
     axes.set_xlim(-0.55, k - 0.45)  # no margin: three times "100" must stand side by side
     axes.set_ylim(0, 125 if upright else 109)
     axes.set_yticks(range(0, 101, 20))
-    name_classes(axes, table["class"], "x")
-    label_axes(axes, "class", "%", grid=False)
-    legend_below(figure, axes, columns=3)
+    style.label_axes(axes, "class", "%", grid=False)
+    style.legend_below(figure, axes, columns=3)
     return figure
 
 

@@ -39,7 +39,8 @@ class DisplayedFigure(Figure):
         return file.getvalue()
 
 
-def new_figure(width: float, height: float, title: str) -> Figure:
+def new_figure(height: float, title: str, width: float = WIDTH) -> Figure:
+    """An empty figure with a title that is wrapped to its width. height, width: inches."""
     figure = DisplayedFigure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")
     letters = int(width * 72 / (0.55 * TITLE))
     # "n = 1,250" stays on one line: textwrap does not break at no-break spaces
@@ -67,11 +68,36 @@ def legend_below(figure: Figure, axes: Axes, columns: int, title: str | None = N
     figure.legend(entries.values(), entries, ncols=columns, title=title, handlelength=3, **options)
 
 
-def draw_line(axes: Axes, x: Sequence, y: Sequence, style: int, label: str, every: int | None = None) -> None:
-    colour, marker, line = STYLES[style % len(STYLES)]
+def look(i: int) -> tuple:
+    """Colour, marker and line of the i-th series; there are seven, then they repeat."""
+    return STYLES[i % len(STYLES)]
+
+
+def draw_line(axes: Axes, x: Sequence, y: Sequence, i: int, label: str, every: int | None = None) -> None:
+    """The i-th series, with a marker at each `every`-th point; None: about fifteen in all."""
+    colour, marker, line = look(i)
     every = every or max(1, len(x) // 15)  # markers that touch hide the line
-    look = {"color": colour, "marker": marker, "linestyle": line, "linewidth": 1.5, "markersize": 5}
-    axes.plot(x, y, markevery=(style % every, every), label=plain(label), **look)
+    options = {"color": colour, "marker": marker, "linestyle": line, "linewidth": 1.5, "markersize": 5}
+    axes.plot(x, y, markevery=(i % every, every), label=plain(label), **options)
+
+
+def grouped_bars(
+    axes: Axes, series: Sequence[tuple[Sequence[float], str, str, str]], names: Sequence[str], step: float, **numbers
+) -> None:
+    """One bar per series for each class, side by side, with its value above it where there are few classes.
+
+    Args:
+        series: Values of the classes, label, colour and hatch of each.
+        names: Of the classes.
+        step: From one bar to the next; classes are 1 apart.
+        **numbers: Options of `Axes.bar_label`.
+    """
+    for i, (values, label, colour, hatch) in enumerate(series):
+        place = np.arange(len(names)) + step * (i - (len(series) - 1) / 2)
+        bars = axes.bar(place, values, step - 0.01, color=colour, edgecolor="black", hatch=hatch, label=label)
+        if len(names) <= MOST_NUMBERED:
+            axes.bar_label(bars, fmt="{:,.0f}", fontsize=SMALL, **numbers)
+    name_classes(axes, names, "x")
 
 
 def heat_map(
