@@ -170,34 +170,40 @@ def make_run(
     recipe = find(recipe).compact() if isinstance(recipe, str) else recipe
     if held_out is None and recipe.protocol == "held_out":
         held_out = validation
-    given = {"validation": validation, "held_out": held_out, "test": test}
     splits = {
-        split: said if isinstance(said, Predictions) else predictions_with(said, n, recipe.seed)
-        for split, said in given.items()
-        if said is not None
+        split: given if isinstance(given, Predictions) else predictions_with(given, n, recipe.seed)
+        for split, given in {"validation": validation, "held_out": held_out, "test": test}.items()
+        if given is not None
     }
-    first = next(iter(splits.values()))
-    n = len(first)
-    described = {"name": "unibuc", "embedded": False, "image_size": [100, 100], "channels": 3}
-    described |= {"class_names": list(first.class_names), "counts": {"train": 10 * n, "validation": n}}
-    described |= data or {}
-    described = {"fingerprint": f"of {described['name']}"} | described
-    path = Path(folder) / run_name(recipe, described["name"])
-    contents = {"name": path.name, "recipe": recipe.to_dict(), "recipe_fingerprint": recipe.fingerprint}
-    contents["data"] = described
-    contents["environment"] = {"device": "CPU", "precision": "float32", "backend": "tensorflow"} | (environment or {})
-    if isinstance(recipe, EnsembleRecipe):
-        contents["members"] = [run_name(member, described["name"]) for member in recipe.members]
+    contents = _recipe_file(recipe, next(iter(splits.values())), data or {}, environment or {})
+    path = Path(folder) / contents["name"]
     write_json(path / "recipe.json", contents)
     write_predictions_file(path, splits)
     figures = {split: {"n": len(p), "accuracy": p.accuracy} for split, p in splits.items() if p.labels is not None}
-    if "members" not in contents:
+    if not contents["members"]:
         history = _history(recipe, figures.get("validation", {}).get("accuracy", 0.8), val_accuracies)
         write_history(path, history)
         figures |= {"epochs": len(history), "kept_epoch": max(1, len(history) - 2)}
         figures["train_accuracy"] = history[-1]["accuracy"]
     write_json(path / "metrics.json", {"seconds": 90.0} | figures | (metrics or {}))
     return load_run(path)
+
+
+def _recipe_file(
+    recipe: Recipe | EnsembleRecipe, predictions: Predictions, data: dict[str, Any], environment: dict[str, Any]
+) -> dict[str, Any]:
+    n, name = len(predictions), data.get("name", "unibuc")
+    described = {"name": name, "fingerprint": f"of {name}", "embedded": False, "image_size": [100, 100], "channels": 3}
+    described |= {"class_names": list(predictions.class_names), "counts": {"train": 10 * n, "validation": n}}
+    voters = recipe.members if isinstance(recipe, EnsembleRecipe) else ()
+    return {
+        "name": run_name(recipe, name),
+        "recipe": recipe.to_dict(),
+        "recipe_fingerprint": recipe.fingerprint,
+        "data": described | data,
+        "environment": {"device": "CPU", "precision": "float32", "backend": "tensorflow"} | environment,
+        "members": [run_name(voter, name) for voter in voters],
+    }
 
 
 def _history(recipe: Recipe, accuracy: float, val_accuracies: Sequence[float] | None) -> list[dict[str, float]]:

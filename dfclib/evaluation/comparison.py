@@ -1,4 +1,4 @@
-"""Two or more sets of predictions of the same images: where they differ, and what a change mended and broke.
+"""Two or more sets of predictions of the same images: where they differ, and which errors a change fixed and made.
 
 Rows are matched by id (`ensembles.align`), so that runs and files in any order can be compared; true labels on one of
 them are enough. `names` are what error messages call them.

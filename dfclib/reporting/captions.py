@@ -22,7 +22,7 @@ CLAIMS = {"public_test": "public test", "validation": "validation", "test": "tes
 
 
 def data_name(data: Mapping[str, Any]) -> str:
-    """What a reader is told that `run.data` are: generated images are never called by the name of real ones."""
+    """A name for `run.data`; generated images are never called by the name of real ones."""
     if not data["embedded"]:
         return data["name"]
     if data["name"] == "garments":
@@ -67,7 +67,7 @@ def chip(run: Run) -> str:
 
 
 def company(run: Run) -> dict[str, str]:
-    """What a table says beside an accuracy: data, kept epoch, scale, epochs, device and precision."""
+    """The cells that stand beside an accuracy: data, kept epoch, scale, epochs, device and precision."""
     return {
         "data": data_name(run.data),
         "kept": kept(run.recipe),
@@ -85,7 +85,7 @@ def scale(scale_text: str) -> str:
 
 
 def caption(run: Run) -> str:
-    """What a figure of one run says below its title: scale, data and which epoch is kept."""
+    """The line below the title of a figure of one run: scale, data and which epoch is kept."""
     return f"{scale(run.scale_text)}, {data_name(run.data)}, kept: {kept(run.recipe)}"
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LADDER = {recipe.name: recipe.attempt for recipe in all_recipes() if recipe.attempt}
-# What a shorter scale may change, and how a reader calls it; the schedule follows from epochs.
+# The fields that a shorter scale may change, in words; the schedule follows from epochs.
 SHORTENED = {
     "epochs": "{new} epochs instead of {old}",
     "image_size": "{new[0]}x{new[1]} pixels instead of {old[0]}x{old[1]}",
@@ -110,7 +110,7 @@ def system_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
             {
                 "system": run.recipe.system,
                 "recipe": run.recipe.name,
-                "author": "" if run.data["embedded"] else author,  # nobody's figures are of generated images
+                "author": "" if run.data["embedded"] else author,  # no author measured on generated images
                 "ours": f"{split} {percent(result['accuracy'])}",
                 "95% interval": interval(result["low"], result["high"]),
                 "loss": "" if split == "validation" else f"{result['log_loss']:.4f}",
@@ -153,7 +153,7 @@ def shortened(run: Run) -> list[str]:
 
 
 def _setting(run: Run) -> tuple:
-    """What two runs have in common where they are seeds of one training; sorts the rows of the ladder."""
+    """The same for all seeds of one training, and the order of the ladder's rows."""
     order = list(LADDER).index(run.recipe.name)
     scale = ("quick", "compact", "full").index(run.scale), run.recipe.given_epochs or 0, run.is_current
     data = run.data["name"], run.data["fingerprint"]

@@ -47,7 +47,7 @@ def made(tmp_path_factory):
 
 
 def cells(text: str) -> dict[str, list[str]]:
-    """The table's columns by heading: one value a row of S4's."""
+    """The table's cells by heading: one value per recipe."""
     lines = text[text.index("test accuracy") :].splitlines()
     return {parts[0]: parts[1:] for line in lines if len(parts := [p.strip() for p in line.split("  ") if p]) == 3}
 

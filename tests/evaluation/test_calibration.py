@@ -62,12 +62,12 @@ def test_a_known_temperature_is_found(temperature):
     predictions = drawn(temperature)
     found = fit_temperature(predictions)
     assert found == pytest.approx(temperature, rel=0.03)
-    mended = with_temperature(predictions, found)
-    assert log_loss(mended) <= log_loss(predictions)
+    corrected = with_temperature(predictions, found)
+    assert log_loss(corrected) <= log_loss(predictions)
     for other in (found * 0.98, found * 1.02):
-        assert log_loss(with_temperature(predictions, other)) > log_loss(mended)
-    assert expected_calibration_error(mended) < 0.01
-    assert fit_temperature(mended) == pytest.approx(1, abs=1e-3)
+        assert log_loss(with_temperature(predictions, other)) > log_loss(corrected)
+    assert expected_calibration_error(corrected) < 0.01
+    assert fit_temperature(corrected) == pytest.approx(1, abs=1e-3)
 
 
 def test_a_loss_without_a_lowest_point_gives_an_end():

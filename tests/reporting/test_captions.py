@@ -1,4 +1,4 @@
-"""Runs in words: generated data are never called by the name of real ones, and a scale says what must be said of it."""
+"""Runs in words: generated data are never called by the name of real ones, and a scale names an earlier recipe."""
 
 from dataclasses import replace
 

@@ -1,6 +1,6 @@
 """Figures from runs, predictions and images: each function returns a matplotlib Figure, without pyplot.
 
-How they look is told in `style`. `save` writes one, `make_all` those of the runs that it is given.
+`style` says how they look. `save` writes one figure, `make_all` those of several runs.
 """
 
 from collections.abc import Sequence

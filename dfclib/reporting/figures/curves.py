@@ -91,7 +91,7 @@ def _with_epochs(runs: Sequence[Run]) -> list[Run]:
 
 
 def _common_caption(runs: Sequence[Run]) -> str:
-    """What all runs share of their captions; where they differ in more than what was kept, `_name` tells them apart."""
+    """The part of their captions that all runs share; `_name` tells runs of different settings apart."""
     if len({_setting(run) for run in runs}) > 1:
         return "of different data, scales or protocols: see the names"
     captions = {caption(run) for run in runs}
@@ -100,7 +100,7 @@ def _common_caption(runs: Sequence[Run]) -> str:
 
 
 def _setting(run: Run) -> tuple:
-    """What must be the same for two curves to be compared; last, the number of images watched."""
+    """Scale, data, protocol and number of images watched: the same in curves that can be compared."""
     return run.scale_text, data_name(run.data), run.protocol, run.metrics[SPLITS[run.protocol]]["n"]
 
 

@@ -1,4 +1,4 @@
-"""What all figures share: colours, sizes, labels and legends.
+"""Colours, sizes, labels and legends of all figures.
 
 Colours are Okabe and Ito's, which the colour-blind tell apart; markers, lines and hatches differ too, for
 print in grey. Figures are five inches wide with type of nine points or more, legible at a column's width.

@@ -1,4 +1,4 @@
-"""What a figure says, and whether it can be read."""
+"""The texts of a figure, and whether they can be read."""
 
 import itertools
 

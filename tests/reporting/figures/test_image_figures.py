@@ -1,4 +1,4 @@
-"""What figures from images show: counts, the right pictures in their rows, and spectra that are spectra."""
+"""Figures from images: counts, the right pictures in their rows, and spectra of known waves."""
 
 import numpy as np
 import pytest
