@@ -12,12 +12,18 @@ from dfclib.errors import UserError
 from dfclib.files import write_atomically
 from dfclib.reporting import rows
 from dfclib.reporting.captions import caption, heading
-from dfclib.reporting.figures.comparisons import confidence, disagreement, fixed_and_made, reliability
 from dfclib.reporting.figures.curves import curves, learning_rates, validation_curves
 from dfclib.reporting.figures.images import augmentation_preview, class_balance, samples, spectra
 from dfclib.reporting.figures.overviews import ladder, resampling, systems
 from dfclib.reporting.figures.pictures import answers, put_right, right_and_wrong
-from dfclib.reporting.figures.predictions import confusion, per_class_bars
+from dfclib.reporting.figures.predictions import (
+    confidence,
+    confusion,
+    disagreement,
+    fixed_and_made,
+    per_class_bars,
+    reliability,
+)
 from dfclib.runs import Run
 
 __all__ = [

@@ -1,13 +1,50 @@
-"""Confusion matrix and bars per class: cells and heights are the counts and the shares."""
+"""Figures of predictions: cells, lines, bars and texts carry the numbers."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import hand_made, labels_only
-from legible import title
+from fakes import guesses, hand_made, labels_only, predictions_with, with_probabilities
+from legible import assert_legible, title
+from matplotlib.colors import to_hex
 
-from dfclib.evaluation import metrics
+from dfclib.errors import UserError
+from dfclib.evaluation import calibration, comparison, metrics
+from dfclib.predictions import Predictions
 from dfclib.reporting import figures
 from dfclib.reporting.figures.style import MOST_NAMED
+
+
+def sure(confidences, right) -> Predictions:
+    """Predictions of two classes with these confidences, right or wrong as said."""
+    said = np.where(right, 0, 1)
+    rows = [[1 - c, c] if wrong else [c, 1 - c] for c, wrong in zip(confidences, said, strict=True)]
+    return replace(with_probabilities(rows, class_names=("a", "b"), labels=np.zeros(len(said), int)), predicted=said)
+
+
+def test_every_comparison_is_legible():
+    one, other = guesses(0), guesses(1)
+    long = "a title as long as those of runs, embedded data, not the competition's images"
+    right = guesses(0, 10_000, strength=99.0)
+    members = {f"attempt3-{letter}": guesses(i) for i, letter in enumerate("abcdefghij")}
+    every = {
+        "reliability": figures.reliability({"one": one}),
+        "reliability of seven": figures.reliability(dict(list(members.items())[:7]), title=long),
+        "confidence": figures.confidence(one, long),
+        "confidence, all right": figures.confidence(right),
+        "disagreement": figures.disagreement(members, long),
+        "disagreement of two": figures.disagreement({"CNN v1": one, "CNN v2": other}),
+        "disagreement of none": figures.disagreement({"CNN v1": one, "CNN v2": one, "CNN v3": one}),
+        "fixed and made": figures.fixed_and_made(one, other, ("0.45 v1 + 0.55 v2", "the vote of ten")),
+        "five classes": figures.fixed_and_made(predictions_with(0.9), predictions_with(0.93, seed=1), title=long),
+        "all fixed": figures.fixed_and_made(one, guesses(0, strength=99.0)),
+        "the same twice": figures.fixed_and_made(one, one),
+        "confusion": figures.confusion(right, long),
+        "bars": figures.per_class_bars(right, long),
+    }
+    for name, figure in every.items():
+        assert_legible(name, figure)
+        assert figure.get_figwidth() <= 7.5, name  # in a column of text its letters still have two thirds of their size
 
 
 def test_confusion_writes_counts_and_shares_with_the_true_class_in_rows():
@@ -38,3 +75,108 @@ def test_many_classes_are_drawn_without_numbers_and_with_some_names():
         assert not axes.texts
         assert 10 <= len(axes.get_xticks()) <= MOST_NAMED
         assert axes.get_xticklabels()[1].get_text() == names[int(axes.get_xticks()[1])]
+
+
+def test_reliability_draws_accuracy_against_confidence_and_names_the_error():
+    one, other = guesses(0), guesses(1, strength=1.0)
+    figure = figures.reliability({"one": one, "other": other}, bins=10, title="Mine")
+    top, bottom = figure.axes
+    lines = {line.get_label(): line for line in top.lines}
+    for predictions, name, stairs in zip((one, other), ("one", "other"), bottom.patches, strict=True):
+        error = calibration.expected_calibration_error(predictions, 10)
+        line = lines[f"{name}: expected calibration error {100 * error:.1f}%"]
+        table = calibration.reliability(predictions, 10)
+        filled = table.dropna()
+        assert line.get_xdata() == pytest.approx(100 * filled["confidence"].to_numpy())
+        assert line.get_ydata() == pytest.approx(100 * filled["accuracy"].to_numpy())
+        assert stairs.get_data().values == pytest.approx(table["n"].to_numpy() / 10)  # percent of 1,000
+        assert stairs.get_data().edges == pytest.approx(np.arange(0, 101, 10))
+    diagonal = lines["as often right as confident"]
+    assert list(diagonal.get_xdata()) == list(diagonal.get_ydata()) == [0, 100]
+    assert title(figure) == "Mine n = 1,000, 10 bins, 95% intervals"
+
+
+def test_reliability_leaves_empty_bins_out_and_shows_how_little_is_known_of_small_ones():
+    four = sure([0.95, 0.95, 0.95, 0.72], [True, True, False, True])
+    top, _ = figures.reliability({"four": four}, bins=10).axes
+    assert top.lines[0].get_xdata() == pytest.approx([72, 95])
+    assert top.lines[0].get_ydata() == pytest.approx([100, 200 / 3])
+    (upright,) = top.collections
+    ends = [segment[:, 1] for segment in upright.get_segments()]
+    expected = [metrics.wilson_interval(1, 1), metrics.wilson_interval(2, 3)]
+    assert np.array(ends) == pytest.approx(100 * np.array(expected))
+    assert top.get_xlim()[0] == pytest.approx(70)
+
+
+def test_systems_are_compared_on_the_same_images():
+    other = guesses(1)
+    with pytest.raises(UserError, match="one .* and other .* different images"):
+        figures.reliability({"one": guesses(0), "other": other.take(np.arange(10))})
+    with pytest.raises(UserError, match="one .* and other .* different images"):
+        figures.disagreement({"one": guesses(0), "other": other.take(np.arange(10))})
+
+
+def test_confidence_tells_right_answers_from_wrong_ones():
+    confidences = [0.97, 0.96, 0.72, 0.52, 0.97, 0.61]
+    figure = figures.confidence(sure(confidences, [True, True, True, True, False, False]), "Mine")
+    right, wrong = figure.axes[0].patches
+    at = {round(edge): i for i, edge in enumerate(right.get_data().edges)}
+    shares = right.get_data().values
+    assert (shares[at[95]], shares[at[70]], shares[at[50]], shares.sum()) == (50, 25, 25, 100)
+    shares = wrong.get_data().values
+    assert (shares[at[95]], shares[at[60]], shares.sum()) == (50, 50, 100)
+    assert right.get_hatch() != wrong.get_hatch() and to_hex(right.get_edgecolor()) != to_hex(wrong.get_edgecolor())
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["right, n = 4, median 84%", "wrong, n = 2, median 79%"]
+    assert title(figure).startswith("Mine n = 6, accuracy 66.7%")
+
+
+def test_confidence_is_that_of_the_answer_and_not_of_the_highest_class():
+    tie = replace(hand_made(), probabilities=np.tile(np.float32([0.5, 0.35, 0.15]), (6, 1)))
+    labels = [text.get_text() for text in figures.confidence(tie).legends[0].get_texts()]
+    assert labels == ["right, n = 3, median 50%", "wrong, n = 3, median 50%"]
+    only_b = replace(tie, predicted=np.ones(6, np.int64))  # as a draw between equal votes may end
+    labels = [text.get_text() for text in figures.confidence(only_b).legends[0].get_texts()]
+    assert labels == ["right, n = 2, median 35%", "wrong, n = 4, median 35%"]
+
+
+def test_no_confidence_without_probabilities_or_labels():
+    with pytest.raises(UserError, match="labels only"):
+        figures.confidence(replace(hand_made(), probabilities=None))
+    with pytest.raises(UserError, match="without true labels"):
+        figures.confidence(replace(hand_made(), labels=None))
+
+
+def test_disagreement_writes_the_share_of_each_pair():
+    members = {"v1": guesses(0), "v2": guesses(1), "v3": replace(guesses(2), labels=None)}
+    figure = figures.disagreement(members, "Mine")
+    axes = figure.axes[0]
+    shares = 100 * comparison.disagreement(list(members.values()))
+    assert np.asarray(axes.images[0].get_array()) == pytest.approx(shares)
+    cells = {tuple(reversed(text.get_position())): text.get_text() for text in axes.texts}
+    assert cells[0, 2] == cells[2, 0] == f"{shares[0, 2]:.1f}%" != cells[0, 1]
+    assert [cells[i, i] for i in range(3)] == ["–"] * 3
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(members)
+    assert title(figure) == "Mine n = 1,000"
+
+
+def test_fixed_stand_upwards_made_downwards_and_the_net_above():
+    labels = np.repeat([0, 1, 2], 4)
+    first = Predictions(np.arange(12).astype(str), labels.copy(), ("a", "b", "c"), None, labels)
+    before = replace(first, predicted=np.array([1, 1, 1, 0, 1, 1, 1, 1, 0, 2, 2, 2]))  # errors: 3, 0, 1
+    after = replace(first, predicted=np.array([0, 0, 1, 0, 2, 2, 1, 1, 2, 1, 2, 2]))  # 1, 2, 1
+    figure = figures.fixed_and_made(before, after, ("v1", "the vote"))
+    (axes,) = figure.axes
+    assert [[bar.get_height() for bar in bars] for bars in axes.containers] == [[2, 0, 1], [0, -2, -1]]
+    written = [(text.xy[1], text.get_text(), text.get_va()) for text in axes.texts]
+    assert written[:3] == [(2, "2", "bottom"), (0, "0", "bottom"), (1, "1", "bottom")]
+    assert written[3:] == [(0, "0", "top"), (-2, "2", "top"), (-1, "1", "top")]
+    assert len({bars[0].get_hatch() for bars in axes.containers}) == 2  # apart in grey too
+    (net,) = axes.child_axes
+    assert [label.get_text() for label in net.get_xticklabels()] == ["−2", "+2", "0"]
+    assert title(figure) == "Errors fixed and made 4 errors of v1, 4 of the vote, n = 12"
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["fixed by the vote, 3", "made by the vote, 3"]
+    figure.draw_without_rendering()
+    heights = [label.get_text() for label in axes.get_yticklabels()]
+    assert "1" in heights and all(text.isdigit() for text in heights)  # counts, downwards too
