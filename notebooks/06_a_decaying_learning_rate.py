@@ -59,11 +59,10 @@ seed = None  # None: the recipe's own
 from IPython.display import display
 
 from dfclib.datasets.sources import load
-from dfclib.evaluation.metrics import LADDER
 from dfclib.recipes import find
 from dfclib.reporting import figures
 from dfclib.reporting.figures import confusion, curves, heading, learning_rates, per_class_bars, validation_curves
-from dfclib.reporting.readme import attempt_rows
+from dfclib.reporting.rows import LADDER, attempt_rows
 from dfclib.reporting.tables import (
     Table,
     changes_table,

@@ -66,8 +66,7 @@ from scipy.stats import binomtest, norm
 from dfclib.datasets.sources import load
 from dfclib.ensembles import hard_vote, search_weights, soft_vote
 from dfclib.evaluation.calibration import fit_temperature
-from dfclib.evaluation.error_analysis import taken_for
-from dfclib.evaluation.metrics import wilson_interval
+from dfclib.evaluation.metrics import taken_for, wilson_interval
 from dfclib.pipelines import augmented
 from dfclib.predictions import Predictions
 from dfclib.recipes import find

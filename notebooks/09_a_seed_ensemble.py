@@ -65,7 +65,6 @@ from IPython.display import display
 from dfclib.datasets.images import channel_statistics, held_out_split
 from dfclib.datasets.sources import load
 from dfclib.ensembles import align, geometric_vote, hard_vote, search_weights, soft_vote, vote
-from dfclib.evaluation.comparison import is_right
 from dfclib.evaluation.metrics import summary
 from dfclib.pipelines import epoch_indices
 from dfclib.predictions import Predictions
@@ -316,7 +315,7 @@ both_recorded = together is not None and len(pair) == 2
 if both_recorded:
     everybody = pair | trained
     aligned = dict(zip(everybody, align(list(everybody.values()), list(everybody)), strict=True))
-    wrong = {name: ~is_right(one) for name, one in aligned.items()}
+    wrong = {name: ~one.correct for name, one in aligned.items()}
     kinds = {
         "S1's pair": list(combinations(pair, 2)),
         "two of S3's four": list(combinations(trained, 2)),

@@ -337,8 +337,9 @@ def sources(notebook: nbformat.NotebookNode) -> list[tuple[str, str, Any]]:
 
 def print_results(options: argparse.Namespace, recipes: list["Recipe | EnsembleRecipe"]) -> None:
     """The tables of the attempts and of the other systems, from the runs of these notebooks alone."""
-    from dfclib.reporting.readme import attempt_rows, plain_table, system_rows, system_runs
+    from dfclib.reporting.rows import attempt_rows, system_rows, system_runs
     from dfclib.runs import find_runs
+    from dfclib.wording import text_table
 
     embedded = options.data is None
     runs = [r for r in find_runs(options.runs) if r.scale == options.scale and r.data["embedded"] == embedded]
@@ -352,7 +353,7 @@ def print_results(options: argparse.Namespace, recipes: list["Recipe | EnsembleR
     if embedded:
         print("Made on the spot: these are not the authors' images, nor their numbers.")
     tables = (attempt_rows(runs), system_rows(system_runs(runs, embedded)))
-    print("\n".join(plain_table(rows) for rows in tables if rows))
+    print("\n\n".join(text_table(rows, heading_width=16) for rows in tables if rows))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,26 +1,27 @@
-"""What several tests share: tiny images and recipes that train in seconds, made-up predictions and runs."""
+"""Made-up data that several tests share: tiny images and recipes that train in seconds, predictions and runs."""
 
 import io
 import math
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from dfclib import recipes
 from dfclib.datasets import kaggle
 from dfclib.datasets.folder.loading import load_folder
 from dfclib.datasets.images import ImageSet, Splits
 from dfclib.errors import UserError
 from dfclib.files import write_json
 from dfclib.predictions import Predictions
-from dfclib.recipes import EnsembleRecipe, find
-from dfclib.runs import Run, load_run, run_name, write_history, write_predictions_file
+from dfclib.recipes import EnsembleRecipe, Recipe, find
+from dfclib.runs import HISTORY_COLUMNS, Run, load_run, run_name, write_history, write_predictions_file
 
 COLOURS = np.array([[180, 0, 0], [0, 180, 0], [0, 0, 180], [180, 180, 0], [0, 180, 180]])
 
@@ -146,7 +147,47 @@ def assert_downloaded(folder: Path, content: dict[str, bytes] = KAGGLE_FILES) ->
 
 # Predictions and runs
 
-CLASSES = ("0", "1", "2", "3", "4")
+CLASSES, ABC = ("0", "1", "2", "3", "4"), ("a", "b", "c")
+FASHION = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
+
+
+def noise_images(classes: Sequence[str] = CLASSES, per_class=6, size=(20, 24), channels=3) -> ImageSet:
+    """Random pixels, the classes in turn; ids as in the predictions below."""
+    n = per_class * len(classes)
+    pixels = np.random.default_rng(0).integers(0, 256, (n, *size, channels)).astype(np.uint8)
+    return ImageSet(pixels, np.arange(n) % len(classes), _ids(n), tuple(classes))
+
+
+def noise_splits(embedded=False) -> Splits:
+    return Splits("unibuc", noise_images(), noise_images(per_class=2), embedded=embedded)
+
+
+# ---- predictions ----
+
+
+def _ids(n: int) -> np.ndarray:
+    return np.array([f"i{i}" for i in range(n)])
+
+
+def labels_only(predicted, ids=None, class_names=ABC, labels=None) -> Predictions:
+    ids = _ids(len(predicted)) if ids is None else np.array(ids)
+    return Predictions(ids, np.array(predicted, np.int64), tuple(class_names), None, labels)
+
+
+def with_probabilities(rows, ids=None, class_names=ABC, labels=None) -> Predictions:
+    rows = np.array(rows, np.float32)
+    return replace(labels_only(rows.argmax(axis=1), ids, class_names, labels), probabilities=rows)
+
+
+def with_confidence(predicted, confidence=0.6, class_names=CLASSES, labels=None) -> Predictions:
+    """The predicted classes with `confidence`, the rest shared by the other classes."""
+    k = len(class_names)
+    rows = np.full((len(predicted), k), (1 - confidence) / (k - 1), np.float32)
+    rows[np.arange(len(predicted)), predicted] = confidence
+    return replace(labels_only(predicted, None, class_names, labels), probabilities=rows)
 
 
 def predictions_with(accuracy: float, n: int = 1250, seed: int = 0) -> Predictions:
@@ -155,116 +196,32 @@ def predictions_with(accuracy: float, n: int = 1250, seed: int = 0) -> Predictio
     wrong = np.random.default_rng(seed).permutation(n)[: n - round(accuracy * n)]
     predicted = labels.copy()
     predicted[wrong] = (predicted[wrong] + 1) % len(CLASSES)
-    probabilities = np.full((n, len(CLASSES)), 0.1, np.float32)
-    probabilities[np.arange(n), predicted] = 0.6
-    return Predictions(np.array([f"i{i}" for i in range(n)]), predicted, CLASSES, probabilities, labels)
+    return with_confidence(predicted, labels=labels)
 
 
-def make_run(
-    folder: Path,
-    name: str,
-    accuracy: float = 0.8,
-    scale: str = "compact",
-    seed: int = 0,
-    protocol: str = "published",
-    embedded: bool = False,
-    n: int = 1250,
-    epochs: int = 7,
-) -> Run:
-    """A finished run folder as training leaves it, with made-up figures."""
-    recipe = recipes.find(name).at_scale(scale).with_options(protocol=protocol)
-    recipe = replace(recipe, seed=seed)
-    data = "embedded" if embedded else "unibuc"
-    path = folder / run_name(recipe, data)
-    members = [run_name(m, data) for m in recipe.members] if isinstance(recipe, EnsembleRecipe) else []
-    contents = {
-        "name": path.name,
-        "recipe": recipe.to_dict(),
-        "recipe_fingerprint": recipe.fingerprint,
-        "data": {
-            "name": data,
-            "fingerprint": f"of {data}",
-            "embedded": embedded,
-            "class_names": list(CLASSES),
-            "image_size": [100, 100],
-            "channels": 3,
-            "counts": {"train": 10 * n, "validation": n},
-        },
-        "environment": {"device": "CPU", "precision": "float32", "backend": "tensorflow"},
-    }
-    write_json(path / "recipe.json", contents | ({"members": members} if members else {}))
-    predictions = predictions_with(accuracy, n, seed)
-    split = {"validation": predictions}
-    write_predictions_file(path, split if protocol == "published" else split | {"held_out": predictions})
-    if not members:
-        wave = np.random.default_rng([seed, len(name), ord(name[-1])]).normal(0, 0.02, epochs)
-        rows = []
-        for i in range(epochs):
-            rise = 1 - math.exp(-(i + 1) / 2)
-            rows.append(
-                {
-                    "epoch": i + 1,
-                    "loss": 1.6 - 1.5 * rise,
-                    "accuracy": 0.2 + 0.77 * rise,
-                    "val_loss": 1.6 - rise + 0.05 * i,
-                    "val_accuracy": 0.2 + (accuracy - 0.2) * rise + wave[i],
-                    "learning_rate": 1e-3 * 0.8**i,
-                    "seconds": 12.5,
-                }
-            )
-        write_history(path, rows)
-    metrics = {"validation": {"n": n, "accuracy": predictions.accuracy}, "seconds": 12.5 * epochs}
-    if protocol == "held_out":
-        metrics["held_out"] = metrics["validation"]
-    write_json(path / "metrics.json", metrics | ({} if members else {"kept_epoch": epochs - 2}))
-    return load_run(path)
+def guesses(seed: int, n: int = 1000, class_names=FASHION, strength: float = 3.0) -> Predictions:
+    """Predictions with confidences of all sizes, right more often the larger `strength` is."""
+    labels = np.arange(n) % len(class_names)
+    logits = np.random.default_rng(seed).normal(0, 1.5, (n, len(class_names)))
+    logits[np.arange(n), labels] += strength
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return with_probabilities(shares, class_names=class_names, labels=labels)
 
 
 def hand_made() -> Predictions:
     """Six images of classes a, b, c: a is right twice of three, b once of two, c never predicted."""
     labels, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 0])
-    probabilities = np.full((6, 3), 0.25, np.float32)
-    probabilities[np.arange(6), predicted] = 0.5
-    return Predictions(np.array(list("uvwxyz")), predicted, ("a", "b", "c"), probabilities, labels)
-
-
-ABC = ("a", "b", "c")
-
-
-def labels_only(predicted, ids=None, class_names=ABC, labels=None) -> Predictions:
-    ids = np.array(ids if ids is not None else [f"i{i}" for i in range(len(predicted))])
-    return Predictions(ids, np.array(predicted, np.int64), class_names, None, labels)
-
-
-def with_probabilities(rows, ids=None, class_names=ABC, labels=None) -> Predictions:
-    rows = np.array(rows, np.float32)
-    return replace(labels_only(rows.argmax(axis=1), ids, class_names, labels), probabilities=rows)
-
-
-def by_id(p: Predictions) -> dict:
-    return {id_: p.class_names[label] for id_, label in zip(p.ids, p.predicted, strict=True)}
+    return replace(with_confidence(predicted, 0.5, ABC, labels), ids=np.array(list("uvwxyz")))
 
 
 def two_classes(confidences, right) -> Predictions:
-    """Every answer is the first class, with these probabilities; it is true where `right`."""
+    """Every prediction is the first class, with these probabilities; it is true where `right`."""
     first = np.array(confidences, np.float32)
-    ids = np.array([f"i{i}" for i in range(len(first))])
-    labels = np.where(right, 0, 1)
-    return Predictions(ids, np.zeros(len(first), np.int64), ("a", "b"), np.stack([first, 1 - first], axis=1), labels)
-
-
-BY_HAND = two_classes([0.5, 0.625, 0.75, 0.875, 0.875, 1.0], [True, False, True, True, False, True])
-
-
-LABELS = np.array([0, 0, 0, 1, 1, 2])
-
-
-BEFORE, AFTER = [0, 1, 1, 1, 1, 0], [0, 0, 1, 0, 2, 2]  # fixed: rows 1 and 5; made: rows 3 and 4; wrong twice: row 2
-
-
-def says(predicted, labels=LABELS) -> Predictions:
-    ids = np.array([f"i{i}" for i in range(len(predicted))])
-    return Predictions(ids, np.array(predicted, np.int64), ("a", "b", "c"), None, labels)
+    rows = np.stack([first, 1 - first], axis=1)
+    return replace(
+        with_probabilities(rows, class_names=("a", "b"), labels=np.where(right, 0, 1)),
+        predicted=np.zeros(len(first), np.int64),
+    )
 
 
 def shuffled(predictions: Predictions) -> Predictions:
@@ -273,24 +230,97 @@ def shuffled(predictions: Predictions) -> Predictions:
 
 def counted(both: int, lost: int, won: int, neither: int) -> tuple[Predictions, Predictions]:
     """Two predictions with so many images that both, only the first, only the second and none get right."""
-    n = both + lost + won + neither
-    labels = np.zeros(n, np.int64)
-    first = np.repeat([0, 0, 1, 1], [both, lost, won, neither])
-    second = np.repeat([0, 1, 0, 1], [both, lost, won, neither])
-    return says(first, labels), shuffled(says(second, labels))
+    counts = [both, lost, won, neither]
+    labels = np.zeros(sum(counts), np.int64)
+    first, second = (np.repeat(wrong, counts) for wrong in ([0, 0, 1, 1], [0, 1, 0, 1]))
+    return labels_only(first, labels=labels), shuffled(labels_only(second, labels=labels))
 
 
-FASHION = (
-    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
-    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
-)
+def by_id(p: Predictions) -> dict:
+    return {id_: p.class_names[label] for id_, label in zip(p.ids, p.predicted, strict=True)}
 
 
-def guesses(seed: int, n: int = 1000, class_names=FASHION, strength: float = 3.0) -> Predictions:
-    """Answers with confidences of all sizes, right more often the larger `strength` is."""
-    labels = np.arange(n) % len(class_names)
-    logits = np.random.default_rng(seed).normal(0, 1.5, (n, len(class_names)))
-    logits[np.arange(n), labels] += strength
-    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    ids = np.array([f"i{i}" for i in range(n)])
-    return Predictions(ids, shares.argmax(axis=1), tuple(class_names), shares.astype(np.float32), labels)
+BY_HAND = two_classes([0.5, 0.625, 0.75, 0.875, 0.875, 1.0], [True, False, True, True, False, True])
+LABELS = np.array([0, 0, 0, 1, 1, 2])
+# fixed: images 1 and 5; made: images 3 and 4; wrong in both: image 2
+BEFORE, AFTER = (labels_only(p, labels=LABELS) for p in ([0, 1, 1, 1, 1, 0], [0, 0, 1, 0, 2, 2]))
+
+
+# ---- runs ----
+
+EMBEDDED = {"name": "embedded", "embedded": True}
+
+
+def make_run(
+    folder: Path | str,
+    recipe: Recipe | EnsembleRecipe | str,
+    validation: float | Predictions | None = 0.8,
+    *,
+    held_out: float | Predictions | None = None,
+    test: float | Predictions | None = None,
+    n: int = 1250,
+    val_accuracies: Sequence[float] | None = None,
+    data: dict[str, Any] | None = None,
+    environment: dict[str, Any] | None = None,
+    metrics: dict[str, Any] | None = None,
+) -> Run:
+    """A finished run without weights, its folder as training leaves it.
+
+    Args:
+        folder: The run's folder is made in it.
+        recipe: With its scale, seed and protocol; a name: that recipe at compact scale, as published.
+        validation, held_out, test: Predictions for each split, or the accuracy of made-up ones of `n` images. Of a
+            run that held images out, held_out is as validation unless it is given.
+        val_accuracies: Validation accuracy of each epoch; None: seven epochs that rise and swing. A vote has none.
+        data, environment, metrics: Fields of the run's files that are to be added or to differ.
+    """
+    recipe = find(recipe).compact() if isinstance(recipe, str) else recipe
+    if held_out is None and recipe.protocol == "held_out":
+        held_out = validation
+    splits = {
+        split: given if isinstance(given, Predictions) else predictions_with(given, n, recipe.seed)
+        for split, given in {"validation": validation, "held_out": held_out, "test": test}.items()
+        if given is not None
+    }
+    contents = _recipe_file(recipe, next(iter(splits.values())), data or {}, environment or {})
+    path = Path(folder) / contents["name"]
+    write_json(path / "recipe.json", contents)
+    write_predictions_file(path, splits)
+    figures = {split: {"n": len(p), "accuracy": p.accuracy} for split, p in splits.items() if p.labels is not None}
+    if not contents["members"]:
+        history = _history(recipe, figures.get("validation", {}).get("accuracy", 0.8), val_accuracies)
+        write_history(path, history)
+        figures |= {"epochs": len(history), "kept_epoch": max(1, len(history) - 2)}
+        figures["train_accuracy"] = history[-1]["accuracy"]
+    write_json(path / "metrics.json", {"seconds": 90.0} | figures | (metrics or {}))
+    return load_run(path)
+
+
+def _recipe_file(
+    recipe: Recipe | EnsembleRecipe, predictions: Predictions, data: dict[str, Any], environment: dict[str, Any]
+) -> dict[str, Any]:
+    n, name = len(predictions), data.get("name", "unibuc")
+    described = {"name": name, "fingerprint": f"of {name}", "embedded": False, "image_size": [100, 100], "channels": 3}
+    described |= {"class_names": list(predictions.class_names), "counts": {"train": 10 * n, "validation": n}}
+    voters = recipe.members if isinstance(recipe, EnsembleRecipe) else ()
+    return {
+        "name": run_name(recipe, name),
+        "recipe": recipe.to_dict(),
+        "recipe_fingerprint": recipe.fingerprint,
+        "data": described | data,
+        "environment": {"device": "CPU", "precision": "float32", "backend": "tensorflow"} | environment,
+        "members": [run_name(voter, name) for voter in voters],
+    }
+
+
+def _history(recipe: Recipe, accuracy: float, val_accuracies: Sequence[float] | None) -> list[dict[str, float]]:
+    epochs = 7 if val_accuracies is None else len(val_accuracies)
+    swing = np.random.default_rng([recipe.seed, *recipe.name.encode()]).normal(0, 0.02, epochs)
+    rows = []
+    for i in range(epochs):
+        rise = 1 - math.exp(-(i + 1) / 2)
+        val_accuracy = 0.2 + (accuracy - 0.2) * rise + swing[i] if val_accuracies is None else val_accuracies[i]
+        losses = 1.6 - 1.5 * rise, 1.6 - rise + 0.05 * i
+        values = (i + 1, losses[0], 0.2 + 0.77 * rise, losses[1], val_accuracy, 1e-3 * 0.8**i, 12.5)
+        rows.append(dict(zip(HISTORY_COLUMNS, values, strict=True)))
+    return rows

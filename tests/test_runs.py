@@ -99,7 +99,7 @@ def test_a_run_is_read_without_tensorflow(run):
     script = f"""
 import sys
 sys.modules["tensorflow"] = sys.modules["keras"] = sys.modules["jax"] = sys.modules["torch"] = None
-from dfclib.callbacks import validation_fluctuation
+from dfclib.evaluation.metrics import validation_fluctuation
 from dfclib.runs import find_runs, load_run, record
 run = load_run({str(run.path)!r})
 assert [r.name for r in find_runs({str(run.path.parent)!r})] == [run.name]

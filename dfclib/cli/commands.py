@@ -178,7 +178,8 @@ def vote(arguments: Arguments) -> None:
 
 
 def evaluate(arguments: Arguments) -> None:
-    from dfclib.evaluation.metrics import data_name, kept, per_class, summary
+    from dfclib.evaluation.metrics import per_class, summary
+    from dfclib.reporting.captions import data_name, kept
 
     run = inputs.find_run(arguments.run, arguments.runs)
     known = {split: run.predictions(split) for split in run.splits}
@@ -257,7 +258,7 @@ def submit(arguments: Arguments) -> None:
 
 
 def figures(arguments: Arguments) -> None:
-    from dfclib.evaluation.metrics import author_figures
+    from dfclib.reporting.captions import author_figures
     from dfclib.runs import find_runs
 
     def is_told(recipe: "Recipe | EnsembleRecipe") -> bool:
@@ -307,7 +308,7 @@ def _tasks_table(tasks: "list[Task]") -> str:
 
 def _announce(recipe: "Recipe | EnsembleRecipe", splits: "Splits") -> None:
     """Say what is about to happen, before it takes its time."""
-    from dfclib.evaluation.metrics import data_name
+    from dfclib.reporting.captions import data_name
 
     print(f"recipe   {recipe.name} ({recipe.title}), seed {recipe.seed}, protocol {recipe.protocol}")
     print(f"scale    {recipe.scale}" + (f", {recipe.given_epochs} epochs" if recipe.given_epochs else ""))

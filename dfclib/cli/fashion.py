@@ -1,9 +1,9 @@
-"""S4's one command: Fashion-MNIST found or fetched, both rows' runs read, and every file that their author delivers.
+"""S4's one command: the recipes that it trains, its images, and every file that the author delivers, from runs.
 
     python -m dfclib fashion        # or: make fashion
 
-For each row, training_history.png, confusion_matrix.png and predictions.png; for both, results.json and a table.
-Everything here but `load` reads runs: the files can be made again without TensorFlow.
+For each of the two recipes training_history.png, confusion_matrix.png and predictions.png; for both results.json and a
+table. Everything here but `load` reads runs: the files can be made again without TensorFlow.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from dfclib.datasets.images import ImageSet, Splits
 from dfclib.errors import UserError
-from dfclib.evaluation.metrics import data_name, kept, per_class, summary
+from dfclib.evaluation.metrics import per_class, summary
 from dfclib.files import write_json
 from dfclib.recipes import Recipe, find
+from dfclib.reporting.captions import caption, data_name, kept, splits_name
 from dfclib.runs import Run
+from dfclib.wording import interval, percent, points
 
 if TYPE_CHECKING:
     from dfclib.reporting.tables import Table
@@ -24,22 +26,26 @@ AUTHOR, OURS = "s4-author", "s4-ours"
 
 
 def recipes(scale: str) -> list[Recipe]:
-    """The author's row and ours at `scale`: quick, compact or full."""
+    """The author's recipe and ours at `scale`: quick, compact or full."""
     return [find(name).at_scale(scale) for name in (AUTHOR, OURS)]
 
 
 def load(folder: Path | None = None, generated: bool = False) -> tuple[Splits, str]:
     """The images, and where they come from in words.
 
-    folder: holds Fashion-MNIST's four files; None: found on this machine, or fetched
-    generated: garments made on the spot instead. Raises UserError as `sources.load_fashion` does.
+    Args:
+        folder: Holds Fashion-MNIST's four files; None: they are found on this machine, or fetched.
+        generated: Whether to generate garments instead.
+
+    Raises:
+        UserError: As `sources.load_fashion` does.
     """
     from dfclib.datasets import fashion_mnist
     from dfclib.datasets.sources import FASHION_MNIST, load_fashion
 
     if generated:
         splits = load_fashion()
-        return splits, f"{data_name({'embedded': splits.embedded, 'name': splits.name})}; made on the spot"
+        return splits, f"{splits_name(splits)}; made on the spot"
     given = FASHION_MNIST if folder is None else folder
     try:
         splits = load_fashion(given)
@@ -53,14 +59,14 @@ def load(folder: Path | None = None, generated: bool = False) -> tuple[Splits, s
 
 
 def write_figures(run: Run, test: ImageSet, out: Path | str) -> list[Path]:
-    """training_history.png, confusion_matrix.png and predictions.png of `run`, in its recipe's folder under `out`.
+    """Write training_history.png, confusion_matrix.png and predictions.png into a folder under `out`, by recipe.
 
-    test: the test images that the run was asked about, found by id
+    test: the test images that the run's predictions are of, found by id
     """
     from dfclib.reporting import figures
 
     folder, predictions = Path(out) / run.recipe.name, run.predictions("test")
-    title = f"{run.recipe.title}, seed {run.seed}: test images\n{figures.caption(run)}"
+    title = f"{run.recipe.title}, seed {run.seed}: test images\n{caption(run)}"
     drawn = {
         "training_history": figures.curves(run),
         "confusion_matrix": figures.confusion(predictions, title),
@@ -70,17 +76,23 @@ def write_figures(run: Run, test: ImageSet, out: Path | str) -> list[Path]:
 
 
 def result(run: Run) -> dict[str, Any]:
-    """What results.json says of one row, fractions as fractions.
+    """The entry of results.json for one run, shares as fractions.
 
-    test: `evaluation.summary` of the test predictions, its log_loss being the test loss in nats
-    best, worst: the classes of the highest and the lowest recall (several where equal), and that recall
-    author: the author's claims on Fashion-MNIST's test images, and points: 100 times (our accuracy less the author's),
-        which is of the same images; both None for generated images, where there is nothing to compare
+    Returns:
+        The run's name, data, scale, seed, parameters, epochs and environment, and
+
+        * test: `metrics.summary` of the test predictions, its log_loss being the test loss in nats
+        * best, worst: the classes of the highest and the lowest recall (several where equal), and that recall
+        * author: the author's claims on Fashion-MNIST's test images, and points: 100 times (our accuracy less the
+          author's), which is of the same images; both None for generated images, where there is nothing to compare
     """
     predictions = run.predictions("test")
     test, classes = summary(predictions), per_class(predictions)
     author = None if run.data["embedded"] else find(AUTHOR).claims
-    extremes = {"best": classes["recall"].max(), "worst": classes["recall"].min()}
+
+    def with_recall(recall: float) -> dict[str, Any]:
+        return {"classes": classes["class"][classes["recall"] == recall].tolist(), "recall": float(recall)}
+
     return {
         "row": run.recipe.name,
         "run": run.name,
@@ -89,15 +101,11 @@ def result(run: Run) -> dict[str, Any]:
         "seed": run.seed,
         "test": test,
         "classes": classes.to_dict("records"),
-        **{
-            name: {"classes": classes["class"][classes["recall"] == recall].tolist(), "recall": float(recall)}
-            for name, recall in extremes.items()
-        },
+        "best": with_recall(classes["recall"].max()),
+        "worst": with_recall(classes["recall"].min()),
         "author": author,
         "points": None if author is None else 100 * (test["accuracy"] - author["test"]),
-        "trainable_parameters": run.metrics["trainable_parameters"],
-        "epochs": run.metrics["epochs"],
-        "kept_epoch": run.metrics["kept_epoch"],
+        **{name: run.metrics[name] for name in ("trainable_parameters", "epochs", "kept_epoch")},
         "kept": kept(run.recipe),
         "seconds": run.metrics["seconds"],
         "environment": run.environment,
@@ -105,12 +113,12 @@ def result(run: Run) -> dict[str, Any]:
 
 
 def write_results(results: Sequence[dict[str, Any]], out: Path | str) -> Path:
-    """results.json in the folder `out`: what `result` gives, one after the other."""
+    """Write results.json, a list of what `result` returns, into the folder `out`."""
     return write_json(Path(out) / "results.json", list(results))
 
 
 def table(results: Sequence[dict[str, Any]]) -> "Table":
-    """What `result` gives, a column each; without the author's figures for generated images."""
+    """The results as a table, one column per run; without the author's figures for generated images."""
     from dfclib.reporting.tables import Table
 
     columns = {one["row"]: _column(one) for one in results}
@@ -122,16 +130,16 @@ def table(results: Sequence[dict[str, Any]]) -> "Table":
 def _column(one: dict[str, Any]) -> dict[str, str]:
     test, author = one["test"], one["author"]
     cells = {
-        "test accuracy": f"{test['accuracy']:.2%}",
-        "95% interval": f"{test['low']:.2%} to {test['high']:.2%}",
+        "test accuracy": percent(test["accuracy"], 2),
+        "95% interval": interval(test["low"], test["high"], 2),
         "test loss, nats": f"{test['log_loss']:.4f}",
         "best class, recall": _extreme(one["best"]),
         "worst class, recall": _extreme(one["worst"]),
     }
     if author is not None:
         cells |= {
-            "author's accuracy": f"{author['test']:.2%}",
-            "difference, points": f"{one['points']:+.2f}".replace("-", "−"),
+            "author's accuracy": percent(author["test"], 2),
+            "difference, points": points(one["points"] / 100, 2).replace("-", "−"),
             "author's test loss": f"{author['test_loss']:.4f}",
         }
     return cells | {
@@ -146,7 +154,7 @@ def _column(one: dict[str, Any]) -> dict[str, str]:
 
 def _extreme(extreme: dict[str, Any]) -> str:
     first, *others = extreme["classes"]
-    return f"{first}{f' and {len(others)} more' if others else ''}, {extreme['recall']:.1%}"
+    return f"{first}{f' and {len(others)} more' if others else ''}, {percent(extreme['recall'])}"
 
 
 def _note(results: Sequence[dict[str, Any]]) -> str:

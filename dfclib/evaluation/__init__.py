@@ -1,1 +1,1 @@
-"""What predictions are worth: metrics, comparisons, calibration, errors."""
+"""How good predictions are, from predictions alone: metrics, comparisons, calibration."""

@@ -1,6 +1,7 @@
-"""Two or more predictions of the same images: where they differ, what a change fixed and spoiled, and how sure that is.
+"""Two or more sets of predictions of the same images: where they differ, and which errors a change fixed and made.
 
-Rows are matched by id (`ensembles.align`), so that runs and files in any order can be compared.
+Rows are matched by id (`ensembles.align`), so that runs and files in any order can be compared; true labels on one of
+them are enough. `names` are what error messages call them.
 """
 
 from collections.abc import Sequence
@@ -17,9 +18,16 @@ if TYPE_CHECKING:
 
 
 def disagreement(members: Sequence[Predictions], names: Sequence[str] | None = None) -> np.ndarray:
-    """The share of images to which two members give different answers, right or wrong: float64 (m, m), 0 to 1.
+    """The share of images for which two members predict different classes, right or wrong.
 
-    Labels are not needed. Raises UserError as `align` does, and where there are no images.
+    Args:
+        members: Labels are not needed.
+
+    Returns:
+        float64 (m, m), symmetric, 0 to 1.
+
+    Raises:
+        UserError: As `align` does, and where there are no images.
     """
     members = align(members, names)
     if not len(members[0]):
@@ -31,21 +39,30 @@ def disagreement(members: Sequence[Predictions], names: Sequence[str] | None = N
 def fixed_and_made(
     before: Predictions, after: Predictions, names: tuple[str, str] = ("before", "after")
 ) -> "pd.DataFrame":
-    """What became of the errors: one row a true class, and a last one, "all".
+    """Errors that a change fixed and errors that it made, per true class.
 
-    Columns: class (original name), n (images), errors_before, fixed (wrong before, right after), made (right before,
-    wrong after), errors_after = errors_before - fixed + made. Raises UserError as `align` does and without labels.
+    Returns:
+        One row per true class and a last one, "all": class (original name), n (images), errors_before, fixed (wrong
+        before, right after), made (right before, wrong after), errors_after = errors_before - fixed + made.
+
+    Raises:
+        UserError: As `align` does, and without labels.
     """
     import pandas as pd
 
-    members, (was_right, is_right) = _right([before, after], names)
-    classes = [*members[0].class_names, "all"]
-    rows = []
-    for number, name in enumerate(classes):
-        here = members[0].labels == number if number < len(classes) - 1 else np.ones(len(members[0]), bool)
-        counts = [here, here & ~was_right, here & ~was_right & is_right, here & was_right & ~is_right, here & ~is_right]
-        rows.append([name, *(int(np.count_nonzero(count)) for count in counts)])
-    return pd.DataFrame(rows, columns=["class", "n", "errors_before", "fixed", "made", "errors_after"])
+    members, (was_right, is_right) = _align_and_check([before, after], names)
+    counted = {
+        "n": np.ones_like(was_right),
+        "errors_before": ~was_right,
+        "fixed": ~was_right & is_right,
+        "made": was_right & ~is_right,
+        "errors_after": ~is_right,
+    }
+    images, classes = pd.DataFrame(counted), members[0].class_names
+    table = images.groupby(members[0].labels).sum().reindex(range(len(classes)), fill_value=0)
+    table.loc[len(classes)] = images.sum()
+    table.insert(0, "class", [*classes, "all"])
+    return table
 
 
 def compare(
@@ -57,17 +74,22 @@ def compare(
 ) -> dict[str, float | int]:
     """Whether `after` is better than `before` on the same images, by more than chance explains.
 
-    n; accuracy_before, accuracy_after, difference (after less before), as fractions; only_before_right,
-    only_after_right (images); mcnemar_p, two-sided: how often a fair coin splits the images that one alone gets right
-    at least so unevenly (Q. McNemar, Psychometrika 12, 1947, in its exact, binomial form; 1 where there are none);
-    low, high: the 95% percentile interval of the difference over bootstrap resamples of the images, each taken with
-    both answers to it (B. Efron, Annals of Statistics 7, 1979).
-    Both speak of other images of the same kind, not of other seeds, nor of predictions chosen on these images.
-    Raises UserError as `align` does and without labels.
+    The p value is McNemar's (Psychometrika 12, 1947) in its exact, binomial form: how often a fair coin splits the
+    images that only one of the two gets right at least so unevenly. The interval is the 95% percentile interval of the
+    difference over bootstrap resamples of the images, each taken with both answers to it (B. Efron, Annals of
+    Statistics 7, 1979). Both speak of other images of the same kind, not of other seeds, nor of predictions that were
+    chosen on these images.
+
+    Returns:
+        n; accuracy_before, accuracy_after, difference (after less before) and its ends low and high, as fractions;
+        only_before_right, only_after_right (images); mcnemar_p, two-sided, 1 where no image is right in one alone.
+
+    Raises:
+        UserError: As `align` does, and without labels.
     """
     from scipy.stats import binomtest
 
-    _, (was_right, is_right) = _right([before, after], names)
+    _, (was_right, is_right) = _align_and_check([before, after], names)
     n = len(was_right)
     lost, won = (int(np.count_nonzero(x)) for x in (was_right & ~is_right, ~was_right & is_right))
     # An image adds 1, -1 or 0 to the difference, so that drawing n images anew is drawing three counts.
@@ -89,28 +111,16 @@ def compare(
 def rescued(members: Sequence[Predictions], ensemble: Predictions, names: Sequence[str] | None = None) -> np.ndarray:
     """Where a member is wrong and the ensemble right: bool (m, n), images in the first member's order.
 
-    names: what messages call the members and, last, the ensemble. Raises UserError as `align` does and without labels.
+    Raises:
+        UserError: As `align` does, and without labels.
     """
-    _, right = _right([*members, ensemble], names)
-    return ~right[:-1] & right[-1]
+    _, correct = _align_and_check([*members, ensemble], names)
+    return ~correct[:-1] & correct[-1]
 
 
-def spoiled(members: Sequence[Predictions], ensemble: Predictions, names: Sequence[str] | None = None) -> np.ndarray:
-    """Where a member is right and the ensemble wrong: bool (m, n), as `rescued`."""
-    _, right = _right([*members, ensemble], names)
-    return right[:-1] & ~right[-1]
-
-
-def is_right(predictions: Predictions) -> np.ndarray:
-    """Which answers are right: bool (n,). Raises UserError without labels or images."""
-    if predictions.labels is None:
-        raise UserError("none of these predictions comes with true labels: there is no right or wrong to compare")
-    if not len(predictions):
-        raise UserError("there are no images to compare predictions of: the split is empty")
-    return predictions.predicted == predictions.labels
-
-
-def _right(members: Sequence[Predictions], names: Sequence[str] | None) -> tuple[list[Predictions], np.ndarray]:
-    """The members aligned, and which of their answers are right: bool (m, n)."""
+def _align_and_check(
+    members: Sequence[Predictions], names: Sequence[str] | None
+) -> tuple[list[Predictions], np.ndarray]:
+    """The members aligned, and which of their predictions are right: bool (m, n)."""
     members = align(members, names)
-    return members, np.stack([is_right(member) for member in members])
+    return members, np.stack([member.correct for member in members])

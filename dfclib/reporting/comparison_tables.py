@@ -1,4 +1,4 @@
-"""What the notebooks show of ensembles beside single models: comparisons, errors fixed and made, weights, calibration.
+"""Tables of ensembles beside single models: comparisons, errors fixed and made, vote weights, calibration.
 
 Like `tables`, text that holds on every machine: figures are rounded to what a reader needs.
 """
@@ -6,37 +6,46 @@ Like `tables`, text that holds on every machine: figures are rounded to what a r
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from dfclib.ensembles import vote
 from dfclib.errors import UserError
-from dfclib.evaluation.calibration import confidence_by_correctness, expected_calibration_error, with_temperature
+from dfclib.evaluation.calibration import expected_calibration_error, with_temperature
 from dfclib.evaluation.comparison import compare, disagreement, fixed_and_made
 from dfclib.evaluation.metrics import summary
 from dfclib.predictions import Predictions
-from dfclib.reporting.tables import MISSING, Table
+from dfclib.reporting.tables import Table, accuracy_cells
+from dfclib.wording import MISSING, percent, points
 
 
 def comparison_table(before: Mapping[str, Predictions], name: str, after: Predictions) -> Table:
-    """Single models against what `name` calls the ensemble, on the same images: one row a model, the ensemble last.
+    """Single models against an ensemble on the same images, with a paired interval and McNemar's p for each.
 
-    Accuracies have Wilson intervals, differences paired bootstrap intervals (`comparison.compare`).
-    Raises UserError as `compare` does.
+    Args:
+        before: The single models' predictions by name.
+        name: What the table calls the ensemble.
+        after: The ensemble's predictions, in the last row.
+
+    Raises:
+        UserError: As `compare` does.
     """
     rows = []
     for model, predictions in before.items():
         result = compare(predictions, after, names=(model, name))
+        p = result["mcnemar_p"]
         rows.append(
             {
                 "": model,
-                **_accuracy(predictions),
-                f"{name} less this, points": _points(result["difference"]),
-                "95% paired interval": f"{_points(result['low'])} to {_points(result['high'])}",
+                **accuracy_cells(predictions),
+                f"{name} less this, points": points(result["difference"]),
+                "95% paired interval": f"{points(result['low'])} to {points(result['high'])}",
                 "only this right": str(result["only_before_right"]),
                 f"only {name} right": str(result["only_after_right"]),
-                "McNemar p": _p_value(result["mcnemar_p"]),
+                "McNemar p": "below 0.001" if p < 0.001 else f"{p:.3f}",
             }
         )
     blank = dict.fromkeys(rows[0] if rows else (), MISSING)
-    rows.append(blank | {"": name, **_accuracy(after)})
+    rows.append(blank | {"": name, **accuracy_cells(after)})
     return Table(
         rows,
         f"{len(after):,} images. Each p value is of one comparison: among several, expect a small one by chance.",
@@ -44,7 +53,7 @@ def comparison_table(before: Mapping[str, Predictions], name: str, after: Predic
 
 
 def fixed_and_made_table(before: Predictions, after: Predictions, names: tuple[str, str]) -> Table:
-    """Errors before and after, fixed and made, one row a class; names: of before and after."""
+    """Errors before and after, fixed and made, one row per class; names: of before and after."""
     table = fixed_and_made(before, after, names)
     headings = ["class", "images", f"errors of {names[0]}", "fixed", "made", f"errors of {names[1]}"]
     rows = [dict(zip(headings, map(str, row), strict=True)) for row in table.itertuples(index=False)]
@@ -52,11 +61,11 @@ def fixed_and_made_table(before: Predictions, after: Predictions, names: tuple[s
 
 
 def disagreement_table(members: Mapping[str, Predictions]) -> Table:
-    """The share of images to which two members give different answers, a row and a column a member."""
+    """The share of images for which two members predict different classes, one row and one column per member."""
     names = list(members)
     shares = disagreement(list(members.values()), names)
     rows = [
-        {"": name} | {other: MISSING if other == name else f"{shares[i, j]:.1%}" for j, other in enumerate(names)}
+        {"": name} | {other: MISSING if other == name else percent(shares[i, j]) for j, other in enumerate(names)}
         for i, name in enumerate(names)
     ]
     return Table(rows, f"{len(members[names[0]]):,} images.")
@@ -68,11 +77,16 @@ def weights_table(
     held_out: Mapping[str, Predictions] | None = None,
     kind: str = "soft",
 ) -> Table:
-    """What each of `tried` (equal, the author's, searched on held-out images) gets right: one row a set of weights.
+    """Accuracy of a vote under different weights, shown as shares of their sum.
 
-    validation, held_out: the members' predictions by name, in the order of the weights; held_out None where the
-    members were trained on all images. Weights are shown as shares of their sum.
-    Raises UserError as `vote` does, and where the two name different members.
+    Args:
+        tried: Weights by name: equal, the author's, searched on held-out images.
+        validation: The members' predictions by name, in the order of the weights.
+        held_out: The same for held-out images; None where the members were trained on all images.
+        kind: The kind of vote, as `ensembles.vote` takes it.
+
+    Raises:
+        UserError: As `vote` does, and where validation and held_out name different members.
     """
     if held_out is not None and list(held_out) != list(validation):
         raise UserError(
@@ -81,29 +95,34 @@ def weights_table(
         )
     names, rows = list(validation), []
     for what, weights in tried.items():
-        voted = vote(kind, list(validation.values()), weights, names=names)
-        if held_out is None:
-            kept_back = MISSING
-        else:
-            kept_back = f"{summary(vote(kind, list(held_out.values()), weights, names=names))['accuracy']:.1%}"
+        voted, voted_held_out = (
+            None if members is None else vote(kind, list(members.values()), weights, names=names)
+            for members in (validation, held_out)
+        )
         shares = {f"weight of {name}": f"{w / math.fsum(weights):.3g}" for name, w in zip(names, weights, strict=True)}
-        rows.append({"weights": what, **shares, "held-out accuracy": kept_back, **_accuracy(voted, "validation ")})
-    counts = [f"{len(validation[names[0]]):,} validation images"]
-    if held_out is not None:
-        counts.insert(0, f"{len(held_out[names[0]]):,} held-out images")
-    note = f"{kind.capitalize()} vote; {', '.join(counts)}."
-    if held_out is not None:
-        note += " Weights that were searched on the held-out images look better there than they are."
-    return Table(rows, note)
+        accuracy = percent(None if voted_held_out is None else voted_held_out.accuracy)
+        rows.append({"weights": what, **shares, "held-out accuracy": accuracy, **accuracy_cells(voted, "validation")})
+    images = f"{len(validation[names[0]]):,} validation images"
+    if held_out is None:
+        return Table(rows, f"{kind.capitalize()} vote; {images}.")
+    return Table(
+        rows,
+        f"{kind.capitalize()} vote; {len(held_out[names[0]]):,} held-out images, {images}. "
+        "Weights that were searched on the held-out images look better there than they are.",
+    )
 
 
 def calibration_table(
     predictions: Mapping[str, Predictions], temperatures: Mapping[str, float] | None = None, bins: int = 15
 ) -> Table:
-    """Accuracy, log loss, calibration error and confidence: one row a model, and one with its temperature where given.
+    """Accuracy, log loss, calibration error and confidence of each model, with and without its temperature.
 
-    predictions: probabilities with labels (not a hard vote's shares); temperatures: fitted on held-out images.
-    Raises UserError as `expected_calibration_error` does, and for a temperature of a model that is not there.
+    Args:
+        predictions: By name, with labels and probabilities (not a hard vote's shares).
+        temperatures: By name, fitted on held-out images; a model with one has a second row.
+
+    Raises:
+        UserError: As `expected_calibration_error` does, and for a temperature of an unknown model.
     """
     temperatures = temperatures or {}
     unknown = [name for name in temperatures if name not in predictions]
@@ -113,41 +132,21 @@ def calibration_table(
     for name, plain in predictions.items():
         rows.append(_calibration_row(name, MISSING, plain, bins))
         if name in temperatures:
-            softened = with_temperature(plain, temperatures[name])
-            rows.append(_calibration_row(name, f"{temperatures[name]:.2f}", softened, bins))
+            corrected = with_temperature(plain, temperatures[name])
+            rows.append(_calibration_row(name, f"{temperatures[name]:.2f}", corrected, bins))
     counts = dict.fromkeys(f"{len(p):,} images" for p in predictions.values())
     return Table(rows, f"{', '.join(counts)}; expected calibration error over {bins} bins of equal width.")
 
 
 def _calibration_row(name: str, temperature: str, predictions: Predictions, bins: int) -> dict[str, str]:
-    result, confidence = summary(predictions), confidence_by_correctness(predictions)
+    confidence, correct = predictions.confidence, predictions.correct
+    right, wrong = (float(np.mean(part)) if len(part) else None for part in (confidence[correct], confidence[~correct]))
     return {
         "": name,
         "temperature": temperature,
-        "accuracy": f"{result['accuracy']:.1%}",
-        "log loss": f"{result['log_loss']:.3f}",
-        "expected calibration error": f"{expected_calibration_error(predictions, bins):.1%}",
-        "mean confidence, right": _share(confidence["right"]["mean"]),
-        "mean confidence, wrong": _share(confidence["wrong"]["mean"]),
+        "accuracy": percent(predictions.accuracy),
+        "log loss": f"{summary(predictions)['log_loss']:.3f}",
+        "expected calibration error": percent(expected_calibration_error(predictions, bins)),
+        "mean confidence, right": percent(right),
+        "mean confidence, wrong": percent(wrong),
     }
-
-
-def _accuracy(predictions: Predictions, of: str = "") -> dict[str, str]:
-    result = summary(predictions)
-    return {
-        f"{of}accuracy": f"{result['accuracy']:.1%}",
-        "95% interval": f"{result['low']:.1%} to {result['high']:.1%}",
-    }
-
-
-def _points(share: float) -> str:
-    """A difference of two shares in points, with its sign; no "-0.0"."""
-    return f"{100 * share:+z.1f}".replace("+0.0", "0.0")
-
-
-def _p_value(p: float) -> str:
-    return "below 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _share(value: float) -> str:
-    return MISSING if math.isnan(value) else f"{value:.1%}"

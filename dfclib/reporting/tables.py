@@ -1,7 +1,7 @@
-"""What the notebooks show as tables: recipes and their changes, layers, images, results, votes, swings.
+"""Tables that notebooks show: recipes and their changes, layers, images, results, votes, fluctuation.
 
-A Table is text in a terminal and HTML in a notebook, without any library's idea of how wide a terminal is, so that a
-checked output holds on every machine.
+A Table is text in a terminal and HTML in a notebook, and depends on no library's idea of how wide a terminal is, so
+that a checked output holds on every machine.
 """
 
 import html
@@ -15,29 +15,30 @@ import numpy as np
 
 from dfclib.datasets.images import Splits
 from dfclib.errors import UserError
-from dfclib.evaluation.metrics import AUTHOR, author_figures, data_name, kept, summary, validation_fluctuation
+from dfclib.evaluation.metrics import summary, validation_fluctuation
 from dfclib.predictions import Predictions
 from dfclib.recipes import EnsembleRecipe, Recipe, differences
 from dfclib.recipes.recipe import training_fields
-from dfclib.reporting.readme import plain_table, shortened
+from dfclib.reporting import captions
+from dfclib.reporting.rows import shortened
 from dfclib.runs import Run, load_run
+from dfclib.wording import MISSING, interval, percent, text_table
 
 if TYPE_CHECKING:
     import keras
 
 NOT_RECORDED = "No run of this attempt on the competition's images is recorded in report/runs yet."
-MISSING = "–"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text with the same headings, and a sentence below. A notebook shows it as a cell's value."""
+    """Rows of text with the same headings, and a note below. A notebook shows it as a cell's value."""
 
     rows: Sequence[dict[str, str]]
     note: str = ""
 
     def __repr__(self) -> str:
-        text = plain_table(self.rows) if self.rows else ""
+        text = f"{text_table(self.rows, heading_width=16)}\n" if self.rows else ""
         return "\n".join(part for part in (text, self.note) if part).rstrip("\n")
 
     def _repr_html_(self) -> str:
@@ -54,7 +55,7 @@ class Table:
 
 
 def images_table(splits: Splits) -> Table:
-    """One row a split: images, their size, images a class."""
+    """One row per split: number of images, their size, images per class."""
     parts = {"training": splits.train, "validation": splits.validation, "test": splits.test}
     rows = []
     for name, images in parts.items():
@@ -65,44 +66,43 @@ def images_table(splits: Splits) -> Table:
         counts = images.class_counts() if images.labels is not None else [MISSING] * len(images.class_names)
         row |= {f"class {label}": str(count) for label, count in zip(images.class_names, counts, strict=True)}
         rows.append(row)
-    return Table(rows, f"Data: {data_name({'embedded': splits.embedded, 'name': splits.name})}.")
+    return Table(rows, f"Data: {captions.splits_name(splits)}.")
 
 
 def recipe_table(recipe: Recipe) -> Table:
     """Every field of the training with its value, the builder's arguments one by one."""
-    rows = [{"field": f, "value": _text(v)} for f, v in training_fields(recipe).items()]
-    return Table(rows)
+    return Table([{"field": name, "value": _text(value)} for name, value in training_fields(recipe).items()])
 
 
 def changes_table(old: Recipe, new: Recipe) -> Table:
-    """What `new` trains otherwise than `old`: field, old value, new value."""
-    before, after = training_fields(old), training_fields(new)
-    names = (old.name, new.name)
-    if old.name == new.name:
-        names = (
-            ("before", "after") if old.scale == new.scale else (f"{old.name}, {old.scale}", f"{new.name}, {new.scale}")
-        )
-    rows = [
-        {"field": name, names[0]: _cell(before, name), names[1]: _cell(after, name)}
-        for name, _, _ in differences(old, new)
-    ]
+    """The fields in which two trainings differ: field, old value, new value."""
+    if old.name != new.name:
+        names = [old.name, new.name]
+    elif old.scale != new.scale:
+        names = [f"{recipe.name}, {recipe.scale}" for recipe in (old, new)]
+    else:
+        names = ["before", "after"]
+    columns = dict(zip(names, map(training_fields, (old, new)), strict=True))
+    rows = []
+    for field, _, _ in differences(old, new):
+        values = {name: _text(column[field]) if field in column else MISSING for name, column in columns.items()}
+        rows.append({"field": field} | values)
     return Table(rows)
 
 
 def variants_table(ensemble: EnsembleRecipe) -> Table:
-    """One row a voter: the builder, how its arguments differ from those of the first voter with that builder, and
-    trainable parameters at its scale."""
+    """One row per voter: network, arguments that differ from the first voter of that network, parameters."""
     from dfclib.training import build_model, trainable_parameters
 
     rows, first = [], {}
     for member in ensemble.members:
         base = first.setdefault(member.builder, member).arguments
-        what = ", ".join(f"{key} {_text(value)}" for key, value in member.arguments.items() if value != base[key])
+        varied = ", ".join(f"{key} {_text(value)}" for key, value in member.arguments.items() if value != base[key])
         rows.append(
             {
                 "voter": member.name,
                 "network": member.builder.rpartition(".")[2],
-                "varied": what or "nothing but the seed",
+                "varied": varied or "nothing but the seed",
                 "seed": str(member.seed),
                 "parameters": f"{trainable_parameters(build_model(member, channels=3, classes=5)):,}",
             }
@@ -111,7 +111,7 @@ def variants_table(ensemble: EnsembleRecipe) -> Table:
 
 
 def layers_table(model: "keras.Model") -> Table:
-    """One row a layer: name, kind, output's height, width and channels (or units), parameters."""
+    """One row per layer: name, kind, output's height, width and channels (or units), parameters."""
     rows = [
         {
             "layer": layer.name,
@@ -124,23 +124,32 @@ def layers_table(model: "keras.Model") -> Table:
     return Table(rows, f"{model.count_params():,} parameters.")
 
 
+def accuracy_cells(predictions: Predictions, split: str = "") -> dict[str, str]:
+    """Two cells, accuracy and its 95% Wilson interval. split: what the first heading says before "accuracy"."""
+    result = summary(predictions)
+    return {
+        f"{split} accuracy".strip(): percent(result["accuracy"]),
+        "95% interval": interval(result["low"], result["high"]),
+    }
+
+
 def results_table(runs: Sequence[Run]) -> Table:
-    """One row a run: accuracy in training, at the epoch that was kept, and on validation (S4: on test), with its
-    interval."""
+    """Accuracy of each run in training, at the kept epoch, and on validation (S4: on test).
+
+    runs: of recipes that are reported on the same split; without any the table is a sentence that says so.
+    """
     rows = []
     for run in runs:
         split = run.recipe.reported_split
-        result, metrics = summary(run.predictions(split)), run.metrics
-        train = metrics.get("train_accuracy")
-        less = MISSING if train is None else f"{100 * (train - result['accuracy']):.1f} points"
+        predictions, train = run.predictions(split), run.metrics.get("train_accuracy")
+        less = MISSING if train is None else f"{100 * (train - predictions.accuracy):.1f} points"
         rows.append(
             {
                 "run": run.name,
                 "epochs (kept)": _epochs(run),
-                "training accuracy": MISSING if train is None else _percent(train),
-                f"{split} accuracy": _percent(result["accuracy"]),
-                "95% interval": f"{_percent(result['low'])} to {_percent(result['high'])}",
-                f"{split} images": f"{result['n']:,}",
+                "training accuracy": percent(train),
+                **accuracy_cells(predictions, split),
+                f"{split} images": f"{len(predictions):,}",
                 f"training less {split}": less,
             }
         )
@@ -148,25 +157,28 @@ def results_table(runs: Sequence[Run]) -> Table:
 
 
 def recorded_table(runs: Sequence[Run]) -> Table:
-    """What is recorded of one or more attempts: author's figure, ours with its company; a sentence where nothing is."""
+    """Recorded runs with one column each: the author's accuracy, ours, and what it was measured with.
+
+    Without runs the table is a sentence that says so.
+    """
     if not runs:
         return Table([], NOT_RECORDED)
     columns = {run.recipe.title: _recorded_column(run) for run in runs}
     headings = dict.fromkeys(key for column in columns.values() for key in column)
     rows = [{"": key} | {title: column.get(key, MISSING) for title, column in columns.items()} for key in headings]
-    return Table(rows, _on_which_images(runs))
+    return Table(rows, _comparability_note(runs))
 
 
 def fluctuation_table(runs: Sequence[Run]) -> Table:
-    """`metrics.validation_fluctuation` of each run of a single model, in points."""
+    """`metrics.validation_fluctuation` in points, one row per run of a single model."""
     rows = []
     for run in runs:
-        swing = validation_fluctuation(run.history)
+        fluctuation = validation_fluctuation(run.history)
         rows.append(
             {
                 "run": run.name,
                 "epochs": str(len(run.history)),
-                "fluctuation": "too few epochs to tell" if math.isnan(swing) else f"{swing:.1f} points",
+                "fluctuation": "too few epochs to tell" if math.isnan(fluctuation) else f"{fluctuation:.1f} points",
                 "validation images": f"{run.metrics['validation']['n']:,}",
             }
         )
@@ -174,34 +186,37 @@ def fluctuation_table(runs: Sequence[Run]) -> Table:
 
 
 def vote_table(run: Run) -> Table:
-    """Each voter's accuracy on validation and the hard vote's, with intervals; below, how the votes fell.
+    """Validation accuracy of each voter and of their hard vote; below, how many images had a tie.
 
-    Raises UserError where `run` is no hard vote, or a voter's run does not lie beside it.
+    Args:
+        run: A hard vote, its voters' runs in the same folder.
+
+    Raises:
+        UserError: Where `run` is no hard vote, or a voter's run does not lie beside it.
     """
     if not run.members or run.recipe.vote != "hard":
         raise UserError(f"run {run.name} is not a hard vote: there are no votes to count")
     rows = []
     for voter in [*(load_run(run.path.parent / name) for name in run.members), run]:
-        result = summary(voter.predictions("validation"))
-        rows.append(
-            {
-                "voter": "the vote" if voter is run else f"{voter.recipe.name}, seed {voter.seed}",
-                "validation accuracy": _percent(result["accuracy"]),
-                "95% interval": f"{_percent(result['low'])} to {_percent(result['high'])}",
-                "images": f"{result['n']:,}",
-            }
-        )
+        predictions = voter.predictions("validation")
+        name = "the vote" if voter is run else f"{voter.recipe.name}, seed {voter.seed}"
+        rows.append({"voter": name, **accuracy_cells(predictions, "validation"), "images": f"{len(predictions):,}"})
     vote = run.predictions("validation")
-    voted = vote.probabilities[np.arange(len(vote)), vote.labels] > 0  # shares of the votes
+    shares = vote.require_probabilities()  # of the votes
+    voted = shares[np.arange(len(vote)), vote.require_labels()] > 0
+    tied = np.count_nonzero(shares == shares.max(axis=1, keepdims=True), axis=1) > 1
     note = (
         f"Of {len(vote):,} images, {np.count_nonzero(voted):,} had a vote for the truth, and "
-        f"{np.count_nonzero(_tied(vote)):,} a tie for the most votes. {_data_note([run])}"
+        f"{np.count_nonzero(tied):,} a tie for the most votes. {_data_note([run])}"
     )
     return Table(rows, note)
 
 
 def predictions_table(**columns: Predictions) -> Table:
-    """One row an image: its id and what each of `columns`, which hold the same images in the same order, says of it."""
+    """One row per image: its id, the class that each of `columns` predicts, and the truth where it is known.
+
+    columns: predictions of the same images in the same order, by heading.
+    """
     first = next(iter(columns.values()))
     rows = []
     for i, id_ in enumerate(first.ids):
@@ -213,34 +228,32 @@ def predictions_table(**columns: Predictions) -> Table:
 
 def _recorded_column(run: Run) -> dict[str, str]:
     split, claims = run.recipe.reported_split, run.recipe.claims
-    result = summary(run.predictions(split))
-    where = run.environment
-    full = run.scale == "full"
+    accuracy, its_interval = accuracy_cells(run.predictions(split)).values()
     held_out = run.metrics["held_out"]["n"] if "held_out" in run.splits else 0
     if run.recipe.attempt:
-        author = {AUTHOR: _percent(claims["public_test"]) if "public_test" in claims else MISSING}
+        author = {captions.AUTHOR: percent(claims.get("public_test"))}
     else:
-        author = {"author": author_figures(claims) or MISSING}
+        author = {"author": captions.author_figures(claims) or MISSING}
     if run.recipe.claims_note:
         author["of the author's"] = run.recipe.claims_note
     return author | {
-        f"ours, {split}": _percent(result["accuracy"]),
-        "95% interval of ours": f"{_percent(result['low'])} to {_percent(result['high'])}",
-        f"{split} images": f"{result['n']:,}",
+        f"ours, {split}": accuracy,
+        "95% interval of ours": its_interval,
+        f"{split} images": f"{len(run.predictions(split)):,}",
         "training images": f"{run.data['counts']['train'] - held_out:,}",
-        "data": data_name(run.data),
+        "data": captions.data_name(run.data),
         "scale": run.scale_text,
-        "shortened": "nothing" if full else "; ".join(shortened(run)),
+        "shortened": "nothing" if run.scale == "full" else "; ".join(shortened(run)),
         "epochs (kept)": _epochs(run),
-        "kept": kept(run.recipe),
+        "kept": captions.kept(run.recipe),
         "seed": str(run.seed),
-        "device": where.get("device_name") or where["device"] or MISSING,
-        "precision": where["precision"] or MISSING,
+        "device": captions.chip(run),
+        "precision": captions.precision(run),
     }
 
 
-def _on_which_images(runs: Sequence[Run]) -> str:
-    """Whether the author's figure may be subtracted from ours."""
+def _comparability_note(runs: Sequence[Run]) -> str:
+    """Whether the author's accuracy may be subtracted from ours."""
     if runs[0].recipe.attempt:
         return "The two accuracies were measured on different images: they are not to be subtracted."
     split = runs[0].recipe.reported_split
@@ -250,27 +263,15 @@ def _on_which_images(runs: Sequence[Run]) -> str:
 
 
 def _epochs(run: Run) -> str:
-    if run.members:
-        return f"{len(run.members)} voters"
-    return f"{run.metrics['epochs']} ({run.metrics['kept_epoch']})"
+    return captions.epochs(run) + ("" if run.members else f" ({run.metrics['kept_epoch']})")
 
 
 def _data_note(runs: Sequence[Run]) -> str:
-    return "Data: " + "; ".join(dict.fromkeys(data_name(run.data) for run in runs)) + "."
-
-
-def _tied(vote: Predictions) -> np.ndarray:
-    """Whether more than one class got the most votes: bool (n,). A hard vote's probabilities are shares."""
-    shares = vote.probabilities
-    return np.count_nonzero(shares == shares.max(axis=1, keepdims=True), axis=1) > 1
-
-
-def _cell(values: dict[str, Any], name: str) -> str:
-    return _text(values[name]) if name in values else MISSING
+    return f"Data: {'; '.join(dict.fromkeys(captions.data_name(run.data) for run in runs))}."
 
 
 def _text(value: Any) -> str:
-    """A field's value as somebody would say it."""
+    """A field's value in words."""
     if value is None or value == {}:
         return "none"
     if isinstance(value, bool):
@@ -286,7 +287,3 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return re.sub(r"^dfclib\.models\.\w+\.", "", str(value))
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}%"

@@ -15,8 +15,8 @@ from dfclib.cli import fashion, main
 from dfclib.datasets import fashion_mnist
 from dfclib.datasets.generated import garments
 from dfclib.errors import UserError
-from dfclib.evaluation.metrics import data_name
 from dfclib.files import read_json, write_json
+from dfclib.reporting import figures
 from dfclib.runs import Run, find_runs
 
 ROWS = ("s4-author", "s4-ours")
@@ -47,7 +47,7 @@ def made(tmp_path_factory):
 
 
 def cells(text: str) -> dict[str, list[str]]:
-    """The table's columns by heading: one value a row of S4's."""
+    """The table's cells by heading: one value per recipe."""
     lines = text[text.index("test accuracy") :].splitlines()
     return {parts[0]: parts[1:] for line in lines if len(parts := [p.strip() for p in line.split("  ") if p]) == 3}
 
@@ -70,7 +70,7 @@ def test_table_and_results_are_those_of_the_runs(made):
     for column, row in enumerate(ROWS):
         run, truth = made.runs[row], made.splits.test.labels
         predictions = run.predictions("test")
-        right = predictions.predicted == truth
+        right = predictions.correct
         loss = -np.log(predictions.probabilities[np.arange(len(truth)), truth]).mean()
         recalls = {name: right[truth == label].mean() for label, name in enumerate(made.splits.class_names)}
         assert results[row]["run"] == run.name
@@ -127,24 +127,20 @@ def test_authors_figures_stand_beside_those_on_real_images(made, tmp_path):
 
 
 def test_page_shows_right_answers_as_right_and_wrong_ones_as_wrong(made, tmp_path, monkeypatch):
-    drawn = {}
-    import dfclib.reporting.figures as figures
+    drawn, test = {}, made.splits.test
 
-    answers, confusion = figures.answers, figures.confusion
+    def record(name, function):
+        monkeypatch.setattr(figures, name, lambda *given: drawn.setdefault(name, given) and function(*given))
 
-    def seen(name, function):
-        return lambda *arguments: drawn.setdefault(name, arguments) and function(*arguments)
-
-    monkeypatch.setattr(figures, "answers", seen("answers", answers))
-    monkeypatch.setattr(figures, "confusion", seen("confusion", confusion))
-    fashion.write_figures(made.runs["s4-ours"], made.splits.test, tmp_path)
-    truth = dict(zip(made.splits.test.ids.tolist(), made.splits.test.labels.tolist(), strict=True))
-    images, groups, title = drawn["answers"]
-    assert images is made.splits.test
-    right, wrong = groups.values()
+    record("answers", figures.answers)
+    record("confusion", figures.confusion)
+    fashion.write_figures(made.runs["s4-ours"], test, tmp_path)
+    truth = dict(zip(test.ids.tolist(), test.labels.tolist(), strict=True))
+    images, (right, wrong), title = drawn["answers"][0], drawn["answers"][1].values(), drawn["answers"][2]
+    assert images is test
     assert len(right) + len(wrong) > 18
-    assert all(truth[id_] == answer for id_, answer in zip(right.ids.tolist(), right.predicted.tolist(), strict=True))
-    assert all(truth[id_] != answer for id_, answer in zip(wrong.ids.tolist(), wrong.predicted.tolist(), strict=True))
+    assert [truth[id_] for id_ in right.ids.tolist()] == right.predicted.tolist()
+    assert not any(truth[id_] == said for id_, said in zip(wrong.ids.tolist(), wrong.predicted.tolist(), strict=True))
     predictions, matrix_title = drawn["confusion"]
     assert set(predictions.ids.tolist()) == set(truth)
     assert title == matrix_title and "test images" in title and "kept: highest accuracy on validation" in title
@@ -246,9 +242,3 @@ def test_where_the_images_were_found_is_said(monkeypatch, tmp_path):
     (tmp_path / "mine").mkdir()
     assert fashion.load(Path("mine")) == (real, "Fashion-MNIST, verified, from mine")
     assert asked == ["fashion-mnist", "fashion-mnist", Path("mine")]
-
-
-def test_data_are_named_for_what_they_are():
-    assert data_name({"name": "garments", "embedded": True}) == "generated garments, not Fashion-MNIST"
-    assert data_name({"name": "embedded", "embedded": True}) == "embedded data, not the competition's images"
-    assert data_name({"name": "fashion-mnist", "embedded": False}) == "fashion-mnist"

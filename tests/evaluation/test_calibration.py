@@ -9,7 +9,6 @@ from fakes import BY_HAND, two_classes
 
 from dfclib.errors import UserError
 from dfclib.evaluation.calibration import (
-    confidence_by_correctness,
     expected_calibration_error,
     fit_temperature,
     reliability,
@@ -53,9 +52,9 @@ def test_expected_calibration_error_by_hand():
     assert expected_calibration_error(sure_and_right) == 0
 
 
-def test_the_confidence_is_that_of_the_answer():
+def test_the_confidence_is_that_of_the_predicted_class():
     other = replace(BY_HAND, predicted=np.ones(6, np.int64))  # as a file may say, against its own probabilities
-    assert confidence_by_correctness(other)["right"]["mean"] == pytest.approx((0.375 + 0.125) / 2)
+    assert expected_calibration_error(other, bins=1) == pytest.approx(abs(1.375 / 6 - 2 / 6))
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7, 3.0])
@@ -63,12 +62,12 @@ def test_a_known_temperature_is_found(temperature):
     predictions = drawn(temperature)
     found = fit_temperature(predictions)
     assert found == pytest.approx(temperature, rel=0.03)
-    mended = with_temperature(predictions, found)
-    assert log_loss(mended) <= log_loss(predictions)
+    corrected = with_temperature(predictions, found)
+    assert log_loss(corrected) <= log_loss(predictions)
     for other in (found * 0.98, found * 1.02):
-        assert log_loss(with_temperature(predictions, other)) > log_loss(mended)
-    assert expected_calibration_error(mended) < 0.01
-    assert fit_temperature(mended) == pytest.approx(1, abs=1e-3)
+        assert log_loss(with_temperature(predictions, other)) > log_loss(corrected)
+    assert expected_calibration_error(corrected) < 0.01
+    assert fit_temperature(corrected) == pytest.approx(1, abs=1e-3)
 
 
 def test_a_loss_without_a_lowest_point_gives_an_end():
@@ -98,17 +97,7 @@ def test_a_probability_of_zero_stays_finite():
     assert fit_temperature(two_classes([1.0, 0.9], [False, True])) > 1
 
 
-def test_confidence_of_right_and_wrong_answers():
-    result = confidence_by_correctness(BY_HAND)
-    assert result["right"] == pytest.approx({"n": 4, "mean": 3.125 / 4, "median": 0.8125})
-    assert result["wrong"] == pytest.approx({"n": 2, "mean": 0.75, "median": 0.75})
-    none_wrong = confidence_by_correctness(two_classes([0.5], [True]))["wrong"]
-    assert none_wrong["n"] == 0 and math.isnan(none_wrong["mean"]) and math.isnan(none_wrong["median"])
-
-
-@pytest.mark.parametrize(
-    "function", [reliability, expected_calibration_error, fit_temperature, confidence_by_correctness]
-)
+@pytest.mark.parametrize("function", [reliability, expected_calibration_error, fit_temperature])
 def test_calibration_needs_labels_probabilities_and_rows(function):
     with pytest.raises(UserError, match="without true labels"):
         function(replace(BY_HAND, labels=None))

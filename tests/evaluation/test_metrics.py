@@ -1,16 +1,14 @@
-"""Accuracy with its interval, tables a class, the ladder; and `make_run`, which figures' tests use too."""
+"""Accuracy with its interval, per-class figures, confusion and fluctuation, against cases computed by hand."""
 
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import hand_made, make_run
+from fakes import hand_made
 
 from dfclib.errors import UserError
 from dfclib.evaluation import metrics
-from dfclib.files import read_json, write_json
-from dfclib.runs import Run
 
 
 @pytest.mark.parametrize(
@@ -76,108 +74,31 @@ def test_evaluation_needs_labels_and_rows(function):
         function(hand_made().take(np.array([], int)))
 
 
-def test_ladder_tells_the_attempts_in_order_beside_the_authors_figures(tmp_path):
-    names = ["attempt6-vote", "attempt6", "attempt3", "attempt1", "attempt3-a"]  # a member is no attempt
-    runs = [make_run(tmp_path, name, accuracy=0.6 + 0.04 * i) for i, name in enumerate(names)]
-    table = metrics.ladder(runs).set_index("attempt")
-    assert table.index.tolist() == ["1", "3 (vote)", "6 alone", "6 (vote)"]
-    author = table["author, public test"]
-    assert author.drop("6 alone").tolist() == [0.78, 0.84, 0.909]
-    assert math.isnan(author["6 alone"])
-    ours = table["ours, validation"]
-    assert ours.tolist() == pytest.approx([0.72, 0.68, 0.64, 0.60])
-    assert (table["low"] < ours).all() and (ours < table["high"]).all()
-    assert (table["high"] - table["low"]).between(0.04, 0.06).all()  # fractions, not points
-    assert table["n"].tolist() == [1250] * 4
-    assert table["members"].tolist() == [1, 10, 1, 5]
-    assert table["epochs"].isna().tolist() == [False, True, False, True]
-    assert table.loc["1", ["epochs", "image size", "scale", "device"]].tolist() == [
-        7,
-        "100x100",
-        "compact",
-        "CPU",
-    ]
-    assert not any("differ" in column for column in table.columns)
+def test_a_class_is_counted_for_each_other_class_both_ways():
+    table = metrics.taken_for(hand_made(), "a").set_index("other")
+    assert table.loc["b"].tolist() == ["a", 1, 1] and table.loc["c"].tolist() == ["a", 0, 1]
 
 
-def test_ladder_shows_the_lowest_seed_and_what_the_others_did(tmp_path):
-    runs = [make_run(tmp_path, "attempt6", accuracy, seed=seed) for seed, accuracy in [(2, 0.9), (0, 0.8), (1, 0.88)]]
-    table = metrics.ladder(runs)
-    assert len(table) == 1
-    row = table.iloc[0]
-    assert row["ours, validation"] == pytest.approx(0.8)  # not the best of three
-    assert (row["seed"], row["seeds"]) == (0, 3)
-    assert row["mean over seeds"] == pytest.approx(0.86)
-    assert row["deviation over seeds"] == pytest.approx(math.sqrt((0.06**2 + 0.02**2 + 0.04**2) / 2))
+@pytest.mark.parametrize(
+    ("curve", "expected"),
+    [
+        ([0.50, 0.60, 0.70, 0.80], 0.0),  # an even climb
+        ([0.7, 0.7, 0.7], 0.0),
+        ([0.80, 0.75, 0.80, 0.75, 0.80], 5.0),  # changes -5 +5 -5 +5, mean 0
+        ([0.50, 0.60, 0.60], 5.0),  # changes 10 and 0, mean 5
+        ([0.10, 0.20, 0.50], 10.0),  # changes 10 and 30, mean 20
+        ([0.0, 0.03, 0.0, 0.0], 100 * math.sqrt((0.03**2 + 0.03**2) / 3)),
+    ],
+)
+def test_fluctuation_by_hand(curve, expected):
+    assert metrics.validation_fluctuation({"val_accuracy": curve}) == pytest.approx(expected, abs=1e-9)
 
 
-def test_ladder_keeps_protocols_scales_and_data_apart(tmp_path):
-    runs = [
-        make_run(tmp_path, "attempt1", 0.70),
-        make_run(tmp_path, "attempt1", 0.712, protocol="held_out"),
-        make_run(tmp_path, "attempt1", 0.72, scale="full"),
-        make_run(tmp_path, "attempt1", 0.50, scale="quick", embedded=True, n=250),
-    ]
-    table = metrics.ladder(runs).set_index("run")
-    published, once = table[metrics.OURS["published"]], table[metrics.OURS["held_out"]]
-    assert published.dropna().to_dict() == pytest.approx({runs[0].name: 0.70, runs[2].name: 0.72, runs[3].name: 0.50})
-    assert once.dropna().to_dict() == pytest.approx({runs[1].name: 0.712})
-    assert table.loc[runs[3].name, "data"] == "embedded data, not the competition's images"
-    assert table.loc[runs[3].name, "n"] == 250
+@pytest.mark.parametrize("curve", [[], [0.5], [0.5, 0.9]])
+def test_fluctuation_needs_three_epochs(curve):
+    assert math.isnan(metrics.validation_fluctuation({"val_accuracy": curve}))
 
 
-def edited(run: Run, **changes) -> Run:
-    """`run` with fields of its recipe changed."""
-    values = read_json(run.path / "recipe.json")
-    values["recipe"] |= changes
-    write_json(run.path / "recipe.json", values)
-    return Run(run.path)
-
-
-def test_ladder_does_not_mix_an_earlier_recipes_run_with_a_current_one(tmp_path):
-    """Nor a training of other epochs: they are no seeds of one training."""
-    current = make_run(tmp_path, "attempt1", 0.70)
-    earlier = edited(make_run(tmp_path, "attempt1", 0.80, seed=1), batch_size=7)
-    given = edited(make_run(tmp_path, "attempt1", 0.90, seed=2), epochs=4, given_epochs=4)
-    table = metrics.ladder([current, earlier, given])
-    rows = {row["scale"]: row for row in table.to_dict("records")}
-    assert {scale: (row["seed"], row["seeds"]) for scale, row in rows.items()} == {
-        "compact": (0, 1),
-        "compact, earlier recipe": (1, 1),
-        "compact, 4 epochs": (2, 1),
-    }
-    assert rows["compact"]["ours, validation"] == pytest.approx(0.70)
-
-
-def test_ladder_says_which_epoch_is_kept(tmp_path):
-    names = ("attempt1", "attempt2", "attempt3", "attempt5")
-    runs = [make_run(tmp_path, name) for name in names]
-    runs.append(make_run(tmp_path, "attempt6", protocol="held_out"))
-    assert metrics.ladder(runs)["kept"].tolist() == [
-        "last epoch",
-        "lowest loss on validation",
-        "last epoch or lowest loss on validation",
-        "highest accuracy on validation",
-        "highest accuracy on held-out images",
-    ]
-
-
-def test_votes_over_several_devices_stand_in_the_ladder_and_in_its_figure(tmp_path):
-    """Such a vote has no device or precision of its own: None beside names, which are not to be sorted or dropped."""
-    from dfclib.reporting import figures
-
-    runs = [make_run(folder, "attempt3", 0.8) for folder in (tmp_path, tmp_path / "several")]
-    values = read_json(runs[1].path / "recipe.json")
-    values["environment"] = {"device": None, "precision": None}
-    write_json(runs[1].path / "recipe.json", values)
-    runs[1] = Run(runs[1].path)
-    assert len(metrics.ladder(runs)) == 2
-    shown = figures.ladder([make_run(tmp_path, "attempt1", 0.7), runs[1]])
-    assert [text.get_text() for text in shown.axes[1].texts] == ["70.0", "80.0"]
-    labels = " ".join(text.get_text() for text in shown.legends[0].get_texts())
-    assert "None" not in labels and "nan" not in labels
-
-
-def test_ladder_of_nothing_is_an_empty_table(tmp_path):
-    assert metrics.ladder([]).empty
-    assert metrics.AUTHOR in metrics.ladder([make_run(tmp_path, "attempt3-b")]).columns
+def test_a_run_records_its_fluctuation(finished):
+    expected = metrics.validation_fluctuation(finished.history)
+    assert finished.metrics["validation_fluctuation"] == pytest.approx(expected)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import AFTER, BEFORE, BY_HAND, counted, says, with_probabilities
+from fakes import AFTER, BEFORE, BY_HAND, counted, labels_only, with_probabilities
 
 from dfclib.errors import UserError
 from dfclib.reporting.comparison_tables import (
@@ -34,14 +34,16 @@ def test_single_models_against_an_ensemble():
     assert list(pair) == list(v1)
     assert "1,000 images" in table.note
     zeros = np.zeros(99, np.int64)
-    clear = comparison_table({"v1": says(zeros + 1, zeros)}, "all", says(zeros, zeros)).rows[0]
+    clear = comparison_table(
+        {"v1": labels_only(zeros + 1, labels=zeros)}, "all", labels_only(zeros, labels=zeros)
+    ).rows[0]
     assert clear["McNemar p"] == "below 0.001"
     worse = comparison_table({"v2": after}, "one", before).rows[0]
     assert worse["one less this, points"] == "-2.5"
 
 
 def test_errors_fixed_and_made():
-    table = fixed_and_made_table(says(BEFORE), says(AFTER), ("v1", "pair"))
+    table = fixed_and_made_table(BEFORE, AFTER, ("v1", "pair"))
     assert list(table.rows[0]) == ["class", "images", "errors of v1", "fixed", "made", "errors of pair"]
     assert [list(row.values()) for row in table.rows] == [
         ["a", "3", "2", "1", "0", "1"],
@@ -52,7 +54,7 @@ def test_errors_fixed_and_made():
 
 
 def test_disagreement_between_members():
-    table = disagreement_table({"v1": says([0, 0, 1, 1], None), "v2": says([0, 0, 1, 2], None)})
+    table = disagreement_table({"v1": labels_only([0, 0, 1, 1]), "v2": labels_only([0, 0, 1, 2])})
     assert [list(row.values()) for row in table.rows] == [["v1", "–", "25.0%"], ["v2", "25.0%", "–"]]
     assert table.note == "4 images."
 

@@ -1,175 +1,142 @@
-"""README says what is true: links exist, commands parse, figures are those of the recorded runs."""
+"""Generated blocks, from runs written to disk as training writes them."""
 
-import importlib
-import os
-import re
-import shlex
-import shutil
-import subprocess
-import tomllib
-from pathlib import Path
+from dataclasses import replace
 
-import nbformat
 import pytest
+from fakes import EMBEDDED, make_run
 
-from dfclib.cli import main
 from dfclib.errors import UserError
+from dfclib.files import write_json
+from dfclib.recipes import SYSTEMS, find
 from dfclib.reporting import readme
 from dfclib.runs import find_runs
 
-ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
-ADDRESS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
-RECIPE_FILES = sorted(f"dfclib/recipes/{path.name}" for path in (ROOT / "dfclib" / "recipes").glob("*.py"))
-HEADERS = [name for name in readme.BLOCKS if name.startswith("recorded-")]
-REPOSITORY = ADDRESS.removeprefix("https://github.com/")
-MAKEFILE = (ROOT / "Makefile").read_text()
+PAGE = "<!-- generated: attempts -->\n<!-- end generated -->\n"
+VERSIONS = {"device_name": "a chip, 2 cores", "tensorflow": "2.21.0", "keras": "3.15.1", "python": "3.11.7"}
 
 
-def commands() -> list[str]:
-    """Every command that README shows: lines of sh fences, and code in backticks that starts like one."""
-    fences = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    lines = [line for fence in fences for line in fence.splitlines()]
-    lines += re.findall(r"`((?:make|python|python3\.11|rm) [^`]+)`", README)
-    return sorted({shlex.join(shlex.split(line, comments=True)) for line in lines} - {""})
+def test_a_markdown_table_holds_every_cell():
+    rows = [{"attempt": "1", "a long heading indeed": "78%"}, {"attempt": "2", "a long heading indeed": ""}]
+    markdown = "| attempt | a long heading indeed |\n| --- | --- |\n| 1 | 78% |\n| 2 |  |\n"
+    assert readme.markdown_table(rows) == markdown
 
 
-def starting_with(*words: str) -> list[str]:
-    return [command for command in commands() if command.split()[: len(words)] == list(words)]
+def test_readme_shows_no_embedded_run_and_no_member_of_a_vote(tmp_path):
+    make_run(tmp_path, find("attempt1").quick(), 0.995, data=EMBEDDED)
+    make_run(tmp_path, "attempt3-a", 0.9)
+    assert readme.attempts_block(find_runs(tmp_path)) == readme.NOTHING
+    make_run(tmp_path, "attempt1", 0.75, environment=VERSIONS)
+    block = readme.attempts_block(find_runs(tmp_path))
+    assert block.count("75.0%") == 1 and "99.5%" not in block and "90.0%" not in block
+    assert "Measured on a chip, 2 cores (TensorFlow 2.21.0, Keras 3.15.1, Python 3.11.7)." in block
 
 
-def links(page: str) -> list[str]:
-    return re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text(encoding="utf-8"))
+def test_shortened_names_what_a_scale_leaves_out_once_for_all_alike(tmp_path):
+    runs = [make_run(tmp_path, f"attempt{i}") for i in (1, 2, 3, 5, 6)]
+    pixels = "100x100 pixels instead of 128x128, framing by crop instead of resize"
+    assert readme.attempts_shortened_block(runs) == (
+        f"* attempt 1, attempt 2, attempt 3 (vote) (compact): {pixels}\n"
+        f"* attempt 5, attempt 6 alone (compact): 12 epochs instead of 80, {pixels}, nearest instead of bilinear "
+        "interpolation\n"
+    )
+    compact = find("attempt1").compact()
+    seeds = [make_run(tmp_path, compact.with_options(seed=seed)) for seed in (0, 1)]
+    assert readme.attempts_shortened_block(seeds) == f"* attempt 1 (compact): {pixels}\n"  # named once, too
+    assert readme.attempts_shortened_block([make_run(tmp_path, find("attempt1"))]) == readme.NOTHING
+    others = [make_run(tmp_path, "s2-cnn"), make_run(tmp_path, "s3-base")]  # S2 as its author has it
+    assert readme.systems_shortened_block(others) == "* s3-base (compact): 20 epochs instead of 160\n"
 
 
-def slug(heading: str) -> str:
-    """The anchor that GitHub gives a heading."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+def test_an_earlier_recipe_and_given_epochs_are_said_beside_the_scale(tmp_path):
+    compact = find("attempt1").compact()
+    runs = [make_run(tmp_path, recipe) for recipe in (replace(compact, epochs=3), compact.with_options(epochs=3))]
+    block = readme.attempts_shortened_block(runs)
+    assert "* attempt 1 (compact, earlier recipe): 3 epochs instead of 10, " in block
+    assert "* attempt 1 (compact, 3 epochs): 3 epochs instead of 10, " in block
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_relative_links_and_pictures_exist(page):
-    headings = {slug(h) for h in re.findall(r"^#+ (.*)$", (ROOT / page).read_text(), re.MULTILINE)}
-    relative = [link for link in links(page) if not link.startswith(("http://", "https://"))]
-    missing = [link for link in relative if not link.startswith("#") and not (ROOT / link.split("#")[0]).exists()]
-    assert missing == []
-    assert [link for link in relative if link.startswith("#") and link[1:] not in headings] == []
+def test_what_must_be_said_of_a_claim_stands_once_below_the_systems(tmp_path):
+    recipes = (find("s2-cnn"), find("s2-cnn").with_options(seed=1), find("s1-v1"))
+    lines = readme.systems_block([make_run(tmp_path, recipe) for recipe in recipes]).splitlines()
+    note = f"* s2-cnn: {find('s2-cnn').claims_note}"
+    assert [line for line in lines if line.startswith("*")] == [note]
+    assert lines.index(note) > max(i for i, line in enumerate(lines) if line.startswith("| S2"))
 
 
-def test_readme_shows_the_ladder_and_the_systems():
-    assert "](images/ladder.png)" in README
-    assert "](images/systems.png)" in README
+def test_nothing_recorded_is_said(tmp_path):
+    experiment = make_run(tmp_path, "resampling-nearest")
+    assert readme.systems_block([experiment]) == readme.NOTHING
+    assert readme.experiment_block([make_run(tmp_path, "attempt1")]) == readme.NOTHING
+    assert readme.experiment_block([experiment]).startswith("| training images | ")
 
 
-@pytest.mark.parametrize("command", starting_with("make"))
-def test_make_commands_are_targets_with_known_variables(command):
-    targets = set(re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split())
-    variables = set(re.findall(r"^([A-Z_]+) \?=", MAKEFILE, re.MULTILINE))
-    target, *assignments = shlex.split(command)[1:]
-    assert target in targets
-    assert {assignment.split("=")[0] for assignment in assignments} <= variables
+def test_a_recipe_files_header_tells_what_is_recorded_of_its_recipes(tmp_path):
+    def make(recipe, *args, **options):
+        return make_run(tmp_path, recipe, *args, n=200, **options)
+
+    runs = [
+        make("attempt2", 0.75),
+        make(find("attempt1").with_options(seed=3), 0.815),
+        make(find("attempt3"), 0.85, metrics={"seconds": 9000.0}),
+        make(find("attempt1").quick(), 0.1, data=EMBEDDED),
+        make(find("s1-v1"), 0.1),
+    ]
+    attempts, *_ = SYSTEMS
+    assert readme.recorded_block(attempts, runs) == (
+        "attempt1, seed 3, full, published: validation 81.5% [75.5%, 86.3%], n = 200,\n"
+        "    7 epochs, 2 min, CPU, float32\n"
+        "attempt2, seed 0, compact, published: validation 75.0% [68.6%, 80.5%], n = 200,\n"
+        "    7 epochs, 2 min, CPU, float32\n"
+        "attempt3, seed 0, full, published: validation 85.0% [79.4%, 89.3%], n = 200,\n"
+        "    10 voters, 2.5 h, CPU, float32\n"
+    )
+    by_name = {system.__name__.rpartition(".")[2]: system for system in SYSTEMS}
+    assert readme.recorded_block(by_name["fashion_mnist"], runs) == "Nothing is recorded yet.\n"
+    tested = make(find("s4-author"), 0.95, test=0.9, data={"name": "fashion-mnist"})
+    assert readme.recorded_block(by_name["fashion_mnist"], [tested]).startswith(
+        "s4-author, seed 0, full, published: test 90.0% ["
+    )
+    judged = make(find("resampling-nearest"), 0.5, held_out=0.815)
+    assert "held out: held_out 81.5% [" in readme.recorded_block(by_name["resampling"], [judged])
 
 
-def test_every_target_has_its_row():
-    targets = set(re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split())
-    rows = re.findall(r"^\| `make ([a-z-]+)[^`]*` \| (.+) \|$", README, re.MULTILINE)
-    assert {target for target, _ in rows} == targets
+def test_a_vote_over_several_devices_is_told_everywhere(tmp_path):
+    several = VERSIONS | dict.fromkeys(("device", "device_name", "precision"))
+    attempt, system = (make_run(tmp_path, find(name), 0.815, environment=several) for name in ("attempt3", "s3-vote"))
+    for block in (readme.attempts_block([attempt]), readme.systems_block([system])):
+        assert "81.5%" in block and "None" not in block and "Measured on several devices (TensorFlow" in block
+    assert "several devices, several precisions" in readme.recorded_block(SYSTEMS[0], [attempt])
 
 
-@pytest.mark.parametrize("command", starting_with("python", "-m", "dfclib"))
-def test_command_lines_parse(command):
-    main._parser().parse_args(shlex.split(command)[3:])  # a wrong one exits with 2
+def test_notebooks_are_listed_with_title_and_badge_from_the_address(tmp_path):
+    (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://github.com/some/body"\n')
+    (tmp_path / "notebooks").mkdir()
+    page = "<!-- generated: notebooks -->\n<!-- end generated -->\n"
+    assert "no notebooks yet" in readme.fill(page, [], tmp_path)
+    cells = [
+        {"cell_type": "code", "source": ["# not this"]},
+        {"cell_type": "markdown", "source": ["x\n", "# The title"]},
+    ]
+    write_json(tmp_path / "notebooks" / "03_name.ipynb", {"cells": cells})
+    filled = readme.fill(page, [], tmp_path)
+    assert "| [The title](notebooks/03_name.ipynb) |" in filled
+    assert "(https://colab.research.google.com/github/some/body/blob/main/notebooks/03_name.ipynb)" in filled
 
 
-def test_most_commands_of_the_program_are_shown():
-    shown = {command.split()[3] for command in starting_with("python", "-m", "dfclib")}
-    assert {"data", "recipes", "train", "vote", "evaluate", "predict", "submit", "figures"} <= shown
-
-
-PLAIN = ["story", "systems", "fashion", "test", "notebooks", "figures", "readme", "lint", "format", "lock", "clean"]
-
-
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-@pytest.mark.parametrize("target", PLAIN)
-def test_plain_commands_are_what_make_runs(target):
-    """The commands beside a target in README are those of its recipe, .venv's Python aside."""
-    row = re.search(rf"^\| `make {target}` \| (.+) \|$", README, re.MULTILINE)
-    shown = re.findall(r"`((?:python|python3\.11|rm) [^`]+)`", row[1])
-    # without what a make around this test hands down, which changes what is printed
-    environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}
-    command = ["make", "-n", target]
-    printed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
-    made = [" ".join(line.removeprefix(".venv/bin/").split()) for line in printed.splitlines()]
-    assert shown
-    assert [command for command in shown if command not in made] == []
-
-
-@pytest.fixture(scope="module")
-def recorded():
-    return find_runs(ROOT / "report" / "runs")
-
-
-@pytest.mark.parametrize("page", ["README.md", *RECIPE_FILES])
-def test_generated_blocks_are_the_recorded_runs(page, recorded):
-    text = (ROOT / page).read_text(encoding="utf-8")
-    assert readme.fill(text, recorded, ROOT) == text, "run: make readme"
-
-
-def test_all_generated_blocks_are_there_each_in_its_file():
-    blocks = {page: [match[2] for match in readme.BLOCK.finditer((ROOT / page).read_text())] for page in RECIPE_FILES}
-    headers = {f"dfclib/recipes/{name.removeprefix('recorded-')}.py": [name] for name in HEADERS}
-    assert {page: names for page, names in blocks.items() if names} == headers
-    assert {match[2] for match in readme.BLOCK.finditer(README)} == set(readme.BLOCKS) - set(HEADERS)
-
-
-def test_a_recipe_files_block_is_in_its_header():
-    """Where a reader of the module, and help(), finds it."""
-    for name in HEADERS:
-        module = importlib.import_module(f"dfclib.recipes.{name.removeprefix('recorded-')}")
-        assert f"<!-- generated: {name} -->" in module.__doc__
-
-
-def test_no_accuracy_is_typed_by_hand():
-    """Percentages stand in generated blocks alone."""
-    assert re.findall(r"\d+(?:\.\d+)? ?%", readme.BLOCK.sub("", README)) == []
-
-
-def test_the_address_stands_once():
-    """In pyproject.toml; clone cells and badges, which need it, are compared with it below."""
-    folders = [ROOT / name for name in ("dfclib", "tests", "benchmarks", "requirements", ".ci")]
-    paths = [path for folder in folders for path in folder.rglob("*")] + list(ROOT.glob("*"))
-    found = {path.name for path in paths if path.is_file() and ADDRESS.encode() in path.read_bytes()}
-    assert found == {"pyproject.toml"}
-    assert (ROOT / "pyproject.toml").read_text().count(ADDRESS) == 1
-
-
-def badge_targets(text: str) -> list[str]:
-    return re.findall(r"https://colab\.research\.google\.com/github/([^)\s\"\\]+)", text)
-
-
-def test_readme_links_every_notebook_to_colab():
-    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    assert notebooks
-    expected = [f"{REPOSITORY}/blob/main/notebooks/{notebook.name}" for notebook in notebooks]
-    assert badge_targets(README) == expected
-
-
-def test_notebooks_clone_from_the_address():
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        text = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
-        addresses = re.findall(r"https://github\.com/[\w.-]+/[\w-]+", text)
-        assert ADDRESS in addresses, path.name
-        clones = re.findall(r"clone[^\n]*?(https://[^\s\"']+)", text)
-        assert all(address.removesuffix(".git") == ADDRESS for address in clones), path.name
-
-
-# readme.fill itself
+# ---- filling and checking a page ----
 
 
 def test_fill_replaces_a_block_and_nothing_else():
-    text = "before\n<!-- generated: attempts -->\nold\n<!-- end generated -->\nafter\n"
-    assert readme.fill(text, []) == text.replace("old\n", readme.NOTHING)
+    text = PAGE.replace("-->\n<", "-->\nold\n<")
+    assert readme.fill(f"before\n{text}after\n", []) == f"before\n{text}after\n".replace("old\n", readme.NOTHING)
+
+
+def test_a_changed_run_changes_the_page(tmp_path):
+    make_run(tmp_path, "attempt1", 0.75)
+    filled = readme.fill(PAGE, find_runs(tmp_path))
+    assert readme.fill(filled, find_runs(tmp_path)) == filled
+    make_run(tmp_path, "attempt1", 0.76)
+    assert readme.fill(filled, find_runs(tmp_path)) != filled
 
 
 @pytest.mark.parametrize(
@@ -188,8 +155,13 @@ def test_fill_refuses_what_it_cannot_make(text):
 def test_check_fails_for_a_changed_number(tmp_path, capsys):
     """The same file passes filled and fails once a character of its block is changed."""
     page, runs = tmp_path / "page.md", str(tmp_path / "none")
-    page.write_text("<!-- generated: attempts -->\n1%\n<!-- end generated -->\n")
+    page.write_text(PAGE.replace("-->\n<", "-->\n1%\n<"))
     assert readme.main(["--check", "--runs", runs, str(page)]) == 1
     assert readme.main(["--runs", runs, str(page)]) == 0
     assert readme.main(["--check", "--runs", runs, str(page)]) == 0
     assert "differs" in capsys.readouterr().err
+
+
+def test_a_missing_file_is_one_sentence(capsys):
+    assert readme.main(["nowhere.md"]) == 1
+    assert capsys.readouterr().err == "error: nowhere.md does not exist\n"

@@ -1,6 +1,6 @@
 """Figures from runs, predictions and images: each function returns a matplotlib Figure, without pyplot.
 
-How they look is told in `style`. `save` writes one, `make_all` those of the runs that it is given.
+`style` says how they look. `save` writes one figure, `make_all` those of several runs.
 """
 
 from collections.abc import Sequence
@@ -9,60 +9,24 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from dfclib.errors import UserError
-from dfclib.evaluation import metrics
 from dfclib.files import write_atomically
-from dfclib.reporting.figures.comparisons import confidence, disagreement, fixed_and_made, reliability
-from dfclib.reporting.figures.experiments import resampling
-from dfclib.reporting.figures.images import (
-    SPECTRUM_IMAGES,
-    augmentation_preview,
-    class_balance,
-    mean_log_spectrum,
-    radial_profile,
-    samples,
-    spectra,
-)
+from dfclib.reporting import rows
+from dfclib.reporting.captions import caption, heading
+from dfclib.reporting.figures.curves import curves, learning_rates, validation_curves
+from dfclib.reporting.figures.images import augmentation_preview, class_balance, samples, spectra
+from dfclib.reporting.figures.overviews import ladder, resampling, systems
 from dfclib.reporting.figures.pictures import answers, put_right, right_and_wrong
-from dfclib.reporting.figures.predictions import confusion, per_class_bars
-from dfclib.reporting.figures.runs import caption, curves, heading, ladder, learning_rates, validation_curves
-from dfclib.reporting.figures.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    LABEL,
-    MOST_NAMED,
-    MOST_NUMBERED,
-    ORANGE,
-    PURPLE,
-    SKY,
-    SMALL,
-    STYLES,
-    TITLE,
-    VERMILION,
-    WIDTH,
-    DisplayedFigure,
+from dfclib.reporting.figures.predictions import (
+    confidence,
+    confusion,
+    disagreement,
+    fixed_and_made,
+    per_class_bars,
+    reliability,
 )
-from dfclib.reporting.figures.systems import systems
-from dfclib.reporting.readme import experiment_runs, system_runs
 from dfclib.runs import Run
 
 __all__ = [
-    "BLACK",
-    "BLUE",
-    "GREEN",
-    "LABEL",
-    "MOST_NAMED",
-    "MOST_NUMBERED",
-    "ORANGE",
-    "PURPLE",
-    "SKY",
-    "SMALL",
-    "SPECTRUM_IMAGES",
-    "STYLES",
-    "TITLE",
-    "VERMILION",
-    "WIDTH",
-    "DisplayedFigure",
     "answers",
     "augmentation_preview",
     "caption",
@@ -76,10 +40,8 @@ __all__ = [
     "ladder",
     "learning_rates",
     "make_all",
-    "mean_log_spectrum",
     "per_class_bars",
     "put_right",
-    "radial_profile",
     "reliability",
     "resampling",
     "right_and_wrong",
@@ -92,7 +54,11 @@ __all__ = [
 
 
 def save(figure: Figure, path: Path | str) -> Path:
-    """Write a figure as .png (200 dots an inch), .pdf or .svg, atomically; no date inside."""
+    """Write a figure as .png (200 dots per inch), .pdf or .svg, atomically; no date inside.
+
+    Raises:
+        UserError: For a path with another ending.
+    """
     path = Path(path)
     metadata = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
     kind = path.suffix.lower()
@@ -103,27 +69,30 @@ def save(figure: Figure, path: Path | str) -> Path:
 
 
 def make_all(runs: Sequence[Run], out: Path | str, overview: Sequence[Run] | None = None) -> list[Path]:
-    """Curves, confusion matrix and per-class bars of every run; the ladder and the systems where there are any.
+    """Draw curves, confusion matrix and per-class bars of every run, and the overviews of all.
 
-    overview: the runs that ladder and systems show, where these are others
     S4 is shown on its test images, an experiment on those held out, everything else on validation. Returns the PNG
-    files written into `out`.
+    files written into `out`. overview: the runs that ladder, systems and experiment show, where these are others.
     """
     paths, out = [], Path(out)
+
+    def write(figure: Figure, name: str) -> None:
+        paths.append(save(figure, out / f"{name}.png"))
+
     for run in runs:
         split = run.recipe.reported_split
         predictions, title = run.predictions(split), heading(run)
         if split != "validation":
             title += f", {split.replace('_', '-')} images"
         if not run.members:
-            paths.append(save(curves(run), out / f"{run.name}-curves.png"))
-        paths.append(save(confusion(predictions, title), out / f"{run.name}-confusion.png"))
-        paths.append(save(per_class_bars(predictions, title), out / f"{run.name}-per-class.png"))
+            write(curves(run), f"{run.name}-curves")
+        write(confusion(predictions, title), f"{run.name}-confusion")
+        write(per_class_bars(predictions, title), f"{run.name}-per-class")
     overview = runs if overview is None else overview
-    if any(run.recipe.name in metrics.LADDER for run in overview):
-        paths.append(save(ladder(overview), out / "ladder.png"))
-    if system_runs(overview):
-        paths.append(save(systems(overview), out / "systems.png"))
-    if experiment_runs(overview):
-        paths.append(save(resampling(overview), out / "resampling.png"))
+    if any(run.recipe.name in rows.LADDER for run in overview):
+        write(ladder(overview), "ladder")
+    if rows.system_runs(overview):
+        write(systems(overview), "systems")
+    if rows.experiment_runs(overview):
+        write(resampling(overview), "resampling")
     return paths

@@ -1,4 +1,4 @@
-"""Figures from images: how many a class, samples, what augmentation makes of them, their spectra."""
+"""Figures from images: how many per class, samples, augmented views, spectra."""
 
 from collections.abc import Sequence
 
@@ -6,50 +6,33 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dfclib.datasets.images import ImageSet, Splits
-from dfclib.evaluation.metrics import data_name
-from dfclib.reporting.figures.style import (
-    BLUE,
-    LABEL,
-    MOST_NAMED,
-    MOST_NUMBERED,
-    SMALL,
-    STYLES,
-    WIDTH,
-    bare,
-    draw_line,
-    label_axes,
-    legend_below,
-    name_classes,
-    new_figure,
-    short,
-    show,
-)
+from dfclib.reporting.captions import splits_name
+from dfclib.reporting.figures import style
 
-SPECTRUM_IMAGES = 300  # a class: the mean no longer changes to the eye
+SPECTRUM_IMAGES = 300  # per class: the mean no longer changes to the eye
 
 
 def class_balance(splits: Splits) -> Figure:
-    """Images a class in training and validation."""
+    """Number of images per class in training and validation."""
     k = len(splits.class_names)
     n = f"n = {len(splits.train):,} training, {len(splits.validation):,} validation"
-    figure = new_figure(float(np.clip(0.85 * k + 0.75, WIDTH, 14)), 3.4, f"Images a class\n{_splits_name(splits)}, {n}")
+    width = float(np.clip(0.85 * k + 0.75, style.WIDTH, 14))
+    figure = style.new_figure(3.4, f"Images per class\n{splits_name(splits)}, {n}", width)
     axes = figure.subplots()
-    looks = ((splits.train, "training", BLUE, ""), (splits.validation, "validation", "white", "////"))
-    for i, (images, label, colour, hatch) in enumerate(looks):
-        place = np.arange(k) + 0.4 * (i - 0.5)
-        bars = axes.bar(place, images.class_counts(), 0.39, color=colour, edgecolor="black", hatch=hatch, label=label)
-        if k <= MOST_NUMBERED:
-            axes.bar_label(bars, fmt="{:,.0f}", fontsize=SMALL, padding=1)
+    series = [
+        (splits.train.class_counts(), "training", style.BLUE, ""),
+        (splits.validation.class_counts(), "validation", "white", "////"),
+    ]
+    style.grouped_bars(axes, series, splits.class_names, step=0.4, padding=1)
     axes.margins(y=0.1)
-    name_classes(axes, splits.class_names, "x")
-    label_axes(axes, "class", "images", grid=False)
-    legend_below(figure, axes, columns=2)
+    style.label_axes(axes, "class", "images", grid=False)
+    style.legend_below(figure, axes, columns=2)
     return figure
 
 
 def samples(images: ImageSet, per_class: int = 6, title: str = "Samples") -> Figure:
-    """The first `per_class` images of each class, a row a class, pixels unsmoothed; at most 25 classes."""
-    shown = range(min(len(images.class_names), MOST_NAMED))
+    """The first `per_class` images of each class, one row per class, pixels unsmoothed; at most 25 classes."""
+    shown = range(min(len(images.class_names), style.MOST_NAMED))
     rows = [images.take(np.flatnonzero(images.labels == label)[:per_class]).images for label in shown]
     more = f", first {len(shown)} of {len(images.class_names)} classes" if len(images.class_names) > len(shown) else ""
     headings = [images.class_names[label] for label in shown]
@@ -59,10 +42,12 @@ def samples(images: ImageSet, per_class: int = 6, title: str = "Samples") -> Fig
 def augmentation_preview(
     original: ImageSet, views: Sequence[np.ndarray], headings: Sequence[str] = (), title: str = "Augmentation"
 ) -> Figure:
-    """Each image beside what augmentation makes of it.
+    """Images beside their augmented views, one row per image.
 
-    original: the images as they are, a row each; views: one uint8 (n, height, width, channels) a column, as
-    `pipelines.augmented` gives for an epoch; headings: a heading a view ("epoch 1" and so on by default).
+    Args:
+        original: The images as they are.
+        views: One uint8 (n, height, width, channels) per column, as `pipelines.augmented` returns for an epoch.
+        headings: One per view; "epoch 1" and so on by default.
     """
     headings = list(headings) or [f"epoch {i}" for i in range(1, len(views) + 1)]
     rows = [[image, *(view[i] for view in views)] for i, image in enumerate(original.images)]
@@ -71,10 +56,10 @@ def augmentation_preview(
 
 
 def mean_log_spectrum(images: np.ndarray) -> np.ndarray:
-    """Mean over images of the log10 power a frequency: float64 (height, width), frequency 0 in the middle.
+    """Mean over images of the log10 power at each frequency: float64 (height, width), frequency 0 in the middle.
 
-    images: uint8 (n, height, width, channels). Channels are averaged, the mean is taken off, and a Hann
-    window keeps the borders, where an image does not continue on the other side, from looking like detail.
+    images: uint8 (n, height, width, channels). Channels are averaged, the mean is taken off, and a Hann window keeps
+    the borders, where an image does not continue on the other side, from looking like detail.
     """
     height, width = images.shape[1:3]
     window = np.hanning(height)[:, None] * np.hanning(width)
@@ -87,7 +72,7 @@ def mean_log_spectrum(images: np.ndarray) -> np.ndarray:
 
 
 def radial_profile(spectrum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of a spectrum over rings around its middle: frequencies in cycles a pixel up to 0.5, values."""
+    """Mean of a spectrum over rings around its middle: frequencies in cycles per pixel up to 0.5, and values."""
     frequencies = [np.fft.fftshift(np.fft.fftfreq(side)) for side in spectrum.shape]
     radius = np.hypot(frequencies[0][:, None], frequencies[1])
     count = min(spectrum.shape) // 2
@@ -98,55 +83,51 @@ def radial_profile(spectrum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(1, count + 1) / (2 * count), (sums[1:] / sizes[1:])
 
 
-def spectra(images: ImageSet, title: str = "Mean log power spectrum a class") -> Figure:
+def spectra(images: ImageSet, title: str = "Mean log power spectrum per class") -> Figure:
     """Each class's mean log10 power spectrum less the mean of all classes, as a map and over frequency.
 
     What all classes share is far larger than what tells them apart, so only the difference is drawn. At most
-    the first 300 images a class and the first 7 classes.
+    the first 300 images per class and the first 7 classes.
     """
-    shown = range(min(len(images.class_names), len(STYLES)))
+    shown = range(min(len(images.class_names), len(style.STYLES)))
     groups = [np.flatnonzero(images.labels == label)[:SPECTRUM_IMAGES] for label in shown]
     spectrum = np.stack([mean_log_spectrum(images.images[group]) for group in groups])
     spectrum -= spectrum.mean(axis=0)
     n = sum(map(len, groups))
-    figure = new_figure(WIDTH, 4.9, f"{title}\nless the mean over classes; {_size(images)}, n = {n:,}")
+    figure = style.new_figure(4.9, f"{title}\nless the mean over classes; {_size(images)}, n = {n:,}")
     grid = figure.add_gridspec(2, len(groups), height_ratios=(1, 2.2))
     limit = float(np.quantile(np.abs(spectrum), 0.995)) or 1.0
     maps = [figure.add_subplot(grid[0, label]) for label in shown]
     for label, axes in zip(shown, maps, strict=True):
         image = axes.imshow(spectrum[label], cmap="cividis", vmin=-limit, vmax=limit, extent=(-0.5, 0.5, 0.5, -0.5))
-        axes.set_title(short(images.class_names[label]), fontsize=LABEL)
+        axes.set_title(style.short(images.class_names[label]), fontsize=style.LABEL)
         axes.set_xticks([])
         axes.set_yticks([])
     bar = figure.colorbar(image, ax=maps, shrink=0.9)
-    bar.ax.tick_params(labelsize=SMALL)
+    bar.ax.tick_params(labelsize=style.SMALL)
     bottom = figure.add_subplot(grid[1, :])
     for label in shown:
-        draw_line(bottom, *radial_profile(spectrum[label]), label, images.class_names[label], every=4)
+        style.draw_line(bottom, *radial_profile(spectrum[label]), label, images.class_names[label], every=4)
     bottom.axhline(0, color="0.6", linewidth=0.8)
-    label_axes(bottom, "frequency, cycles a pixel", "log10 power less the mean")
-    legend_below(figure, bottom, columns=len(groups), title="class")
+    style.label_axes(bottom, "frequency, cycles per pixel", "log10 power less the mean")
+    style.legend_below(figure, bottom, columns=len(groups), title="class")
     return figure
 
 
 def _gallery(rows: Sequence, row_names: Sequence[str], headings: Sequence[str], title: str) -> Figure:
     """Images in rows; a short row leaves its last places empty."""
-    side = WIDTH / (len(headings) + 0.6)
-    figure = new_figure(WIDTH, side * len(rows) + 0.8, title)
+    side = style.WIDTH / (len(headings) + 0.6)
+    figure = style.new_figure(side * len(rows) + 0.8, title)
     panels = figure.subplots(len(rows), len(headings), squeeze=False)
     for axes, text in zip(panels[0], headings, strict=True):
-        axes.set_title(text, fontsize=SMALL)
+        axes.set_title(text, fontsize=style.SMALL)
     for panel_row, images, name in zip(panels, rows, row_names, strict=True):
         for axes in panel_row:
-            bare(axes)
+            style.bare(axes)
         for axes, image in zip(panel_row, images, strict=False):
-            show(axes, image, "nearest")
-        panel_row[0].set_ylabel(short(name), fontsize=LABEL)
+            style.show(axes, image, "nearest")
+        panel_row[0].set_ylabel(style.short(name), fontsize=style.LABEL)
     return figure
-
-
-def _splits_name(splits: Splits) -> str:
-    return data_name({"embedded": splits.embedded, "name": splits.name})
 
 
 def _size(images: ImageSet) -> str:

@@ -1,4 +1,4 @@
-"""Pages of pictures with what a system answered: right and wrong ones, and those that a vote puts right."""
+"""Pages of pictures with predicted classes: right and wrong ones, and those that a vote puts right."""
 
 import math
 from collections.abc import Mapping
@@ -9,10 +9,9 @@ from matplotlib.figure import Figure
 from dfclib.datasets.images import ImageSet
 from dfclib.ensembles import align
 from dfclib.errors import UserError
-from dfclib.evaluation import metrics
+from dfclib.evaluation.comparison import rescued
 from dfclib.predictions import Predictions
-from dfclib.reporting.figures.predictions import confidences
-from dfclib.reporting.figures.style import LABEL, SMALL, VERMILION, WIDTH, bare, new_figure, short, show
+from dfclib.reporting.figures import style
 
 COLUMNS = 6  # pictures in a row
 LETTERS = 11  # of a name, as many as stand beside one another: "T-shirt/top"
@@ -20,80 +19,95 @@ EXPLAINED = "above each: true class; below: answer and its probability"
 
 
 def answers(images: ImageSet, groups: Mapping[str, Predictions], title: str = "Answers") -> Figure:
-    """Pictures in groups: above each its true class, below it the answer and its probability, coloured where wrong.
+    """Pictures in groups: above each its true class, below it the predicted class and its probability, red where wrong.
 
-    images: found by id, so that they may be more than those shown, in any order
-    groups: by heading, the predictions to show, all of them: what `right_and_wrong`, `put_right` or
-    `Predictions.take` give; a group without any keeps its heading
-    Raises UserError without labels or probabilities, and for an id that is not among the images.
+    Args:
+        images: Found by id, so that they may be more than those shown, in any order.
+        groups: By heading, the predictions to show, all of them, as `right_and_wrong`, `put_right` or
+            `Predictions.take` return them; an empty group keeps its heading.
+
+    Raises:
+        UserError: Without labels or probabilities, and for an id that is not among the images.
     """
     if not groups:
         raise UserError("no groups of predictions to show: give at least one heading with its predictions")
     places = {str(id_): i for i, id_ in enumerate(images.ids)}
     counts = [math.ceil(len(group) / COLUMNS) for group in groups.values()]
     heights = [0.3 + 1.27 * count for count in counts]
-    figure = new_figure(WIDTH, 0.75 + sum(heights), f"{title}\n{EXPLAINED}")
+    figure = style.new_figure(0.75 + sum(heights), f"{title}\n{EXPLAINED}")
     figure.get_layout_engine().set(hspace=0.06)  # a name belongs to the picture below it, not to the one above
     parts = figure.subfigures(len(groups), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part, (heading, group), count in zip(parts, groups.items(), counts, strict=True):
-        part.suptitle(heading, fontsize=LABEL, x=0.01, ha="left")
-        if group.labels is None:
-            raise UserError(
-                f"the predictions under {heading!r} come without true labels: right and wrong are not known"
-            )
-        shares, panels = confidences(group), part.subplots(count, COLUMNS, squeeze=False).ravel() if count else []
+        part.suptitle(heading, fontsize=style.LABEL, x=0.01, ha="left")
+        if not count:
+            continue
+        labels, shares = group.require_labels(), group.confidence
+        panels = part.subplots(count, COLUMNS, squeeze=False).ravel()
         for axes in panels:
-            bare(axes)
+            style.bare(axes)
         for i, axes in enumerate(panels[: len(group)]):
-            id_, truth, answer = str(group.ids[i]), group.labels[i], group.predicted[i]
+            id_, truth, answer = str(group.ids[i]), labels[i], group.predicted[i]
             if id_ not in places:
                 raise UserError(f"image {id_!r} is not among the {len(images):,} given: give the images of its split")
-            show(axes, images.images[places[id_]], "auto")  # 100 pixels on 80: "nearest" would leave some out
-            axes.set_title(short(group.class_names[truth], LETTERS), fontsize=SMALL, pad=2)
-            text = f"{short(group.class_names[answer], LETTERS)}\n{100 * shares[i]:.0f}%"
-            axes.set_xlabel(text, fontsize=SMALL, labelpad=2, color="black" if truth == answer else VERMILION)
+            style.show(axes, images.images[places[id_]], "auto")  # 100 pixels on 80: "nearest" would leave some out
+            axes.set_title(style.short(group.class_names[truth], LETTERS), fontsize=style.SMALL, pad=2)
+            text = f"{style.short(group.class_names[answer], LETTERS)}\n{100 * shares[i]:.0f}%"
+            axes.set_xlabel(
+                text, fontsize=style.SMALL, labelpad=2, color="black" if truth == answer else style.VERMILION
+            )
     return figure
 
 
 def right_and_wrong(predictions: Predictions, each: int = 3 * COLUMNS) -> dict[str, Predictions]:
-    """At most `each` right answers, spread over the classes, and wrong ones, the most confident first.
+    """Some right predictions, spread over the classes, and some wrong ones, the most confident first.
 
-    Right ones are the first of each class in turn, in the order of the rows; nothing is drawn by lot.
-    Raises UserError without labels or probabilities.
+    Right ones are the first of each class in turn, in the order of the rows; nothing is drawn at random.
+
+    Args:
+        predictions: With labels and probabilities.
+        each: At most so many right ones, and as many wrong ones.
+
+    Returns:
+        The two groups, by headings that say how many there are.
+
+    Raises:
+        UserError: Without labels or probabilities.
     """
-    result = metrics.summary(predictions)
-    right = predictions.predicted == predictions.labels
-    rows = np.flatnonzero(right)
-    turn = np.empty(len(rows), np.int64)  # the how manyth right answer of its class
-    for label in np.unique(predictions.labels[rows]):
-        same = predictions.labels[rows] == label
-        turn[same] = np.arange(same.sum())
-    spread = rows[np.lexsort((predictions.labels[rows], turn))][:each]
-    sure = _surest(predictions, ~right, each)
+    correct, labels = predictions.correct, predictions.require_labels()
+    rows = np.flatnonzero(correct)
+    number = np.empty(len(rows), np.int64)  # of each right prediction among those of its class
+    for label in np.unique(labels[rows]):
+        same = labels[rows] == label
+        number[same] = np.arange(same.sum())
+    spread = rows[np.lexsort((labels[rows], number))][:each]
+    sure = _most_confident(predictions, ~correct, each)
     return {
-        f"Right: {len(spread)} of {result['correct']:,}": predictions.take(spread),
-        f"Wrong: {len(sure)} of {result['n'] - result['correct']:,}, the most confident": predictions.take(sure),
+        f"Right: {len(spread)} of {len(rows):,}": predictions.take(spread),
+        f"Wrong: {len(sure)} of {len(correct) - len(rows):,}, the most confident": predictions.take(sure),
     }
 
 
 def put_right(members: Mapping[str, Predictions], vote: Predictions, each: int = COLUMNS) -> dict[str, Predictions]:
-    """For each member, at most `each` answers that are wrong where the vote is right, the most confident first.
+    """For each member, some predictions that are wrong where the vote is right, the most confident first.
 
-    members: by name; rows are matched by id.
-    Raises UserError as `comparison.rescued` does, and without probabilities.
+    Args:
+        members: By name; rows are matched by id.
+        vote: Predictions of the same images.
+        each: At most so many per member.
+
+    Raises:
+        UserError: As `comparison.rescued` does, and without probabilities.
     """
-    from dfclib.evaluation import comparison
-
     names = [*members, "the vote"]
     *aligned, vote = align([*members.values(), vote], names)
     groups = {}
-    for name, member, which in zip(members, aligned, comparison.rescued(aligned, vote, names), strict=True):
-        rows = _surest(member, which, each)
+    for name, member, which in zip(members, aligned, rescued(aligned, vote, names), strict=True):
+        rows = _most_confident(member, which, each)
         groups[f"{name} wrong, the vote right: {len(rows)} of {which.sum():,}"] = member.take(rows)
     return groups
 
 
-def _surest(predictions: Predictions, which: np.ndarray, count: int) -> np.ndarray:
+def _most_confident(predictions: Predictions, which: np.ndarray, count: int) -> np.ndarray:
     """Rows of `which` (bool (n,)) by falling confidence, equal ones in their order."""
     rows = np.flatnonzero(which)
-    return rows[np.argsort(-confidences(predictions)[rows], kind="stable")][:count]
+    return rows[np.argsort(-predictions.confidence[rows], kind="stable")][:count]

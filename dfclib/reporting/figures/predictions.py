@@ -1,81 +1,206 @@
-"""Figures from one system's predictions: the confusion matrix, and precision, recall and F1 a class."""
+"""Figures of predictions: confusion, per-class bars, confidence, reliability, disagreement, errors fixed and made."""
+
+from collections.abc import Iterable, Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from dfclib.errors import UserError
-from dfclib.evaluation import metrics
+from dfclib.ensembles import align
+from dfclib.evaluation import calibration, comparison, metrics
 from dfclib.predictions import Predictions
-from dfclib.reporting.figures.style import (
-    BLUE,
-    LABEL,
-    MOST_NUMBERED,
-    ORANGE,
-    SMALL,
-    WIDTH,
-    label_axes,
-    legend_below,
-    name_classes,
-    new_figure,
-)
+from dfclib.reporting.figures import style
+from dfclib.wording import MISSING
+
+CONFIDENCE_BINS = 20  # five points each
 
 
 def confusion(predictions: Predictions, title: str = "Confusion matrix") -> Figure:
-    """Counts and shares of each true class (row) by predicted class. Raises UserError without labels."""
+    """Counts and shares of each true class (row) by predicted class.
+
+    Raises:
+        UserError: Without labels.
+    """
     counts = metrics.confusion_matrix(predictions)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names, k = predictions.class_names, len(counts)
-    side = float(np.clip(0.32 * k + 3.45, WIDTH, 9))
-    figure = new_figure(side, side + 0.2, f"{title}\n{result_of(predictions)}")
-    figure.set_layout_engine("compressed")  # a square panel leaves gaps otherwise
-    axes = figure.subplots()
-    image = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
-    if k <= MOST_NUMBERED:
-        for row, column in np.ndindex(counts.shape):
-            colour = "white" if shares[row, column] > 0.55 else "black"
-            text = f"{counts[row, column]:,}\n{100 * shares[row, column]:.0f}%"
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=SMALL)
-    name_classes(axes, names, "xy")
-    bar = figure.colorbar(image, ax=axes, shrink=0.8)
-    bar.set_label("share of the true class, %", fontsize=LABEL)
-    bar.ax.tick_params(labelsize=LABEL)
-    label_axes(axes, "predicted class", "true class", grid=False)
+    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = float(np.clip(0.32 * len(counts) + 3.45, style.WIDTH, 9))
+    figure = style.new_figure(side + 0.2, f"{title}\n{_result(predictions)}", side)
+    texts = [
+        [f"{n:,}\n{share:.0f}%" for n, share in zip(*row, strict=True)] for row in zip(counts, shares, strict=True)
+    ]
+    axes = style.heat_map(figure, shares, texts, predictions.class_names, "share of the true class, %", highest=100)
+    style.label_axes(axes, "predicted class", "true class", grid=False)
     return figure
 
 
-def per_class_bars(predictions: Predictions, title: str = "Precision, recall and F1 a class") -> Figure:
-    """Three bars a class: precision, recall and F1 in percent. Raises UserError without labels."""
+def per_class_bars(predictions: Predictions, title: str = "Precision, recall and F1 per class") -> Figure:
+    """Three bars per class: precision, recall and F1 in percent.
+
+    Raises:
+        UserError: Without labels.
+    """
     table = metrics.per_class(predictions)
     k = len(table)
     upright = k > 5  # side by side, the numbers of ten classes would need nine inches
-    figure = new_figure(
-        float(np.clip(0.3 * k + 3.5, WIDTH, 14)), 4.3 if upright else 3.8, f"{title}\n{result_of(predictions)}"
-    )
+    width, height = float(np.clip(0.3 * k + 3.5, style.WIDTH, 14)), 4.3 if upright else 3.8
+    figure = style.new_figure(height, f"{title}\n{_result(predictions)}", width)
     axes = figure.subplots()
-    looks = (("precision", "white", "////"), ("recall", BLUE, ""), ("f1", ORANGE, ".."))
-    for i, (column, colour, hatch) in enumerate(looks):
-        label = "F1" if column == "f1" else column
-        place = np.arange(k) + 0.3 * (i - 1)
-        bars = axes.bar(place, 100 * table[column], 0.29, color=colour, edgecolor="black", hatch=hatch, label=label)
-        if k <= MOST_NUMBERED:
-            axes.bar_label(bars, fmt="%.0f", fontsize=SMALL, padding=2 if upright else 1, rotation=90 if upright else 0)
+    series = [
+        (100 * table["precision"], "precision", "white", "////"),
+        (100 * table["recall"], "recall", style.BLUE, ""),
+        (100 * table["f1"], "F1", style.ORANGE, ".."),
+    ]
+    numbers = {"padding": 2, "rotation": 90} if upright else {"padding": 1}
+    style.grouped_bars(axes, series, table["class"], step=0.3, **numbers)
     axes.set_xlim(-0.55, k - 0.45)  # no margin: three times "100" must stand side by side
     axes.set_ylim(0, 125 if upright else 109)
     axes.set_yticks(range(0, 101, 20))
-    name_classes(axes, table["class"], "x")
-    label_axes(axes, "class", "%", grid=False)
-    legend_below(figure, axes, columns=3)
+    style.label_axes(axes, "class", "%", grid=False)
+    style.legend_below(figure, axes, columns=3)
     return figure
 
 
-def result_of(predictions: Predictions) -> str:
+def confidence(predictions: Predictions, title: str = "Confidence of right and of wrong answers") -> Figure:
+    """The distribution of confidence among right and among wrong predictions, each adding up to 100%.
+
+    Raises:
+        UserError: Without labels or probabilities.
+    """
+    figure = style.new_figure(3.8, f"{title}\n{_result(predictions)}")
+    chosen, right = 100 * predictions.confidence, predictions.correct
+    axes = figure.subplots()
+    edges = np.linspace(0, 100, CONFIDENCE_BINS + 1)
+    filled = {"facecolor": style.SKY, "edgecolor": style.BLUE}
+    hatched = {"facecolor": "none", "edgecolor": style.VERMILION, "hatch": "////"}
+    for text, rows, look in (("right", right, filled), ("wrong", ~right, hatched)):
+        n = int(rows.sum())
+        counts, _ = np.histogram(chosen[rows], edges)
+        label = f"{text}, n = {n:,}" + (f", median {np.median(chosen[rows]):.0f}%" if n else "")
+        axes.stairs(100 * counts / max(n, 1), edges, fill=True, linewidth=1.5, label=label, **look)
+    axes.set_xlim(edges[np.searchsorted(edges, chosen.min(), "right") - 1] - 0.5, 100.5)
+    style.label_axes(axes, "probability of the answer, %", "share of the answers, %")
+    style.legend_below(figure, axes, columns=1)
+    return figure
+
+
+def reliability(predictions: Mapping[str, Predictions], title: str = "Reliability diagram", bins: int = 15) -> Figure:
+    """Accuracy against confidence in bins of equal width, one line per system, and the distribution of confidence.
+
+    Upright lines are 95% Wilson intervals of a bin's accuracy; the legend gives the expected calibration error.
+
+    Args:
+        predictions: By the name that the legend shows, all of the same images.
+
+    Raises:
+        UserError: Without labels or probabilities, and where the images differ.
+    """
+    names = list(predictions)
+    predictions = dict(zip(names, align(list(predictions.values()), names), strict=True))
+    figure = style.new_figure(5.4, f"{title}\n{_images(predictions)}, {bins} bins, 95% intervals")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 1))
+    first = 100.0  # the lowest confidence of all
+    for i, (name, one) in enumerate(predictions.items()):
+        colour, _, line = style.look(i)
+        table = calibration.reliability(one, bins)
+        error = 100 * calibration.expected_calibration_error(one, bins)
+        filled = table[table["n"] > 0]
+        x, y = 100 * filled["confidence"].to_numpy(), 100 * filled["accuracy"].to_numpy()
+        right = np.rint(filled["accuracy"] * filled["n"]).astype(int)
+        ends = [metrics.wilson_interval(*counts) for counts in zip(right, filled["n"], strict=True)]
+        top.vlines(x, *(100 * np.array(ends).T), color=colour, linewidth=0.9, alpha=0.6)
+        style.draw_line(top, x, y, i, f"{name}: expected calibration error {error:.1f}%", every=1)
+        edges = 100 * np.array([*table["low"], table["high"].iloc[-1]])
+        bottom.stairs(100 * table["n"] / len(one), edges, color=colour, linestyle=line, linewidth=1.5)
+        first = min(first, 100 * filled["low"].iloc[0])
+    top.plot((0, 100), (0, 100), color="0.45", linewidth=1, label="as often right as confident")
+    top.set_xlim(first, 100.5)
+    top.set_ylim(0, 103)
+    style.label_axes(top, "", "accuracy, %")
+    style.label_axes(bottom, "confidence (highest probability), %", "images, %")
+    style.legend_below(figure, top, columns=1)
+    return figure
+
+
+def disagreement(members: Mapping[str, Predictions], title: str = "Different answers") -> Figure:
+    """The share of images for which two members predict different classes, in percent, as a heat map.
+
+    members: by name; labels are not needed.
+
+    Raises:
+        UserError: Where the images differ.
+    """
+    names, k = list(members), len(members)
+    shares = 100 * comparison.disagreement(list(members.values()), names)
+    side = float(np.clip(0.42 * k + 2.9, style.WIDTH, 9))
+    figure = style.new_figure(side - 0.5, f"{title}\n{_images(members)}", side)
+    texts = [[MISSING if i == j else f"{share:.1f}%" for j, share in enumerate(row)] for i, row in enumerate(shares)]
+    axes = style.heat_map(figure, shares, texts, names, "images answered differently, %", highest=shares.max() or 1.0)
+    style.label_axes(axes, "", "", grid=False)
+    return figure
+
+
+def fixed_and_made(
+    before: Predictions,
+    after: Predictions,
+    names: tuple[str, str] = ("single", "ensemble"),
+    title: str = "Errors fixed and made",
+) -> Figure:
+    """Per class, errors that `after` fixes (upwards), errors that it makes (downwards), and the difference above.
+
+    names: what the title and the legend call the two.
+
+    Raises:
+        UserError: Without labels, and where the images differ.
+    """
+    table = comparison.fixed_and_made(before, after, names)
+    whole, table = table.iloc[-1], table.iloc[:-1]
+    k = len(table)
+    totals = f"{whole['errors_before']:,} errors of {names[0]}, {whole['errors_after']:,} of {names[1]}"
+    width = float(np.clip(0.6 * k + 1.2, style.WIDTH, 14))
+    figure = style.new_figure(4.8, f"{title}\n{totals}, n = {whole['n']:,}", width)
+    figure.get_layout_engine().set(h_pad=0.07)
+    axes = figure.subplots()
+    place = np.arange(k)
+    for column, sign, colour, hatch in (("fixed", 1, style.BLUE, ""), ("made", -1, "white", "////")):
+        heights, label = sign * table[column].to_numpy(), f"{column} by {names[1]}, {whole[column]:,}"
+        axes.bar(place, heights, 0.7, color=colour, edgecolor="black", hatch=hatch, label=label)
+        for x, count in enumerate(table[column] if k <= style.MOST_NUMBERED else ()):
+            # not bar_label, which writes a 0 upwards even where bars point down
+            side = {"xytext": (0, 2 * sign), "va": "bottom" if sign > 0 else "top"}
+            axes.annotate(
+                f"{count:,}", (x, sign * count), textcoords="offset points", ha="center", fontsize=style.SMALL, **side
+            )
+    axes.axhline(0, color="black", linewidth=0.8)
+    highest, lowest = table["fixed"].max(), -table["made"].max()
+    room = 0.12 * max(highest - lowest, 4)  # for the numbers
+    axes.set_ylim(lowest - room, highest + room)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")  # downwards too, it is a count
+    style.name_classes(axes, list(table["class"]), "x")
+    style.label_axes(axes, "class", "errors", grid=False)
+    if k <= style.MOST_NUMBERED:
+        _write_differences(axes, table["errors_after"] - table["errors_before"])
+    style.legend_below(figure, axes, columns=2)
+    return figure
+
+
+def _write_differences(axes: Axes, differences: Iterable[int]) -> None:
+    """How many errors there are more or fewer, above each bar."""
+    texts = [f"{count:+d}".replace("-", "−") if count else "0" for count in differences]
+    above = axes.secondary_xaxis("top")
+    above.set_xticks(range(len(texts)), texts)
+    above.tick_params(length=0, labelsize=style.LABEL)
+    above.spines["top"].set_visible(False)
+    above.set_xlabel("errors more (+) or fewer (−)", fontsize=style.LABEL)
+
+
+def _images(predictions: Mapping[str, Predictions]) -> str:
+    return f"n = {len(next(iter(predictions.values()))):,}"
+
+
+def _result(predictions: Predictions) -> str:
+    """`n = 1,250, accuracy 80.0% (95% interval 77.7 to 82.1)`. Raises UserError without labels."""
     result = metrics.summary(predictions)
     share, low, high = (f"{100 * result[key]:.1f}" for key in ("accuracy", "low", "high"))
     return f"n = {result['n']:,}, accuracy {share}% (95% interval {low} to {high})"
-
-
-def confidences(predictions: Predictions) -> np.ndarray:
-    """The probability of each answer given: float32 (n,), 0 to 1. Raises UserError without probabilities."""
-    if predictions.probabilities is None:
-        raise UserError("these predictions are labels without probabilities: there is no confidence to draw")
-    return predictions.probabilities[np.arange(len(predictions)), predictions.predicted]

@@ -1,4 +1,4 @@
-"""What all figures share: colours, sizes, labels and legends.
+"""Colours, sizes, labels and legends of all figures.
 
 Colours are Okabe and Ito's, which the colour-blind tell apart; markers, lines and hatches differ too, for
 print in grey. Figures are five inches wide with type of nine points or more, legible at a column's width.
@@ -39,7 +39,8 @@ class DisplayedFigure(Figure):
         return file.getvalue()
 
 
-def new_figure(width: float, height: float, title: str) -> Figure:
+def new_figure(height: float, title: str, width: float = WIDTH) -> Figure:
+    """An empty figure with a title that is wrapped to its width. height, width: inches."""
     figure = DisplayedFigure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")
     letters = int(width * 72 / (0.55 * TITLE))
     # "n = 1,250" stays on one line: textwrap does not break at no-break spaces
@@ -59,20 +60,79 @@ def label_axes(axes: Axes, x: str, y: str, grid: bool = True) -> None:
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int, title: str | None = None) -> None:
-    """Below the panels, where it covers no data."""
+    """The legend of `axes` below the panels, where it covers no data; a label that many points have stands once."""
+    entries: dict = {}
+    for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+        entries.setdefault(label, handle)
     options = {"loc": "outside lower center", "fontsize": LABEL, "title_fontsize": LABEL, "frameon": False}
-    figure.legend(*axes.get_legend_handles_labels(), ncols=columns, title=title, handlelength=3, **options)
+    figure.legend(entries.values(), entries, ncols=columns, title=title, handlelength=3, **options)
 
 
-def draw_line(axes: Axes, x: Sequence, y: Sequence, style: int, label: str, every: int | None = None) -> None:
-    colour, marker, line = STYLES[style % len(STYLES)]
+def look(i: int) -> tuple:
+    """Colour, marker and line of the i-th series; there are seven, then they repeat."""
+    return STYLES[i % len(STYLES)]
+
+
+def draw_line(axes: Axes, x: Sequence, y: Sequence, i: int, label: str, every: int | None = None) -> None:
+    """The i-th series, with a marker at each `every`-th point; None: about fifteen in all."""
+    colour, marker, line = look(i)
     every = every or max(1, len(x) // 15)  # markers that touch hide the line
-    look = {"color": colour, "marker": marker, "linestyle": line, "linewidth": 1.5, "markersize": 5}
-    axes.plot(x, y, markevery=(style % every, every), label=plain(label), **look)
+    options = {"color": colour, "marker": marker, "linestyle": line, "linewidth": 1.5, "markersize": 5}
+    axes.plot(x, y, markevery=(i % every, every), label=plain(label), **options)
+
+
+def grouped_bars(
+    axes: Axes, series: Sequence[tuple[Sequence[float], str, str, str]], names: Sequence[str], step: float, **numbers
+) -> None:
+    """One bar per series for each class, side by side, with its value above it where there are few classes.
+
+    Args:
+        series: Values of the classes, label, colour and hatch of each.
+        names: Of the classes.
+        step: From one bar to the next; classes are 1 apart.
+        **numbers: Options of `Axes.bar_label`.
+    """
+    for i, (values, label, colour, hatch) in enumerate(series):
+        place = np.arange(len(names)) + step * (i - (len(series) - 1) / 2)
+        bars = axes.bar(place, values, step - 0.01, color=colour, edgecolor="black", hatch=hatch, label=label)
+        if len(names) <= MOST_NUMBERED:
+            axes.bar_label(bars, fmt="{:,.0f}", fontsize=SMALL, **numbers)
+    name_classes(axes, names, "x")
+
+
+def heat_map(
+    figure: Figure, values: np.ndarray, texts: Sequence[Sequence[str]], names: Sequence[str], label: str, highest: float
+) -> Axes:
+    """A square panel of percentages with the same names on both axes and a colour bar.
+
+    Args:
+        values: float (k, k).
+        texts: k x k, written into the cells where there are few enough.
+        names: Of the k rows and columns.
+        label: Of the colour bar.
+        highest: The value of the darkest colour.
+    """
+    figure.set_layout_engine("compressed")  # a square panel leaves gaps otherwise
+    axes = figure.subplots()
+    image = axes.imshow(values, cmap="Blues", vmin=0, vmax=highest)
+    if len(values) <= MOST_NUMBERED:
+        for row, column in np.ndindex(values.shape):
+            colour = "white" if values[row, column] > 0.55 * highest else "black"
+            axes.text(column, row, texts[row][column], ha="center", va="center", color=colour, fontsize=SMALL)
+    name_classes(axes, names, "xy")
+    bar = figure.colorbar(image, ax=axes, shrink=0.8)
+    bar.set_label(label, fontsize=LABEL)
+    bar.ax.tick_params(labelsize=LABEL)
+    return axes
+
+
+def write_beside(axes: Axes, y: float, text: str, fontsize: int = SMALL, gap: float = 0.02) -> None:
+    """A number to the right of the panel, off the data. gap: between them, as a share of the panel's width."""
+    axes.text(1 + gap, y, text, transform=axes.get_yaxis_transform(), va="center", fontsize=fontsize)
 
 
 def name_classes(axes: Axes, names: Sequence[str], which: str) -> None:
-    """Class names on the axes in `which`, every so manyth where there are many."""
+    """Class names on the axes in `which` ("x", "y" or "xy"); of many classes only some at regular steps."""
     places = range(0, len(names), math.ceil(len(names) / MOST_NAMED))
     labels = [short(names[i]) for i in places]
     if "x" in which:
@@ -87,12 +147,12 @@ def short(name: str, letters: int = 16) -> str:
 
 
 def plain(text: str) -> str:
-    """The text with its dollars as dollars: what stands between two of them matplotlib would read as a formula."""
+    """The text with its dollars escaped: what stands between two of them matplotlib would read as a formula."""
     return text.replace("$", r"\$")
 
 
 def bare(axes: Axes) -> None:
-    """Without ticks and frame, as a panel for a picture."""
+    """Take off ticks and frame, for a picture."""
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)

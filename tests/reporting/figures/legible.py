@@ -1,24 +1,10 @@
-"""What the tests of figures share: images to draw, and whether a figure can be read."""
+"""The texts of a figure, and whether they can be read."""
 
 import itertools
 
-import numpy as np
-from fakes import CLASSES
 from matplotlib.text import Text
 
-from dfclib.datasets.images import ImageSet, Splits
-from dfclib.reporting import figures
-
-
-def images_of(classes=CLASSES, per_class=6, size=(20, 24), channels=3) -> ImageSet:
-    rng = np.random.default_rng(0)
-    n = per_class * len(classes)
-    images = rng.integers(0, 256, (n, *size, channels)).astype(np.uint8)
-    return ImageSet(images, np.arange(n) % len(classes), np.array([f"i{i}" for i in range(n)]), tuple(classes))
-
-
-def splits_of(embedded=False) -> Splits:
-    return Splits("unibuc", images_of(), images_of(per_class=2), embedded=embedded)
+from dfclib.reporting.figures.style import SMALL
 
 
 def texts(figure) -> list[str]:
@@ -46,7 +32,7 @@ def assert_legible(name: str, figure) -> None:
     figure.draw_without_rendering()
     boxes = []
     for text in shown_texts(figure):
-        assert text.get_fontsize() >= figures.SMALL, f"{name}: {text}"
+        assert text.get_fontsize() >= SMALL, f"{name}: {text}"
         box, page = text.get_window_extent(), figure.bbox
         inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= page.x1 + 1 and box.y1 <= page.y1 + 1
         assert inside, f"{name}: {text.get_text()!r} leaves the page"

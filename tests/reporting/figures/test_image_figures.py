@@ -1,21 +1,24 @@
-"""What figures from images show: counts, the right pictures in their rows, and spectra that are spectra."""
+"""Figures from images: counts, the right pictures in their rows, and spectra of known waves."""
 
 import numpy as np
 import pytest
-from legible import images_of, splits_of, title
+from fakes import noise_images, noise_splits
+from legible import title
 
 from dfclib.datasets.images import ImageSet
 from dfclib.reporting import figures
+from dfclib.reporting.figures.images import mean_log_spectrum, radial_profile
+from dfclib.reporting.figures.style import MOST_NAMED
 
 
 def test_class_balance_counts_both_splits():
-    axes = figures.class_balance(splits_of()).axes[0]
+    axes = figures.class_balance(noise_splits()).axes[0]
     assert [[bar.get_height() for bar in container] for container in axes.containers] == [[6] * 5, [2] * 5]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_samples_show_each_class_in_its_row(channels):
-    images = images_of(("cat", "dog"), per_class=4, channels=channels)
+    images = noise_images(("cat", "dog"), per_class=4, channels=channels)
     figure = figures.samples(images, per_class=3)
     assert len(figure.axes) == 6
     assert [axes.get_ylabel() for axes in figure.axes[::3]] == ["cat", "dog"]
@@ -25,13 +28,13 @@ def test_samples_show_each_class_in_its_row(channels):
 
 
 def test_samples_say_where_they_leave_classes_out():
-    figure = figures.samples(images_of([f"c{i}" for i in range(30)], per_class=1, size=(4, 4)), per_class=1)
-    assert len(figure.axes) == figures.MOST_NAMED
+    figure = figures.samples(noise_images([f"c{i}" for i in range(30)], per_class=1, size=(4, 4)), per_class=1)
+    assert len(figure.axes) == MOST_NAMED
     assert "first 25 of 30 classes" in title(figure)
 
 
 def test_augmentation_stands_beside_the_original():
-    images = images_of().take(np.arange(2))
+    images = noise_images().take(np.arange(2))
     views = [255 - images.images, images.images[:, ::-1]]
     figure = figures.augmentation_preview(images, views)
     assert [axes.get_title() for axes in figure.axes[:3]] == ["original", "epoch 1", "epoch 2"]
@@ -39,16 +42,16 @@ def test_augmentation_stands_beside_the_original():
 
 
 def test_a_waves_power_stands_at_its_frequency():
-    wave = 127.5 + 100 * np.sin(2 * np.pi * np.arange(64) / 4)  # a quarter cycle a pixel, along x
+    wave = 127.5 + 100 * np.sin(2 * np.pi * np.arange(64) / 4)  # a quarter cycle per pixel, along x
     images = np.broadcast_to(wave[None, None, :, None], (3, 64, 64, 1)).astype(np.uint8)
-    spectrum = figures.mean_log_spectrum(images)
+    spectrum = mean_log_spectrum(images)
     assert spectrum.shape == (64, 64)
     assert set(np.argwhere(spectrum > spectrum.max() - 1e-6).ravel().tolist()) <= {32, 16, 48}
 
 
 def test_the_radial_profile_of_a_cone_is_a_straight_line():
     side = np.fft.fftshift(np.fft.fftfreq(64))
-    frequency, value = figures.radial_profile(np.hypot(side[:, None], side))
+    frequency, value = radial_profile(np.hypot(side[:, None], side))
     assert (frequency[0], frequency[-1]) == pytest.approx((1 / 64, 0.5))
     assert value == pytest.approx(frequency, abs=1 / 128)
 
@@ -61,5 +64,5 @@ def test_spectra_tell_a_noisy_class_from_a_smooth_one():
     figure = figures.spectra(ImageSet(images, np.repeat([0, 1], 8), np.arange(16).astype(str), ("smooth", "noisy")))
     curves = {line.get_label(): line.get_ydata() for line in figure.axes[-1].lines}
     assert curves["noisy"][-1] > 0.5 > -0.5 > curves["smooth"][-1]
-    assert figure.axes[-1].get_xlabel() == "frequency, cycles a pixel"
+    assert figure.axes[-1].get_xlabel() == "frequency, cycles per pixel"
     assert "n = 16" in title(figure)

@@ -1,17 +1,18 @@
-"""Pages of answers: each picture under its own heading, with its own truth, answer and probability."""
+"""Pages of pictures: each under its own heading, with its own true class, predicted class and probability."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import FASHION, guesses, hand_made
-from legible import assert_legible, images_of, title
+from fakes import FASHION, guesses, hand_made, noise_images
+from legible import assert_legible, title
 from matplotlib.colors import to_hex
 
 from dfclib.datasets.images import ImageSet
 from dfclib.ensembles import soft_vote
 from dfclib.errors import UserError
 from dfclib.reporting import figures
+from dfclib.reporting.figures.style import VERMILION
 
 
 def pictures_of(predictions, size=(28, 28), channels=1) -> ImageSet:
@@ -48,7 +49,7 @@ def test_each_picture_stands_with_its_truth_answer_and_probability():
     assert [part.get_suptitle() for part in figure.subfigs] == ["some", "none", "more"]
     panels = filled(figure)
     said = [(axes.get_title(), axes.get_xlabel(), to_hex(axes.xaxis.label.get_color())) for axes in panels]
-    wrong, right = to_hex(figures.VERMILION), to_hex("black")
+    wrong, right = to_hex(VERMILION), to_hex("black")
     assert said[:2] == [("a", "b\n50%", wrong), ("a", "a\n50%", right)]
     assert [truth for truth, _, _ in said[2:]] == ["a", "a", "a", "b", "b", "c"]
     np.testing.assert_array_equal(np.squeeze(panels[0].images[0].get_array()), images.images[3, :, :, 0])  # w
@@ -59,7 +60,7 @@ def test_each_picture_stands_with_its_truth_answer_and_probability():
 def test_right_answers_are_spread_over_the_classes_and_wrong_ones_begin_with_the_surest():
     predictions = guesses(0)
     (first, right), (second, wrong) = figures.right_and_wrong(predictions, each=20).items()
-    correct = int(np.sum(predictions.predicted == predictions.labels))
+    correct = int(np.sum(predictions.correct))
     assert first == f"Right: 20 of {correct:,}"
     assert second == f"Wrong: 20 of {1000 - correct:,}, the most confident"
     assert right.labels.tolist() == [*range(10), *range(10)] == right.predicted.tolist()
@@ -87,7 +88,7 @@ def test_put_right_shows_what_each_member_alone_got_wrong():
     backwards = vote.take(np.arange(len(vote))[::-1])  # rows are matched by id
     groups = figures.put_right(members, backwards, each=5)
     for (heading, group), (name, member) in zip(groups.items(), members.items(), strict=True):
-        mended = (member.predicted != member.labels) & (vote.predicted == member.labels)
+        mended = ~member.correct & vote.correct
         assert heading == f"{name} wrong, the vote right: 5 of {mended.sum()}"
         assert set(group.ids) <= set(member.ids[mended])
         assert (group.predicted != group.labels).all()  # the member's answers, not the vote's
@@ -98,10 +99,10 @@ def test_put_right_shows_what_each_member_alone_got_wrong():
 def test_what_cannot_be_shown_is_said():
     predictions = hand_made()
     with pytest.raises(UserError, match="'u' is not among the 30 given"):
-        figures.answers(images_of(), {"all": predictions})
-    with pytest.raises(UserError, match="'all' come without true labels"):
+        figures.answers(noise_images(), {"all": predictions})
+    with pytest.raises(UserError, match="without true labels"):
         figures.answers(pictures_of(predictions), {"all": replace(predictions, labels=None)})
-    with pytest.raises(UserError, match="without probabilities"):
+    with pytest.raises(UserError, match="labels only"):
         figures.answers(pictures_of(predictions), {"all": replace(predictions, probabilities=None)})
     with pytest.raises(UserError, match="at least one heading"):
         figures.answers(pictures_of(predictions), {})

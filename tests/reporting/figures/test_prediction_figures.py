@@ -1,10 +1,10 @@
-"""Reliability, confidence, disagreement, errors fixed and made: that lines, bars and texts carry the numbers."""
+"""Figures of predictions: cells, lines, bars and texts carry the numbers."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import guesses, hand_made, predictions_with
+from fakes import guesses, hand_made, labels_only, predictions_with, with_probabilities
 from legible import assert_legible, title
 from matplotlib.colors import to_hex
 
@@ -12,23 +12,19 @@ from dfclib.errors import UserError
 from dfclib.evaluation import calibration, comparison, metrics
 from dfclib.predictions import Predictions
 from dfclib.reporting import figures
+from dfclib.reporting.figures.style import MOST_NAMED
 
 
 def sure(confidences, right) -> Predictions:
-    """Answers of two classes with these confidences, right or wrong as said."""
-    confidences, labels = np.array(confidences), np.zeros(len(right), np.int64)
-    predicted = np.where(right, 0, 1)
-    probabilities = np.stack([confidences, 1 - confidences], axis=1).astype(np.float32)
-    probabilities[predicted == 1] = probabilities[predicted == 1, ::-1]
-    return Predictions(np.array([f"i{i}" for i in range(len(right))]), predicted, ("a", "b"), probabilities, labels)
+    """Predictions of two classes with these confidences, right or wrong as said."""
+    said = np.where(right, 0, 1)
+    rows = [[1 - c, c] if wrong else [c, 1 - c] for c, wrong in zip(confidences, said, strict=True)]
+    return replace(with_probabilities(rows, class_names=("a", "b"), labels=np.zeros(len(said), int)), predicted=said)
 
 
 def test_every_comparison_is_legible():
-    one, other, long = (
-        guesses(0),
-        guesses(1),
-        "a title as long as those of runs, embedded data, not the competition's images",
-    )
+    one, other = guesses(0), guesses(1)
+    long = "a title as long as those of runs, embedded data, not the competition's images"
     right = guesses(0, 10_000, strength=99.0)
     members = {f"attempt3-{letter}": guesses(i) for i, letter in enumerate("abcdefghij")}
     every = {
@@ -49,6 +45,36 @@ def test_every_comparison_is_legible():
     for name, figure in every.items():
         assert_legible(name, figure)
         assert figure.get_figwidth() <= 7.5, name  # in a column of text its letters still have two thirds of their size
+
+
+def test_confusion_writes_counts_and_shares_with_the_true_class_in_rows():
+    axes = figures.confusion(hand_made(), "Mine").axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
+    cells = {tuple(reversed(text.get_position())): text.get_text() for text in axes.texts}
+    assert cells[0, 0] == "2\n67%" and cells[0, 1] == "1\n33%" and cells[2, 0] == "1\n100%"
+    assert len(cells) == 9
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b", "c"]
+    low, high = metrics.wilson_interval(3, 6)
+    assert f"n = 6, accuracy 50.0% (95% interval {100 * low:.1f} to {100 * high:.1f})" in title(axes.figure)
+
+
+def test_bars_are_three_per_class_and_as_high_as_their_values():
+    axes = figures.per_class_bars(hand_made()).axes[0]
+    table = metrics.per_class(hand_made())
+    heights = [[bar.get_height() for bar in container] for container in axes.containers]
+    assert heights == [pytest.approx(100 * table[c].to_numpy()) for c in ("precision", "recall", "f1")]
+    assert len({container[0].get_hatch() for container in axes.containers}) == 3  # apart in grey too
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["precision", "recall", "F1"]
+
+
+def test_many_classes_are_drawn_without_numbers_and_with_some_names():
+    names = tuple(f"class {i}" for i in range(100))
+    p = labels_only(np.arange(300) % 100, class_names=names, labels=np.arange(300) % 100)
+    for figure in (figures.confusion(p), figures.per_class_bars(p)):
+        axes = figure.axes[0]
+        assert not axes.texts
+        assert 10 <= len(axes.get_xticks()) <= MOST_NAMED
+        assert axes.get_xticklabels()[1].get_text() == names[int(axes.get_xticks()[1])]
 
 
 def test_reliability_draws_accuracy_against_confidence_and_names_the_error():
@@ -115,7 +141,7 @@ def test_confidence_is_that_of_the_answer_and_not_of_the_highest_class():
 
 
 def test_no_confidence_without_probabilities_or_labels():
-    with pytest.raises(UserError, match="without probabilities"):
+    with pytest.raises(UserError, match="labels only"):
         figures.confidence(replace(hand_made(), probabilities=None))
     with pytest.raises(UserError, match="without true labels"):
         figures.confidence(replace(hand_made(), labels=None))

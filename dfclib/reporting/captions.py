@@ -1,0 +1,94 @@
+"""Runs in words: data, scale, epochs, kept epoch, device and author's figures, as tables, titles and legends say them.
+
+Each is worded here and nowhere else, so that a run is called the same wherever it is shown.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dfclib.datasets.images import Splits
+from dfclib.recipes import EnsembleRecipe, Recipe
+from dfclib.runs import Run
+from dfclib.wording import percent
+
+AUTHOR = "author, public test"
+# Column headings by protocol: a training that chose on the validation set, and one that chose on held-out images.
+OURS = {"published": "ours, validation", "held_out": "ours, validation (looked at once)"}
+# The images that a run's `val_` columns and its choices are about, by protocol
+WATCHED = {"published": "validation", "held_out": "held-out images"}
+KEPT = {"last": "last epoch", "best_val_loss": "lowest loss on {}", "best_val_accuracy": "highest accuracy on {}"}
+# Images that an author measured accuracy on, as a recipe's claims name them and as a reader does
+CLAIMS = {"public_test": "public test", "validation": "validation", "test": "test", "kaggle": "Kaggle"}
+
+
+def data_name(data: Mapping[str, Any]) -> str:
+    """A name for `run.data`; generated images are never called by the name of real ones."""
+    if not data["embedded"]:
+        return data["name"]
+    if data["name"] == "garments":
+        return "generated garments, not Fashion-MNIST"
+    return "embedded data, not the competition's images"
+
+
+def splits_name(splits: Splits) -> str:
+    """`data_name` of images that no run has been trained on yet."""
+    return data_name({"name": splits.name, "embedded": splits.embedded})
+
+
+def author_figures(claims: Mapping[str, float]) -> str:
+    """The author's accuracies: `validation 88.88%, Kaggle 90.00%`; empty where none is stated."""
+    return ", ".join(f"{name} {percent(claims[key], 2)}" for key, name in CLAIMS.items() if key in claims)
+
+
+def kept(recipe: Recipe | EnsembleRecipe) -> str:
+    """Which epoch's weights a run of `recipe` ends with, for a vote its members': `lowest loss on validation`."""
+    texts = (KEPT[member.keep].format(WATCHED[recipe.protocol]) for member in recipe.members)
+    return " or ".join(dict.fromkeys(texts))
+
+
+def epochs(run: Run) -> str:
+    """The number of epochs trained; for a vote `10 voters`."""
+    return f"{len(run.members)} voters" if run.members else str(len(run.history))
+
+
+def device(run: Run) -> str:
+    """`CPU`; for a vote over trainings of several devices, which has none of its own, `several devices`."""
+    return run.environment["device"] or "several devices"
+
+
+def precision(run: Run) -> str:
+    """`float32`; for a vote over trainings of several precisions `several precisions`."""
+    return run.environment["precision"] or "several precisions"
+
+
+def chip(run: Run) -> str:
+    """The device's own name where it is known, else its kind: `Intel Xeon, 2 cores`."""
+    return run.environment.get("device_name") or device(run)
+
+
+def company(run: Run) -> dict[str, str]:
+    """The cells that stand beside an accuracy: data, kept epoch, scale, epochs, device and precision."""
+    return {
+        "data": data_name(run.data),
+        "kept": kept(run.recipe),
+        "scale": run.scale_text,
+        "epochs": epochs(run),
+        "device": device(run),
+        "precision": precision(run),
+    }
+
+
+def scale(scale_text: str) -> str:
+    """`run.scale_text` as a sentence says it: `compact scale (3 epochs, earlier recipe)`."""
+    name, _, more = scale_text.partition(", ")
+    return f"{name} scale{f' ({more})' if more else ''}"
+
+
+def caption(run: Run) -> str:
+    """The line below the title of a figure of one run: scale, data and which epoch is kept."""
+    return f"{scale(run.scale_text)}, {data_name(run.data)}, kept: {kept(run.recipe)}"
+
+
+def heading(run: Run) -> str:
+    """The title of a figure of one run: its recipe's title and seed, and the caption in another line."""
+    return f"{run.recipe.title}, seed {run.seed}\n{caption(run)}"

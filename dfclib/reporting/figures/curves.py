@@ -1,0 +1,112 @@
+"""Curves over the epochs of runs: accuracy and loss, validation accuracy of several runs, learning rates."""
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from dfclib.errors import UserError
+from dfclib.evaluation.metrics import validation_fluctuation
+from dfclib.reporting.captions import WATCHED, caption, data_name, heading, scale
+from dfclib.reporting.figures import style
+from dfclib.runs import Run
+
+SPLITS = {"published": "validation", "held_out": "held_out"}  # that `val_` columns are about, by protocol
+
+
+def curves(run: Run) -> Figure:
+    """Accuracy and loss over the epochs, in training and on the images watched; the kept epoch is marked.
+
+    Raises:
+        UserError: For a vote, which has no epochs.
+    """
+    history = run.history
+    if not len(history):
+        raise UserError(f"run {run.name} is a vote over {len(run.members)} runs: it has no epochs to draw")
+    split, watched = SPLITS[run.protocol], WATCHED[run.protocol]
+    images = run.metrics[split]["n"]
+    train = run.data["counts"]["train"] - (images if split == "held_out" else 0)
+    n = f"n = {train:,} training, {images:,} {watched.removesuffix(' images')} images"
+    figure = style.new_figure(5.2, f"{heading(run)}\n{n}")
+    panels = figure.subplots(2, 1, sharex=True)
+    # what is minimised is then another loss than the one that is measured on validation
+    smoothed = " (loss of smoothed labels)" if run.recipe.label_smoothing else ""
+    epoch = run.metrics["kept_epoch"]
+    for axes, column, factor, unit in ((panels[0], "accuracy", 100, "%"), (panels[1], "loss", 1, "nats")):
+        style.draw_line(axes, history["epoch"], factor * history[column], 1, f"training{smoothed}")
+        style.draw_line(axes, history["epoch"], factor * history[f"val_{column}"], 0, watched)
+        axes.axvline(epoch, color="0.35", linewidth=1.2, linestyle=(0, (1, 2)), label=f"epoch {epoch}, kept")
+        style.label_axes(axes, "epoch" if column == "loss" else "", f"{column}, {unit}")
+    panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    style.legend_below(figure, panels[0], columns=1 if smoothed else 3)
+    return figure
+
+
+def validation_curves(runs: Sequence[Run]) -> Figure:
+    """Accuracy on the images watched over the epochs, one line per run.
+
+    The legend gives `metrics.validation_fluctuation`, the typical jump against the trend. Votes are left out.
+
+    Raises:
+        UserError: Where no run has epochs.
+    """
+    runs = _with_epochs(runs)
+    watched = " or ".join(sorted({WATCHED[run.protocol] for run in runs}))
+    figure = style.new_figure(4.4, f"Accuracy on {watched}\n{_common_caption(runs)}")
+    axes = figure.subplots()
+    for i, run in enumerate(runs):
+        points = validation_fluctuation(run.history)
+        text = "too short to tell" if math.isnan(points) else f"fluctuates by {points:.1f} points"
+        style.draw_line(axes, run.history["epoch"], 100 * run.history["val_accuracy"], i, f"{_name(run, runs)}: {text}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    style.label_axes(axes, "epoch", "accuracy, %")
+    style.legend_below(figure, axes, columns=1)
+    return figure
+
+
+def learning_rates(runs: Sequence[Run]) -> Figure:
+    """The learning rate at the end of each epoch, on a logarithmic axis, one line per run. Votes are left out.
+
+    Raises:
+        UserError: Where no run has epochs.
+    """
+    runs = _with_epochs(runs)
+    figure = style.new_figure(3.6, f"Learning rate\n{_common_caption(runs)}")
+    axes = figure.subplots()
+    for i, run in enumerate(runs):
+        style.draw_line(axes, run.history["epoch"], run.history["learning_rate"], i, _name(run, runs))
+    axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    style.label_axes(axes, "epoch", "learning rate")
+    style.legend_below(figure, axes, columns=2)
+    return figure
+
+
+def _with_epochs(runs: Sequence[Run]) -> list[Run]:
+    trained = [run for run in runs if not run.members]
+    if not trained:
+        raise UserError(f"none of the {len(runs)} runs has epochs to draw: give runs of single models")
+    return trained
+
+
+def _common_caption(runs: Sequence[Run]) -> str:
+    """The part of their captions that all runs share; `_name` tells runs of different settings apart."""
+    if len({_setting(run) for run in runs}) > 1:
+        return "of different data, scales or protocols: see the names"
+    captions = {caption(run) for run in runs}
+    shared = captions.pop() if len(captions) == 1 else f"{scale(runs[0].scale_text)}, {data_name(runs[0].data)}"
+    return f"{shared}, n = {_setting(runs[0])[-1]:,}"
+
+
+def _setting(run: Run) -> tuple:
+    """Scale, data, protocol and number of images watched: the same in curves that can be compared."""
+    return run.scale_text, data_name(run.data), run.protocol, run.metrics[SPLITS[run.protocol]]["n"]
+
+
+def _name(run: Run, runs: Sequence[Run]) -> str:
+    """The shortest name that tells `run` from the other `runs`."""
+    if len({_setting(other) for other in runs}) > 1:
+        return run.name
+    names = [other.recipe.name for other in runs]
+    return run.recipe.name if names.count(run.recipe.name) == 1 else f"{run.recipe.name}, seed {run.seed}"

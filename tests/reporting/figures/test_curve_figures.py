@@ -1,0 +1,60 @@
+"""Curves over the epochs: lines, labels and titles carry what the runs hold."""
+
+import pytest
+from fakes import make_run
+from legible import title
+
+from dfclib.errors import UserError
+from dfclib.evaluation.metrics import validation_fluctuation
+from dfclib.recipes import find
+from dfclib.reporting import figures
+from dfclib.reporting.figures.style import STYLES
+
+
+def test_curves_show_training_and_what_was_watched_and_mark_the_chosen_epoch(runs, tmp_path):
+    figure = figures.curves(runs["attempt4"])
+    history = runs["attempt4"].history
+    top, bottom = figure.axes
+    for axes, column, factor in ((top, "accuracy", 100), (bottom, "loss", 1)):
+        lines = {line.get_label(): line for line in axes.lines}
+        assert lines["training"].get_ydata() == pytest.approx(factor * history[column].to_numpy())
+        assert lines["validation"].get_ydata() == pytest.approx(factor * history[f"val_{column}"].to_numpy())
+        assert list(lines["epoch 5, kept"].get_xdata()) == [5, 5]
+    assert (top.get_ylabel(), bottom.get_ylabel(), bottom.get_xlabel()) == ("accuracy, %", "loss, nats", "epoch")
+    for part in ("Attempt 4", "seed 0", "compact scale", "unibuc", "n = 12,500 training, 1,250 validation images"):
+        assert part in title(figure)
+    held_out = figures.curves(make_run(tmp_path, find("attempt4").compact().with_options(protocol="held_out")))
+    assert "kept: lowest loss on held-out images" in title(held_out)
+    # of 12,500 training images 1,250 were held out: neither is validation
+    assert "n = 11,250 training, 1,250 held-out images" in title(held_out)
+    assert "12,500" not in title(held_out) and "validation" not in title(held_out)
+    assert "kept: lowest loss on validation" in title(figure)
+    assert "kept: last epoch" in title(figures.curves(runs["attempt1"]))
+    assert "held-out images" in [line.get_label() for line in held_out.axes[0].lines]
+    smoothed = figures.curves(make_run(tmp_path, "s1-v1"))  # its training loss is not validation's
+    assert "training (loss of smoothed labels)" in [line.get_label() for line in smoothed.axes[1].lines]
+
+
+def test_lines_differ_without_their_colours(runs):
+    singles = [run for run in runs.values() if not run.members]
+    lines = figures.validation_curves(singles).axes[0].lines
+    assert len({(line.get_marker(), str(line.get_linestyle())) for line in lines}) == len(singles) == 5
+    assert len({(marker, str(line)) for _, marker, line in STYLES}) == len(STYLES)
+
+
+def test_validation_curves_give_the_swing_and_leave_votes_out(runs):
+    figure = figures.validation_curves([runs["attempt4"], runs["attempt6"], runs["attempt6-vote"]])
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    expected = [
+        f"{n}: fluctuates by {validation_fluctuation(runs[n].history):.1f} points" for n in ("attempt4", "attempt6")
+    ]
+    assert labels == expected
+    assert "n = 1,250" in title(figure)
+
+
+@pytest.mark.parametrize("function", [figures.validation_curves, figures.learning_rates])
+def test_votes_alone_have_no_epochs(runs, function):
+    with pytest.raises(UserError, match="epochs"):
+        function([runs["attempt3"]])
+    with pytest.raises(UserError, match="attempt3.* vote over 10 runs"):
+        figures.curves(runs["attempt3"])
