@@ -741,3 +741,20 @@ def test_pixels_are_not_copied_per_repeat():
     (tensor,) = pipelines._tensors[images].values()
     assert tensor.shape == images.images.shape
     assert np.array_equal(images.images, before)
+
+
+def test_several_epochs_are_the_single_ones_one_after_the_other():
+    images = tiny_images(5, 0, "x")  # 25 images, 10 a batch: the last batch of an epoch is short
+    recipe = recipe_for(images, augmentation=EVERYTHING, batch_size=10)
+    several = list(pipelines.training_dataset(images, recipe, 2, 4).as_numpy_iterator())
+    single = [b for epoch in (2, 3, 4) for b in pipelines.training_dataset(images, recipe, epoch).as_numpy_iterator()]
+    assert [len(labels) for _, labels in several] == [10, 10, 5] * 3
+    for (pixels, labels), (expected, expected_labels) in zip(several, single, strict=True):
+        assert pixels.tobytes() == expected.tobytes() and labels.tolist() == expected_labels.tolist()
+
+
+def test_evaluation_comes_with_labels_where_they_are_asked_for():
+    images = tiny_images(5, 0, "x")
+    batches = list(pipelines.evaluation_dataset(images, recipe_for(images), labelled=True).as_numpy_iterator())
+    assert np.concatenate([labels for _, labels in batches]).tolist() == images.labels.tolist()
+    assert np.array_equal(np.concatenate([pixels for pixels, _ in batches]), evaluated(images, recipe_for(images)))
