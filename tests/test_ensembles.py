@@ -259,7 +259,7 @@ def test_ties_of_the_search_go_to_the_lowest_loss_and_then_to_equal_weights():
 def test_a_search_needs_labels_probabilities_and_a_grid_of_a_size():
     labels = np.array([0])
     member = with_probabilities([[0.6, 0.4]], class_names=("a", "b"), labels=labels)
-    with pytest.raises(UserError, match="held-out predictions with labels"):
+    with pytest.raises(UserError, match="without true labels"):
         search_weights([replace(member, labels=None)] * 2)
     with pytest.raises(UserError, match="member 2 has labels only"):
         search_weights([member, replace(member, probabilities=None)])
