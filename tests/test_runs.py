@@ -1,8 +1,6 @@
 """The run folder: whole, readable without TensorFlow, clear about what is broken."""
 
-import contextlib
 import json
-import os
 import pickle
 import shutil
 import subprocess
@@ -13,21 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dfclib import files, runs
+from dfclib import runs
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json
 from dfclib.predictions import Predictions
 from dfclib.recipes import find
-from dfclib.runs import (
-    HISTORY_COLUMNS,
-    RUN_FILES,
-    Run,
-    describe_changes,
-    find_runs,
-    load_run,
-    record,
-    run_name,
-)
+from dfclib.recording import record
+from dfclib.runs import HISTORY_COLUMNS, Run, describe_changes, find_runs, load_run, run_name
 
 ROOT = Path(__file__).parents[1]
 RECORDED = sorted(path.parent for path in (ROOT / "report" / "runs").glob("*/metrics.json"))
@@ -100,7 +90,8 @@ def test_a_run_is_read_without_tensorflow(run):
 import sys
 sys.modules["tensorflow"] = sys.modules["keras"] = sys.modules["jax"] = sys.modules["torch"] = None
 from dfclib.callbacks import validation_fluctuation
-from dfclib.runs import find_runs, load_run, record
+from dfclib.recording import record
+from dfclib.runs import find_runs, load_run
 run = load_run({str(run.path)!r})
 assert [r.name for r in find_runs({str(run.path.parent)!r})] == [run.name]
 validation_fluctuation(run.history)
@@ -158,7 +149,8 @@ def arrays(run, **changes):
         ({"validation_predicted": np.zeros(30)}, "validation_predicted has the type float64"),
         ({"validation_labels": np.array(["0"] * 30)}, "validation_labels has the type <U1"),
         ({"validation_probabilities": np.zeros((30, 5), complex)}, "validation_probabilities has the type complex128"),
-        ({"validation_probabilities": np.zeros(30, np.float32)}, "validation_probabilities has the shape"),
+        ({"validation_probabilities": np.zeros(30, np.float32)}, "validation: 30 ids and 5 classes but probabilities"),
+        ({"validation_labels": np.full(30, 5)}, "validation_labels has labels that are none of the 5 classes"),
         ({"test_probabilities": np.full((10, 5), np.nan, np.float32)}, "test_probabilities are not all numbers"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
@@ -323,7 +315,7 @@ def test_predictions_of_classes_that_are_not_there_are_refused(run):
     with pytest.raises(UserError, match="none of the 2 classes"):
         fewer.predictions("validation")
     more = edit(run, data__class_names=["0", "1", "2", "3", "4", "5"])
-    with pytest.raises(UserError, match="probabilities.npz, validation: .*probabilities of shape"):
+    with pytest.raises(UserError, match="6 classes but probabilities of shape"):
         more.predictions("validation")
 
 
@@ -354,188 +346,6 @@ def test_run_names():
     assert run_name(find("attempt4").compact(), "unibuc") == "attempt4-compact-unibuc-published-seed0"
     recipe = find("attempt1").with_options(seed=7, protocol="held_out")
     assert run_name(recipe, "x") == "attempt1-full-x-held-out-seed7"
-
-
-def test_record_leaves_weights_out_when_asked(run, tmp_path):
-    recorded = record(run, tmp_path / "report", weights=False)
-    assert not recorded.model_path.exists()
-    assert recorded.predictions("validation").accuracy == run.predictions("validation").accuracy
-
-
-def test_record_copies_small_weights_and_no_leftovers(run, tmp_path):
-    (run.path / "checkpoint").mkdir()
-    (run.path / "checkpoint" / "epoch-0001.npz").write_bytes(b"x")
-    (run.path / ".history.csv.123.tmp").write_bytes(b"x")
-    recorded = record(run, tmp_path / "report")
-    assert recorded.path == tmp_path / "report" / run.name
-    assert sorted(p.name for p in recorded.path.iterdir()) == [
-        "history.csv",
-        "metrics.json",
-        "model.keras",
-        "probabilities.npz",
-        "recipe.json",
-    ]
-    for path in recorded.path.iterdir():
-        assert path.read_bytes() == (run.path / path.name).read_bytes()
-
-
-def test_record_leaves_large_weights_out(run, tmp_path, monkeypatch):
-    size = run.model_path.stat().st_size
-    monkeypatch.setattr(runs, "LARGEST_RECORDED_MODEL", size - 1)
-    assert not record(run, tmp_path / "a").model_path.exists()
-    monkeypatch.setattr(runs, "LARGEST_RECORDED_MODEL", size)
-    assert record(run, tmp_path / "b").model_path.exists()
-
-
-def test_record_twice_is_well_and_another_training_is_refused(run, tmp_path):
-    record(run, tmp_path / "report")
-    record(run, tmp_path / "report")
-    other = edit(run, recipe_fingerprint="0" * 16)
-    with pytest.raises(UserError, match="recipe_fingerprint differs"):
-        record(other, tmp_path / "report")
-    other = edit(run, recipe_fingerprint=run.recipe.fingerprint, data__fingerprint="0" * 16)
-    with pytest.raises(UserError, match="data differs"):
-        record(other, tmp_path / "report")
-    (run.path / "metrics.json").unlink()
-    with pytest.raises(UserError, match="not finished"):
-        record(run, tmp_path / "elsewhere")
-
-
-def contents(folder):
-    """The bytes of a run's files, without the lock that a training leaves."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
-
-
-def test_record_copies_nothing_but_a_runs_own_files(run, tmp_path):
-    (run.path / "__init__.py").write_text("raise SystemExit('code from a run')")
-    (run.path / "secret.txt").symlink_to("/etc/hostname")
-    assert set(contents(record(run, tmp_path / "report").path)) == set(RUN_FILES)
-
-
-@pytest.mark.parametrize("name", RUN_FILES)
-@pytest.mark.parametrize("kind", ["link", "dangling link", "folder", "pipe"])
-def test_record_follows_no_link_and_copies_no_folder(run, tmp_path, name, kind):
-    path = run.path / name
-    kept = path.rename(tmp_path / name)
-    if kind == "link":
-        path.symlink_to(kept)
-    elif kind == "dangling link":
-        path.symlink_to(tmp_path / "nowhere")
-    elif kind == "folder":
-        path.mkdir()
-    else:
-        os.mkfifo(path)  # opened, it would wait for somebody who writes
-    with pytest.raises(UserError):
-        record(Run(run.path), tmp_path / "report")
-    assert not (tmp_path / "report").exists()
-
-
-def test_record_leaves_a_link_and_a_strangers_file_where_a_run_would_go(run, tmp_path):
-    to, elsewhere = tmp_path / "report", tmp_path / "elsewhere"
-    to.mkdir(), elsewhere.mkdir()
-    (to / run.name).symlink_to(elsewhere)
-    with pytest.raises(UserError, match="is a link or a file"):
-        record(run, to)
-    assert not list(elsewhere.iterdir())
-    (to / run.name).unlink()
-    recorded = record(run, to)
-    (recorded.path / "notes.md").write_text("mine")
-    with pytest.raises(UserError, match="holds notes.md"):
-        record(run, to)
-    assert (recorded.path / "notes.md").read_text() == "mine"
-
-
-def test_an_unfinished_training_is_not_taken_for_an_interrupted_copy(run, tmp_path):
-    training = tmp_path / "others" / run.name
-    shutil.copytree(run.path, training)
-    (training / "metrics.json").unlink()
-    (training / ".lock").unlink()
-    (training / "checkpoint").mkdir()
-    with pytest.raises(UserError, match="holds checkpoint"):
-        record(run, training.parent)
-    assert (training / "checkpoint").is_dir()
-
-
-def test_recording_a_run_onto_itself_changes_nothing(run):
-    (run.path / "checkpoint").mkdir()
-    assert record(run, run.path.parent, weights=False).path == run.path
-    assert (run.path / "checkpoint").is_dir() and run.model_path.exists()
-
-
-@pytest.mark.parametrize("left", [["recipe.json"], ["recipe.json", "probabilities.npz"], ["history.csv"], []])
-def test_a_half_copy_of_an_earlier_version_is_completed(run, tmp_path, left):
-    target = tmp_path / "report" / run.name
-    target.mkdir(parents=True)
-    for name in left:
-        shutil.copy(run.path / name, target)
-    (target / ".model.keras.123-abcd.tmp").write_bytes(b"half")
-    assert contents(record(run, tmp_path / "report").path) == contents(run.path)
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nothing catches it."""
-
-
-def steps_until_killed(monkeypatch, step):
-    """Die before the file operation number `step` (from 1); what has been counted."""
-    count = [0]
-
-    def dying(operation):
-        def counted(*args, **options):
-            count[0] += 1
-            if count[0] == step:
-                raise Killed
-            return operation(*args, **options)
-
-        return counted
-
-    monkeypatch.setattr(runs.os, "rename", dying(os.rename))
-    monkeypatch.setattr(runs.shutil, "rmtree", dying(shutil.rmtree))
-    monkeypatch.setattr(runs.shutil, "copyfileobj", dying(shutil.copyfileobj))
-    return count
-
-
-@pytest.mark.parametrize("recorded_before", [False, True])
-def test_a_recording_killed_at_any_step_loses_nothing_and_is_completed(run, tmp_path, monkeypatch, recorded_before):
-    step = 0
-    while True:
-        step += 1
-        to = tmp_path / f"report-{step}"
-        before = {}
-        if recorded_before:
-            before = contents(record(run, to, weights=False).path)
-        with monkeypatch.context() as patch:
-            count = steps_until_killed(patch, step)
-            with contextlib.suppress(Killed):
-                record(run, to)
-        whole = [path for path in to.iterdir() if (path / "metrics.json").exists()]
-        for found in find_runs(to):
-            assert contents(found.path) in (before, contents(run.path))
-        if recorded_before:
-            assert any(contents(path) in (before, contents(run.path)) for path in whole)
-        assert contents(record(run, to).path) == contents(run.path)
-        assert [path.name for path in to.iterdir()] == [run.name]
-        if count[0] < step:
-            break
-    assert step > 6  # five files and a rename
-
-
-def test_an_earlier_recipes_run_is_replaced_by_the_current_ones_and_never_the_other_way(run, tmp_path, monkeypatch):
-    recorded = record(run, tmp_path / "report", weights=False)
-    before = contents(recorded.path)
-    newer = edit(run, recipe_fingerprint="0" * 16)
-    current = set()
-    monkeypatch.setattr(Run, "is_current", property(lambda run: run.path in current))
-    for standing in (set(), {recorded.path}, {recorded.path, newer.path}):
-        current = standing
-        with pytest.raises(UserError, match="recipe_fingerprint differs"):
-            record(newer, tmp_path / "report")
-        assert contents(recorded.path) == before
-    current = {newer.path}
-    assert contents(record(newer, tmp_path / "report").path) == contents(newer.path)
-    other_data = edit(newer, data__fingerprint="1" * 16, recipe_fingerprint="2" * 16)
-    with pytest.raises(UserError, match="another training"):
-        record(other_data, tmp_path / "report")
 
 
 def test_which_runs_have_the_current_recipe(run):
@@ -585,22 +395,6 @@ def test_a_protocol_that_the_recipe_cannot_have_is_no_current_one(run):
 def test_history_is_read_without_a_warning(run):
     assert run.history["epoch"].dtype == np.int64
     assert {str(run.history[name].dtype) for name in HISTORY_COLUMNS[1:]} == {"float64"}
-
-
-def test_a_recording_that_is_cut_short_is_no_finished_run(run, tmp_path, monkeypatch):
-    written = []
-
-    def stop_at_the_last(path, write):
-        written.append(path.name)
-        if path.name == "metrics.json":
-            raise KeyboardInterrupt
-        return files.write_atomically(path, write)
-
-    monkeypatch.setattr(runs, "write_atomically", stop_at_the_last)
-    with pytest.raises(KeyboardInterrupt):
-        record(run, tmp_path / "report")
-    assert len(written) == 5  # everything else was there before
-    assert find_runs(tmp_path / "report") == []
 
 
 def test_history_keeps_every_digit(tmp_path):

@@ -17,13 +17,15 @@ import pytest
 from PIL import Image
 
 from dfclib import runs
-from dfclib.cli import commands, inputs, main
+from dfclib.cli import inputs, main, output
+from dfclib.cli.parser import PROGRAM, build_parser
 from dfclib.datasets.folder.loading import load_folder, write_folder
 from dfclib.datasets.images import ImageSet, Splits
 from dfclib.errors import UserError
 from dfclib.files import write_json
 from dfclib.predictions import Predictions
 from dfclib.recipes import find
+from dfclib.wording import duration
 
 CLASSES = ("0", "1", "2")
 COMMANDS = [
@@ -41,7 +43,7 @@ def empty_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def no_keras(monkeypatch):
     """Commands that would train or predict get here without Keras; the test replaces what they call."""
-    monkeypatch.setattr(commands, "_import_keras", lambda arguments: None)
+    monkeypatch.setattr(output, "import_keras", lambda arguments: None)
 
 
 def splits(name="small", seed=0, test=4):
@@ -117,14 +119,14 @@ def test_help_has_an_example_that_parses(command, capsys):
         main.main([*command, "--help"])
     assert stopped.value.code == 0
     example = capsys.readouterr().out.split("example:\n")[1].strip()
-    program, line = example[: len(main.PROGRAM)], example[len(main.PROGRAM) :]
-    assert program == main.PROGRAM
-    arguments = main._parser().parse_args(shlex.split(line))
+    program, line = example[: len(PROGRAM)], example[len(PROGRAM) :]
+    assert program == PROGRAM
+    arguments = build_parser().parse_args(shlex.split(line))
     assert arguments.function.__name__ == "_".join(command)
 
 
 def test_every_command_is_tested_for_its_help():
-    top = next(a for a in main._parser()._actions if hasattr(a, "choices") and isinstance(a.choices, dict))
+    top = next(a for a in build_parser()._actions if hasattr(a, "choices") and isinstance(a.choices, dict))
     data = next(a for a in top.choices["data"]._actions if isinstance(a.choices, dict))
     found = [[name] for name in top.choices if name != "data"] + [["data", name] for name in data.choices]
     assert sorted(found) == sorted(COMMANDS)
@@ -470,8 +472,8 @@ def test_train_announces_itself_and_prints_the_folder_last(trained, capsys):
 def test_expected_time_is_said_before_the_start(trained, capsys, monkeypatch):
     monkeypatch.setattr("dfclib.recipes.recipe.measured", lambda what: {"attempt1-quick": 0.01})
     assert call("train", "attempt1") == 0
-    hours = find("attempt1").quick().epochs * 9 / 0.01 / 3600  # nine images, at 0.01 a second
-    assert f"about {hours:.0f} h on two CPU cores" in capsys.readouterr().out
+    seconds = find("attempt1").quick().epochs * 9 / 0.01  # nine images, at 0.01 a second
+    assert f"about {duration(seconds)} on two CPU cores" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("gpu", "real"), [(False, "compact"), (True, "full")], ids=["CPU", "GPU"])
@@ -910,7 +912,7 @@ def asked(monkeypatch, no_keras):
     """The images that a model was asked about; it says class 2 of all."""
     seen = []
 
-    def fake(run, images):
+    def fake(run, images, weights_checked):
         seen.append(images)
         probabilities = np.tile(np.float32([0.1, 0.2, 0.7]), (len(images), 1))
         return Predictions(images.ids, np.full(len(images), 2), CLASSES, probabilities)
@@ -931,7 +933,10 @@ def test_predict_reads_files_and_folders(asked, capsys):
     captured = capsys.readouterr()
     rows = [line.split() for line in captured.out.splitlines()]
     names = ["single.png", str(Path("folder/b.png")), str(Path("folder/deeper/a.webp"))]
-    assert rows == [["image", "label", *CLASSES], *([name, "2", "0.100", "0.200", "0.700"] for name in names)]
+    assert rows == [
+        ["image", "label", *(f"p({c})" for c in CLASSES)],
+        *([name, "2", "0.100", "0.200", "0.700"] for name in names),
+    ]
     assert "1 of 3 images were resized to 20x24" in captured.err
     images = asked[0].images
     assert images.shape == (3, 20, 24, 3)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dfclib.cli import inputs, main
+from dfclib.cli import inputs
+from dfclib.cli.parser import build_parser
 from dfclib.datasets.images import ImageSet
 from dfclib.ensembles import hard_vote, soft_vote
 from dfclib.errors import UserError
@@ -92,7 +93,7 @@ def test_the_command_makes_the_run_of_that_name(run, epochs, said):
     """Its words go through the command line: recipe, scale, seed, protocol and folder give the name that was said."""
     run.model_path.unlink()
     line = next(line for line in refused(real(run, epochs)).splitlines() if line.startswith("  python -m dfclib "))
-    arguments = main._parser().parse_args(line.split()[3:])
+    arguments = build_parser().parse_args(line.split()[3:])
     recipe = inputs.find_recipe(arguments.recipe, arguments.scale, arguments.data)
     recipe = recipe.with_options(arguments.seed, arguments.epochs, arguments.protocol)
     assert recipe.fingerprint == Run(run.path).recipe.fingerprint

@@ -18,7 +18,7 @@ import pytest
 from fakes import tiny_recipe
 
 from dfclib import training
-from dfclib.cli import commands, main
+from dfclib.cli import main, output
 from dfclib.datasets import sources
 from dfclib.datasets.folder import loading
 from dfclib.errors import UserError
@@ -26,9 +26,10 @@ from dfclib.files import read_json, write_json
 from dfclib.recipes import find
 from dfclib.recipes.recipe import FASHION_MNIST, EnsembleRecipe
 from dfclib.recipes.schedules import ConstantRate
-from dfclib.runs import RUN_FILES, Run, record, run_name
+from dfclib.recording import record
+from dfclib.runs import RUN_FILES, Run, run_name
 from dfclib.training import Control, OutOfTime, queue, train
-from dfclib.training.queue import PAUSE, QUEUE, Entry, tasks, wanted_runs
+from dfclib.training.queue import PAUSE, QUEUE, Entry, find_jobs, progress
 
 ROOT = Path(__file__).parents[2]
 A, B, C = (replace(tiny_recipe(), name=name, epochs=2) for name in ("a", "b", "c"))
@@ -44,27 +45,28 @@ def tiny(monkeypatch, tmp_path):
 
 
 class Images:
-    """Stands for queue.Sources."""
+    """Stands for queue.Images."""
 
     def __init__(self, splits, lacking=()):
         self.found, self.lacking = splits, lacking
 
-    def splits(self, recipe):
+    def load(self, recipe):
         if recipe.dataset.name in self.lacking:
             raise UserError(f"no {recipe.dataset.name} here")
         return self.found
 
 
-def wanted(*names, **options):
-    return wanted_runs("full", queue=[name if isinstance(name, Entry) else Entry(name, **options) for name in names])
+def jobs(*names):
+    return find_jobs("full", queue=[name if isinstance(name, Entry) else Entry(name) for name in names])
 
 
-def work(want, splits, **options) -> list:
-    return list(queue.reproduce(want, Images(splits), Path("runs"), Path("kept"), **options))
+def work(todo, splits, **options) -> list:
+    return list(queue.reproduce(todo, Images(splits), Path("runs"), Path("kept"), **options))
 
 
-def states(want, splits):
-    return {task.name.partition("-")[0]: task.state for task in tasks(want, Images(splits), Path("runs"), Path("kept"))}
+def states(todo, splits):
+    found = progress(todo, Images(splits), Path("runs"), Path("kept"))
+    return {each.job.recipe.name: each.state for each in found}
 
 
 def quietly(recipe, splits, runs_dir="runs", **options):
@@ -119,34 +121,34 @@ def at_once(trained, monkeypatch):
 
 
 def test_members_stand_before_their_vote_and_nothing_twice():
-    found = [(one.recipe.name, one.recipe.seed) for one in wanted("vote", "a", Entry("b", seed=1), "b", "vote")]
+    found = [(one.recipe.name, one.recipe.seed) for one in jobs("vote", "a", Entry("b", seed=1), "b", "vote")]
     assert found == [("a", 0), ("b", 1), ("vote", 0), ("b", 0)]
 
 
 def test_an_entry_may_have_a_seed_a_protocol_a_scale_and_weights():
-    (one, *others) = wanted(Entry("c", seed=3, protocol="held_out", weights=True), Entry("c"))
+    (one, *others) = jobs(Entry("c", seed=3, protocol="held_out", weights=True), Entry("c"))
     assert (one.recipe.seed, one.recipe.protocol, one.weights) == (3, "held_out", True)
     assert [(other.recipe.seed, other.recipe.protocol, other.weights) for other in others] == [(0, "published", False)]
 
 
 def test_only_takes_what_begins_so_and_the_members_of_a_vote():
     queue = [Entry("c"), Entry("b"), Entry("vote")]
-    assert [one.recipe.name for one in wanted_runs("full", ["vo"], queue)] == ["a", "b", "vote"]
-    assert [one.recipe.seed for one in wanted_runs("full", ["vo"], queue)] == [0, 1, 0]
-    assert [one.recipe.name for one in wanted_runs("full", ["c"], queue)] == ["c"]
-    with pytest.raises(UserError, match="--only x: nothing in the queue begins so; there are c, b, a, vote"):
-        wanted_runs("full", ["x"], queue)
+    assert [one.recipe.name for one in find_jobs("full", ["vo"], queue)] == ["a", "b", "vote"]
+    assert [one.recipe.seed for one in find_jobs("full", ["vo"], queue)] == [0, 1, 0]
+    assert [one.recipe.name for one in find_jobs("full", ["c"], queue)] == ["c"]
+    with pytest.raises(UserError, match="--only x: no recipe in the queue begins so; there are c, b, a, vote"):
+        find_jobs("full", ["x"], queue)
 
 
 def test_the_queue_itself_is_of_recipes_and_each_vote_comes_after_its_members(monkeypatch):
     monkeypatch.setattr(queue, "find", find)
-    names = [run_name(one.recipe, "x") for one in wanted_runs("compact")]
+    names = [run_name(one.recipe, "x") for one in find_jobs("compact")]
     assert len(set(names)) == len(names) > len(QUEUE)
-    for one in wanted_runs("compact"):
+    for one in find_jobs("compact"):
         if isinstance(one.recipe, EnsembleRecipe):
             place = names.index(run_name(one.recipe, "x"))
             assert all(names.index(run_name(member, "x")) < place for member in one.recipe.members)
-    assert [one.recipe.scale for one in wanted_runs("compact") if one.recipe.name == "attempt1"] == ["compact", "full"]
+    assert [one.recipe.scale for one in find_jobs("compact") if one.recipe.name == "attempt1"] == ["compact", "full"]
 
 
 # ---- what is done ----
@@ -154,24 +156,24 @@ def test_the_queue_itself_is_of_recipes_and_each_vote_comes_after_its_members(mo
 
 def test_each_is_trained_and_recorded_as_it_finishes_in_order(splits, at_once, monkeypatch):
     seen = []
-    work_on = queue.reproduce(wanted("vote", Entry("c", weights=True)), Images(splits), Path("runs"), Path("kept"))
-    for task in work_on:
-        seen.append(task.wanted.recipe.name)
+    work_on = queue.reproduce(jobs("vote", Entry("c", weights=True)), Images(splits), Path("runs"), Path("kept"))
+    for run in work_on:
+        seen.append(run.recipe.name)
         assert sorted(path.name.partition("-")[0] for path in Path("kept").iterdir()) == sorted(seen)
     assert seen == ["a", "b", "vote", "c"]
     kept = {path.name.partition("-")[0]: path for path in Path("kept").iterdir()}
     assert {name for name, path in kept.items() if (path / "model.keras").exists()} == {"c"}
-    assert set(states(wanted("vote", "c"), splits).values()) == {"recorded"}
+    assert set(states(jobs("vote", "c"), splits).values()) == {"recorded"}
     monkeypatch.setattr(training, "_train_model", lambda *_: pytest.fail("it trains again"))
     monkeypatch.setattr(training, "_train_ensemble", lambda *_: pytest.fail("it trains again"))
     shutil.rmtree("runs")
-    assert work(wanted("vote", "c"), splits) == []
+    assert work(jobs("vote", "c"), splits) == []
 
 
 def test_states_tell_how_far_each_is(splits, trained, monkeypatch):
     monkeypatch.setattr("dfclib.recipes.recipe.measured", lambda what: {"b-full": 2.0, "c-full": 4.0})
     shutil.copytree(trained, "runs")
-    assert states(wanted("vote", "c"), splits) == {
+    assert states(jobs("vote", "c"), splits) == {
         "a": "finished",
         "b": "finished",
         "vote": "to train",
@@ -180,32 +182,29 @@ def test_states_tell_how_far_each_is(splits, trained, monkeypatch):
     record(next(Run(path) for path in trained.glob("a-*")), Path("kept"))
     with pytest.raises(OutOfTime):
         quietly(C, splits, control=Ends(1))
-    found = {
-        task.wanted.recipe.name: task
-        for task in tasks(wanted("vote", "c", "b"), Images(splits), Path("runs"), Path("kept"))
-    }
-    assert {name: task.state for name, task in found.items()} == {
+    found = progress(jobs("vote", "c", "b"), Images(splits), Path("runs"), Path("kept"))
+    found = {each.job.recipe.name: each for each in found}
+    assert {name: each.state for name, each in found.items()} == {
         "a": "recorded", "b": "to train", "vote": "to train", "c": "epoch 1 of 2",
     }  # fmt: skip
-    seconds = Run(Path("runs") / found["c"].name).history["seconds"].iloc[0]
+    seconds = Run(Path("runs") / run_name(C, "tiny")).history["seconds"].iloc[0]
     assert found["c"].minutes == pytest.approx(seconds / 60)  # one epoch is left
     assert found["b"].minutes == pytest.approx(2 * 60 / 2 / 60)  # 2 epochs of 60 images, 2 a second
     assert found["vote"].minutes == found["a"].minutes == 0
 
 
 def test_another_recipe_or_other_data_are_not_taken_for_recorded(splits, trained, recorded):
-    assert states(wanted("a"), splits) == {"a": "recorded"}
+    assert states(jobs("a"), splits) == {"a": "recorded"}
     other = replace(splits, train=splits.train.take(np.arange(50)))
-    assert states(wanted("a"), other) == {"a": "to train"}
+    assert states(jobs("a"), other) == {"a": "to train"}
     path = next(Path("kept").glob("a-*")) / "recipe.json"
     write_json(path, read_json(path) | {"recipe_fingerprint": "0" * 16})
-    assert states(wanted("a"), splits) == {"a": "to train"}
+    assert states(jobs("a"), splits) == {"a": "to train"}
 
 
 def test_members_that_are_recorded_are_brought_back_and_not_trained_again(splits, trained, recorded, monkeypatch):
     monkeypatch.setattr(training, "_train_model", lambda *_: pytest.fail("it trains a member again"))
-    (task,) = work(wanted("vote"), splits)
-    run = Run(Path("kept") / task.name)
+    (run,) = work(jobs("vote"), splits)
     assert run.is_finished and run.members == [run_name(member, "tiny") for member in VOTE.members]
     assert all((Path("runs") / name).is_dir() for name in run.members)
 
@@ -213,8 +212,8 @@ def test_members_that_are_recorded_are_brought_back_and_not_trained_again(splits
 def test_a_finished_run_is_recorded_without_training(splits, trained, monkeypatch):
     shutil.copytree(trained, "runs")
     monkeypatch.setattr(training, "_train_model", lambda *_: pytest.fail("it trains again"))
-    (task,) = work(wanted("a"), splits)
-    assert (Path("kept") / task.name / "metrics.json").exists()
+    (run,) = work(jobs("a"), splits)
+    assert run.path.parent == Path("kept") and run.is_finished
 
 
 # ---- when it ends ----
@@ -240,16 +239,15 @@ def test_hours_end_after_the_epoch_at_hand_and_the_next_time_goes_on_to_the_same
     expected = quietly(TINY["a"], splits, "uninterrupted")
     with monkeypatch.context() as patch:
         clock(patch, per_epoch=1)
-        assert work(wanted("a", "c"), splits, hours=2.5) == []
+        assert work(jobs("a", "c"), splits, hours=2.5) == []
     name = expected.name
     unfinished = Run(Path("runs") / name)
     assert len(unfinished.history) == 3 and not unfinished.is_finished
     assert not Path("kept").exists()
     assert f"{name}: 3 of 6 epochs trained; the rest is for another time" in capsys.readouterr().out
-    assert states(wanted("a", "c"), splits) == {"a": "epoch 3 of 6", "c": "to train"}
-    (task,) = work(wanted("a"), splits)
+    assert states(jobs("a", "c"), splits) == {"a": "epoch 3 of 6", "c": "to train"}
+    (run,) = work(jobs("a"), splits)
     assert "going on after epoch 3" in capsys.readouterr().out
-    run = Run(Path("kept") / task.name)
     columns = [column for column in expected.history if column != "seconds"]
     assert run.history[columns].equals(expected.history[columns])
     for split in expected.splits:
@@ -269,21 +267,21 @@ def test_hours_end_between_two_trainings(splits, at_once, monkeypatch):
 
     monkeypatch.setattr(queue.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(training, "train", later)
-    assert [task.wanted.recipe.name for task in work(wanted("a", "c"), splits, hours=1.5)] == ["a"]
-    assert states(wanted("a", "c"), splits) == {"a": "recorded", "c": "to train"}
+    assert [run.recipe.name for run in work(jobs("a", "c"), splits, hours=1.5)] == ["a"]
+    assert states(jobs("a", "c"), splits) == {"a": "recorded", "c": "to train"}
 
 
 def test_no_hours_left_train_nothing(splits, monkeypatch):
     monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("it trains"))
     monkeypatch.setattr(queue.time, "monotonic", iter([0.0, *[1.0] * 9]).__next__)
-    assert work(wanted("a"), splits, hours=0) == []
+    assert work(jobs("a"), splits, hours=0) == []
 
 
 def test_a_training_that_fails_does_not_stop_the_others(splits, at_once):
     """A vote over it fails with it."""
     at_once.add("b")
-    first, failed, vote, last = work(wanted("vote", "c"), splits)
-    assert [task.wanted.recipe.name for task in (first, last)] == ["a", "c"]
+    first, failed, vote, last = work(jobs("vote", "c"), splits)
+    assert [run.recipe.name for run in (first, last)] == ["a", "c"]
     assert str(failed) == str(vote) == "b: the loss became nan in epoch 2"
     assert sorted(path.name.partition("-")[0] for path in Path("kept").iterdir()) == ["a", "c"]
 
@@ -294,19 +292,21 @@ def test_a_second_one_in_the_same_folder_is_refused(splits, monkeypatch):
     with Path("runs/.reproduce.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="another `reproduce` works in runs"):
-            work(wanted("a"), splits)
+            work(jobs("a"), splits)
 
 
 def test_no_images_no_training(splits, at_once, monkeypatch):
     monkeypatch.setitem(TINY, "b", replace(B, dataset=FASHION_MNIST))
     images = Images(splits, lacking=["fashion-mnist"])
-    found = tasks(wanted("b", "a"), images, Path("runs"), Path("kept"))
-    assert [(task.state, task.is_open) for task in found] == [("no data", False), ("to train", True)]
-    done = list(queue.reproduce(wanted("b", "a"), images, Path("runs"), Path("kept")))
-    assert [task.wanted.recipe.name for task in done] == ["a"]
+    found = progress(jobs("b", "a"), images, Path("runs"), Path("kept"))
+    assert [(each.state, each.is_open) for each in found] == [("no data", False), ("to train", True)]
+    done = list(queue.reproduce(jobs("b", "a"), images, Path("runs"), Path("kept")))
+    assert [run.recipe.name for run in done] == ["a"]
 
 
-def test_a_paused_queue_waits_after_its_batch_and_the_seconds_do_not_count(splits, monkeypatch, trained):
+def test_a_paused_queue_says_so_waits_after_its_batch_and_the_seconds_do_not_count(
+    splits, monkeypatch, trained, capsys
+):
     """Paused in the middle of an epoch, for two seconds; the figures are those of one that never was."""
     paused, waits, pause = threading.Event(), [], Path("runs") / PAUSE
     sleep = time.sleep
@@ -328,10 +328,11 @@ def test_a_paused_queue_waits_after_its_batch_and_the_seconds_do_not_count(split
     monkeypatch.setattr(queue.time, "sleep", waiting)
     monkeypatch.setattr(training.pipelines, "training_dataset", pausing)
     started = time.monotonic()
-    (task,) = work(wanted("a"), splits)
+    (run,) = work(jobs("a"), splits)
     whole = time.monotonic() - started
-    run, expected = Run(Path("kept") / task.name), next(Run(path) for path in trained.glob("a-*"))
+    expected = next(Run(path) for path in trained.glob("a-*"))
     assert paused.is_set() and waits == [1, 1]
+    assert f"waits while {pause} exists; go on with `python -m dfclib reproduce --resume`" in capsys.readouterr().out
     assert run.history["seconds"].sum() < whole - 2
     assert run.predictions("validation").probabilities.tobytes() == (
         expected.predictions("validation").probabilities.tobytes()
@@ -356,8 +357,8 @@ def queued(splits, monkeypatch):
     """The command works through `a` and `c` on tiny images."""
     Path("images").mkdir()
     monkeypatch.setattr(sources, "load", lambda folder: splits)
-    original = queue.wanted_runs
-    monkeypatch.setattr(queue, "wanted_runs", lambda scale, only: original(scale, only, [Entry("a"), Entry("c")]))
+    original = queue.find_jobs
+    monkeypatch.setattr(queue, "find_jobs", lambda scale, only: original(scale, only, [Entry("a"), Entry("c")]))
 
 
 def test_the_command_trains_records_and_tells(queued, at_once):
@@ -382,7 +383,7 @@ def test_the_command_ends_with_1_where_a_training_failed_and_does_the_others(que
 
 
 def test_pause_and_resume_are_a_file(queued):
-    assert command("--pause")[:2] == (0, f"runs/{PAUSE}: the queue waits after its batch at hand\n")
+    assert command("--pause")[:2] == (0, f"runs/{PAUSE}: the queue waits after its current batch\n")
     assert (Path("runs") / PAUSE).exists()
     assert command("--resume")[0] == 0
     assert not (Path("runs") / PAUSE).exists()
@@ -390,7 +391,7 @@ def test_pause_and_resume_are_a_file(queued):
 
 
 def test_list_trains_nothing(queued, monkeypatch):
-    monkeypatch.setattr(commands, "_import_keras", lambda _: pytest.fail("Keras is imported"))
+    monkeypatch.setattr(output, "import_keras", lambda _: pytest.fail("Keras is imported"))
     status, text, _ = command(*PLACES, "--list")
     assert status == 0 and "0 of 2 recorded" in text
     assert not Path("runs").exists() and not Path("kept").exists()
@@ -411,7 +412,7 @@ def test_what_has_no_data_is_not_called_done_and_why_is_said(queued, monkeypatch
         ([], "deepfake_data is not a folder"),
         (["--hours", "-1"], "--hours must not be negative"),
         (["--nice", "-1"], "--nice must not be negative"),
-        (["--data", "images", "--only", "x"], "--only x: nothing in the queue begins so"),
+        (["--data", "images", "--only", "x"], "--only x: no recipe in the queue begins so"),
     ],
     ids=" ".join,
 )
