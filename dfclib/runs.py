@@ -87,6 +87,15 @@ class Run:
         return _Fields(self.recipe_file["data"], self.path / "recipe.json")
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(self.data["class_names"])
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels of the images that it was trained on."""
+        return tuple(self.data["image_size"])
+
+    @property
     def environment(self) -> dict[str, Any]:
         """Where it was trained: device, precision, backend, versions of python, keras, tensorflow, numpy."""
         return _Fields(self.recipe_file["environment"], self.path / "recipe.json")
@@ -123,7 +132,7 @@ class Run:
         path = self.path / "probabilities.npz"
         try:
             with np.load(path) as arrays:
-                return _read_predictions(dict(arrays), tuple(self.data["class_names"]))
+                return _read_predictions(dict(arrays), self.class_names)
         except FileNotFoundError as error:
             raise UserError(f"{path} does not exist: the run is not finished") from error
         # TypeError: a single array, which is no `with`'s; NotImplementedError: packed in a way that nobody here packs

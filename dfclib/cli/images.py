@@ -3,7 +3,7 @@
 import os
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,6 @@ from dfclib.cli.inputs import RUNS
 from dfclib.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from dfclib.datasets.folder.listing import ImageFile
     from dfclib.datasets.folder.problems import Problems
     from dfclib.datasets.images import ImageSet
@@ -39,20 +37,19 @@ def read_images(paths: Sequence[Path], run: "Run") -> "tuple[ImageSet, Problems]
 
     problems = Problems(listed=None)
     files = [file for path in _find_images(paths, problems) if (file := _image_file(path, problems))]
-    size, channels = tuple(run.data["image_size"]), run.data["channels"]
-    pixels = read_pixels({"images": files}, problems, image_size=size, channels=channels)
+    size = run.image_size
+    pixels = read_pixels({"images": files}, problems, image_size=size, channels=run.data["channels"])
     read = pixels.rows.get("images", ())
     if not len(read):
         raise UserError("no image can be used:\n  " + "\n  ".join(problems.lines()))
     resized = len(read) - pixels.sizes["images"][size]
     if resized:
-        pixels.notices.append(
-            f"{resized:,} of {len(read):,} images were resized to {size[0]}x{size[1]}, as in training"
-        )
+        shape = f"{size[0]}x{size[1]}"
+        pixels.notices.append(f"{resized:,} of {len(read):,} images were resized to {shape}, as in training")
     for notice in pixels.notices:
         print(notice, file=sys.stderr)
     ids = np.array([files[row].id for row in read])
-    return ImageSet(pixels.images["images"], None, ids, tuple(run.data["class_names"])), problems
+    return ImageSet(pixels.images["images"], None, ids, run.class_names), problems
 
 
 def _find_images(paths: Sequence[Path], problems: "Problems") -> list[Path]:
@@ -132,21 +129,23 @@ def read_test(run: "Run", folder: Path, runs_dir: Path = RUNS) -> "tuple[Predict
     if "test" in run.splits:
         recorded = run.predictions("test")
         rows = {id_: row for row, id_ in enumerate(recorded.ids.tolist())}
-        asked = [*sample, *_test_ids(folder)]
-        if rows.keys() >= set(asked):
-            recorded = recorded.take([rows[id_] for id_ in dict.fromkeys(asked)])
-            return recorded.take(_sample_rows(recorded.ids, sample, sample_path)), None
+        listed = [*sample, *_test_ids(folder)]
+        if rows.keys() >= set(listed):
+            _check_same_ids(listed, sample, sample_path)
+            return recorded.take([rows[id_] for id_ in sample]), None
     class_names = read_listing(folder).class_names  # from train.csv's labels or the folders' names: opens no image
-    if class_names and class_names != tuple(run.data["class_names"]):
+    if class_names and class_names != run.class_names:
         raise UserError(
-            f"{run.name} knows the classes {', '.join(run.data['class_names'])}, and {folder} has "
+            f"{run.name} knows the classes {', '.join(run.class_names)}, and {folder} has "
             f"{', '.join(class_names)}: submit a run that was trained on that folder"
         )
     check_weights(run, runs_dir)
-    images = load_test(folder, tuple(run.data["image_size"]), run.data["channels"])
+    images = load_test(folder, run.image_size, run.data["channels"])
     if images is None:
         raise UserError(f"{folder} has no test images: there is nothing to submit")
-    return None, images.take(_sample_rows(images.ids, sample, sample_path))
+    rows = {id_: row for row, id_ in enumerate(images.ids.tolist())}
+    _check_same_ids(rows, sample, sample_path)
+    return None, images.take([rows[id_] for id_ in sample])
 
 
 def _test_ids(folder: Path) -> list[str]:
@@ -164,11 +163,10 @@ def _test_ids(folder: Path) -> list[str]:
     return ids
 
 
-def _sample_rows(ids: "np.ndarray", sample: list[str], sample_path: Path) -> list[int]:
-    """The rows of `ids` in the order of sample_submission.csv. Raises UserError where the ids differ."""
-    rows = {id_: row for row, id_ in enumerate(ids.tolist())}
-    missing = [id_ for id_ in sample if id_ not in rows]
-    extra = sorted(rows.keys() - set(sample))
+def _check_same_ids(ids: Iterable[str], sample: list[str], sample_path: Path) -> None:
+    """Raise UserError where the test images' `ids` are not those of sample_submission.csv."""
+    missing = sorted(set(sample) - set(ids))
+    extra = sorted(set(ids) - set(sample))
     if missing or extra:
         parts = [f"{len(missing):,} of its ids have no image ({', '.join(missing[:3])})"] if missing else []
         parts += [f"{len(extra):,} images have other ids ({', '.join(extra[:3])})"] if extra else []
@@ -176,4 +174,3 @@ def _sample_rows(ids: "np.ndarray", sample: list[str], sample_path: Path) -> lis
             f"the test images do not fit {sample_path}: {'; '.join(parts)}. "
             "Name the folder whose test images are meant with --data."
         )
-    return [rows[id_] for id_ in sample]

@@ -31,23 +31,19 @@ def data_folder(given: Path | None, recipe: "Recipe | EnsembleRecipe") -> Path |
     return given or (DATA if DATA.is_dir() and recipe.dataset == COMPETITION else None)
 
 
-def load_splits(
-    folder: Path | None, image_size: Sequence[int] | None = None, recipe: "Recipe | EnsembleRecipe | None" = None
-) -> "Splits":
-    """Load the images to train on.
+def load_splits(folder: Path | None, image_size: Sequence[int] | None, recipe: "Recipe | EnsembleRecipe") -> "Splits":
+    """Load the images to train `recipe` on.
 
     Args:
         folder: None takes the embedded images, and for a recipe of Fashion-MNIST generated garments.
         image_size: height and width in pixels, for a folder with images of mixed sizes.
-        recipe: the recipe that they are for; its data set decides how `folder` is read.
+        recipe: its data set decides how `folder` is read.
     """
     from dfclib.datasets.sources import FASHION_MNIST, load, load_fashion
 
-    if recipe is not None and recipe.dataset.name == FASHION_MNIST:
+    if recipe.dataset.name == FASHION_MNIST:
         if image_size is not None:
-            raise UserError(
-                f"--image-size is not for {recipe.name}: Fashion-MNIST's images are all 28x28; leave it out"
-            )
+            raise UserError(f"--image-size is not for {recipe.name}: Fashion-MNIST's images are all 28x28")
         return load_fashion(folder)
     if folder is None and image_size is not None:
         raise UserError("--image-size is for a folder of images: name one with --data")

@@ -26,15 +26,14 @@ def predict_images(run: Run, images: ImageSet, weights_checked: bool = False) ->
     Raises:
         UserError: the size differs, or weights are missing (with the command that makes them) or were changed.
     """
-    size, channels = tuple(run.data["image_size"]), run.data["channels"]
+    size, channels = run.image_size, run.data["channels"]
     if images.size != size or images.channels != channels:
         raise UserError(
             f"run {run.name} was trained on images of {size[0]}x{size[1]} with {channels} channel(s), received "
             f"{images.size[0]}x{images.size[1]} with {images.channels}: convert them first"
         )
-    names = tuple(run.data["class_names"])
-    if images.class_names != names:
-        images = replace(images, class_names=names, labels=None)
+    if images.class_names != run.class_names:
+        images = replace(images, class_names=run.class_names, labels=None)
     if not weights_checked:
         check_weights(run)
     members = [_predict(member, images) for member in _networks(run)]
@@ -126,9 +125,10 @@ def _predict(run: Run, images: ImageSet) -> Predictions:
         model = keras.saving.load_model(run.model_path, compile=False, safe_mode=True)
     except Exception as error:  # whatever a file from elsewhere makes Keras raise; code in it is refused, too
         raise UserError(f"{run.model_path} cannot be loaded: {error}. Train the run again with --fresh.") from error
-    if model.output_shape[-1] != len(run.data["class_names"]):
+    known, named = model.output_shape[-1], len(run.class_names)
+    if known != named:
         raise UserError(
-            f"{run.model_path} tells {model.output_shape[-1]} classes apart, and recipe.json beside it names "
-            f"{len(run.data['class_names'])}: they are not of one run"
+            f"{run.model_path} tells {known} classes apart, and recipe.json beside it names {named}: "
+            "they are not of one run"
         )
     return predict(model, images, run.recipe)
