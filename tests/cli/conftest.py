@@ -11,18 +11,22 @@ from dfclib.cli import main, output
 
 
 @pytest.fixture
-def call():
-    """Runs a command and returns its exit status."""
-    return lambda *argv: main.main([str(argument) for argument in argv])
+def call(capsys):
+    """Runs a command, which has to end with `status`, and returns what it writes: out and err."""
+
+    def run(*argv, status: int = 0):
+        assert main.main([str(argument) for argument in argv]) == status, capsys.readouterr().err
+        return capsys.readouterr()
+
+    return run
 
 
 @pytest.fixture
-def fails(call, capsys):
-    """Runs a command that has to end with 1, and returns its message; standard output is dropped."""
+def fails(call):
+    """Runs a command that has to end with 1, and returns its message."""
 
     def message_of(*argv) -> str:
-        assert call(*argv) == 1
-        message = capsys.readouterr().err
+        message = call(*argv, status=1).err
         assert "Traceback" not in message and "error: " in message
         return message
 

@@ -141,20 +141,19 @@ def test_a_stopped_process_says_so_and_ends_as_shells_expect(sent, status, pytho
         assert process.returncode == status
 
 
-def test_stopped_training_says_how_to_go_on(call, monkeypatch, capsys):
+def test_stopped_training_says_how_to_go_on(call, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(inputs, "load_splits", interrupted)
-    assert call("train", "attempt1") == 130
-    assert capsys.readouterr().err == "stopped; the same command goes on from the last finished epoch\n"
-    assert call("train", "attempt1", "--fresh") == 130
-    assert "the same command without --fresh" in capsys.readouterr().err
+    message = "stopped; the same command goes on from the last finished epoch\n"
+    assert call("train", "attempt1", status=130).err == message
+    assert "the same command without --fresh" in call("train", "attempt1", "--fresh", status=130).err
 
 
 def test_sigterm_is_afterwards_what_it_was(call):
     before = signal.getsignal(signal.SIGTERM)
-    assert call("recipes") == 0
+    call("recipes")
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -254,7 +253,7 @@ def test_light_commands_start_without_tensorflow(python):
 
 def test_what_needs_no_network_is_decided_before_tensorflow_is_imported(call, python):
     """A finished run, another recipe, a lock, a folder that is none, weights that are missing or damaged."""
-    assert call("data", "make", "unibuc", "--train", 10, "--validation", 10, "--test", 0) == 0
+    call("data", "make", "unibuc", "--train", 10, "--validation", 10, "--test", 0)
     fingerprint = load_folder("unibuc", progress=False).fingerprint
 
     def made(seed, **recipe):
