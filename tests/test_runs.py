@@ -1,5 +1,6 @@
 """The run folder: whole, readable without TensorFlow, clear about what is broken."""
 
+import io
 import json
 import pickle
 import shutil
@@ -14,7 +15,6 @@ import pytest
 from dfclib import runs
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json
-from dfclib.predictions import Predictions
 from dfclib.recipes import find
 from dfclib.recording import record
 from dfclib.runs import HISTORY_COLUMNS, Run, describe_changes, find_runs, load_run, run_name
@@ -61,30 +61,6 @@ def test_predictions_and_metrics_agree(run, splits):
         run.predictions("held_out")
 
 
-def test_take_keeps_rows_together(run):
-    whole = run.predictions("validation")
-    part = whole.take(np.array([4, 1]))
-    assert part.ids.tolist() == whole.ids[[4, 1]].tolist()
-    assert np.array_equal(part.probabilities, whole.probabilities[[4, 1]])
-    assert part.labels.tolist() == whole.labels[[4, 1]].tolist()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"predicted": np.zeros(2, np.int64)},
-        {"probabilities": np.zeros((3, 3), np.float32)},
-        {"labels": np.zeros(4, np.int64)},
-    ],
-    ids=["predicted", "probabilities", "labels"],
-)
-def test_predictions_of_unequal_length_are_refused(changes):
-    columns = {"ids": np.array(["a", "b", "c"]), "predicted": np.zeros(3, np.int64), "class_names": ("x", "y")}
-    Predictions(**columns)
-    with pytest.raises(ValueError, match="3 ids"):
-        Predictions(**(columns | changes))
-
-
 def test_a_run_is_read_without_tensorflow(run):
     script = f"""
 import sys
@@ -103,40 +79,56 @@ print(copy.predictions("validation").accuracy, len(copy.history), copy.recipe.ep
     assert result.stdout.split() == [str(run.metrics["validation"]["accuracy"]), "3", "3", "3"]
 
 
-def cut(path, share=0.5):
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
+def half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
 
 
-def flip_bits(path):
-    content = bytearray(path.read_bytes())
-    for place in range(len(content) // 8, len(content) // 2):
-        content[place] ^= 0xFF
-    path.write_bytes(content)
+def flipped(content: bytes) -> bytes:
+    """Other bits in the middle."""
+    start, end = len(content) // 8, len(content) // 2
+    return content[:start] + bytes(byte ^ 0xFF for byte in content[start:end]) + content[end:]
 
 
-@pytest.mark.parametrize(
-    "harm",
-    [
-        cut,
-        flip_bits,
-        lambda p: p.write_bytes(b""),
-        lambda p: p.write_bytes(b"hello"),
-        lambda p: p.write_bytes(b"PK\3\4"),
+def saved(array) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+READ = {
+    "probabilities.npz": lambda run: run.predictions("validation"),
+    "history.csv": lambda run: run.history,
+    "metrics.json": lambda run: run.metrics,
+    "recipe.json": lambda run: run.name,
+}
+AGAIN = "rain the run again with --fresh"
+BROKEN = [
+    *[("probabilities.npz", content, f"is broken: .*{AGAIN}") for content in (half, flipped, b"", b"text", b"PK\3\4")],
+    *[("probabilities.npz", saved(array), "is broken") for array in (np.zeros(3), np.array([print], object))],
+    ("probabilities.npz", pickle.dumps({"validation_ids": ["a"]}), "is broken"),
+    ("probabilities.npz", None, "does not exist"),
+    *[
+        ("history.csv", text, AGAIN)
+        for text in (b"", b"\xff\xfe\x00", b"epoch,loss\n1,2\n", b'"', b"\0" * 50, b"<p>\n")
     ],
-    ids=["cut", "bits", "empty", "text", "zip header"],
-)
-def test_broken_predictions_are_named(run, harm):
-    harm(run.path / "probabilities.npz")
-    with pytest.raises(UserError, match="probabilities.npz is broken.*--fresh"):
-        run.predictions("validation")
+    ("history.csv", lambda content: content + b"4,much,0.5,0.5,0.5,0.001,1.0\n", AGAIN),
+    *[("metrics.json", text, "holds no fields where a training writes some") for text in (b"{}", b"[]", b"[1]", b"3")],
+    ("metrics.json", half, "is not JSON"),
+    *[("recipe.json", text, "is no object") for text in (b"[]", b'["name", "recipe", "data"]', b"1", b"null")],
+    ("recipe.json", b"{}", "lacks data, environment, name, recipe"),
+    ("recipe.json", half, "is not JSON"),
+]
 
 
-def arrays(run, **changes):
-    """probabilities.npz with some arrays changed, None taking one out."""
-    with np.load(run.path / "probabilities.npz") as stored:
-        changed = dict(stored) | changes
-    np.savez(run.path / "probabilities.npz", **{name: a for name, a in changed.items() if a is not None})
+@pytest.mark.parametrize(("name", "content", "expected"), BROKEN)
+def test_a_broken_file_is_named(run, name, content, expected):
+    path = run.path / name
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content(path.read_bytes()) if callable(content) else content)
+    with pytest.raises(UserError, match=f"{name} .*{expected}"):
+        READ[name](run)
 
 
 @pytest.mark.parametrize(
@@ -156,88 +148,13 @@ def arrays(run, **changes):
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )
 def test_arrays_that_are_no_predictions_are_named(run, changes, words):
-    arrays(run, **changes)
+    """changes: arrays of probabilities.npz; None takes one out."""
+    with np.load(run.path / "probabilities.npz") as stored:
+        changed = dict(stored) | changes
+    np.savez(run.path / "probabilities.npz", **{name: a for name, a in changed.items() if a is not None})
     for ask in (lambda: Run(run.path).predictions("validation"), lambda: Run(run.path).splits):
-        with pytest.raises(UserError, match="probabilities.npz is broken: .*--fresh") as raised:
+        with pytest.raises(UserError, match=f"probabilities.npz is broken: {words}.*--fresh"):
             ask()
-        assert words in str(raised.value)
-
-
-def test_a_single_array_and_a_pickle_are_no_predictions(run):
-    path = run.path / "probabilities.npz"
-    for content in (np.zeros(3), np.array([print], object)):
-        with path.open("wb") as file:
-            np.save(file, content)
-        with pytest.raises(UserError, match="probabilities.npz is broken"):
-            Run(run.path).predictions("validation")
-    path.write_bytes(pickle.dumps({"validation_ids": ["a"]}))
-    with pytest.raises(UserError, match="probabilities.npz is broken"):
-        Run(run.path).predictions("validation")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"\xff\xfe\x00", b"epoch,loss\n1,2\n", b'"', b"\x00" * 50, b"<html>\n</html>\n", "words"],
-    ids=repr,
-)
-def test_a_history_that_is_none_is_named(run, content):
-    path = run.path / "history.csv"
-    if content == "words":
-        content = path.read_bytes() + b"4,much,0.5,0.5,0.5,0.001,1.0\n"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=r"history.csv .*rain the run again with --fresh"):
-        _ = run.history
-
-
-def test_a_field_that_is_missing_is_named_whoever_asks(run):
-    contents = read_json(run.path / "recipe.json")
-    contents["data"].pop("embedded")
-    contents["environment"] = {"device": "CPU"}
-    write_json(run.path / "recipe.json", contents)
-    again = Run(run.path)
-    for ask, key in ((lambda: again.data["embedded"], "embedded"), (lambda: again.environment["keras"], "keras")):
-        with pytest.raises(UserError, match=f"recipe.json lacks '{key}'.*--fresh"):
-            ask()
-    assert again.environment.get("keras") is None and "keras" not in again.environment
-    write_json(run.path / "metrics.json", {"seconds": 1.0})
-    with pytest.raises(UserError, match=r"metrics.json lacks 'kept_epoch'"):
-        _ = again.metrics["kept_epoch"]
-
-
-@pytest.mark.parametrize("content", ["{}", "[]", "[1]", "3", "null"])
-def test_json_that_is_no_object_is_named(run, content):
-    (run.path / "metrics.json").write_text(content)
-    with pytest.raises(UserError, match=r"metrics\.json .*"):
-        _ = run.metrics
-    (run.path / "recipe.json").write_text(content)
-    with pytest.raises(UserError, match=r"recipe\.json .*"):
-        _ = run.name
-
-
-def test_missing_predictions_are_named(run):
-    (run.path / "probabilities.npz").unlink()
-    with pytest.raises(UserError, match="probabilities.npz does not exist"):
-        run.predictions("validation")
-
-
-def test_broken_json_is_named(run):
-    cut(run.path / "metrics.json")
-    with pytest.raises(UserError, match="metrics.json is not JSON"):
-        _ = run.metrics
-    cut(run.path / "recipe.json")
-    with pytest.raises(UserError, match="recipe.json is not JSON"):
-        _ = run.name
-
-
-def test_a_recipe_that_was_edited_badly_is_named_by_file_and_field(run):
-    contents = read_json(run.path / "recipe.json")
-    contents["recipe"]["epochs"] = "many"
-    write_json(run.path / "recipe.json", contents)
-    with pytest.raises(UserError, match=r"recipe.json\.epochs: expected a whole number"):
-        _ = run.recipe
-    write_json(run.path / "recipe.json", contents["recipe"])
-    with pytest.raises(UserError, match="recipe.json lacks"):
-        _ = Run(run.path).data
 
 
 def edit(run, **changes):
@@ -251,6 +168,18 @@ def edit(run, **changes):
         part[last] = value
     write_json(run.path / "recipe.json", contents)
     return Run(run.path)
+
+
+def test_a_field_that_is_missing_is_named_whoever_asks(run):
+    data = {name: value for name, value in run.data.items() if name != "embedded"}
+    again = edit(run, data=data, environment={"device": "CPU"})
+    for ask, key in ((lambda: again.data["embedded"], "embedded"), (lambda: again.environment["keras"], "keras")):
+        with pytest.raises(UserError, match=f"recipe.json lacks '{key}'.*--fresh"):
+            ask()
+    assert again.environment.get("keras") is None and "keras" not in again.environment
+    write_json(run.path / "metrics.json", {"seconds": 1.0})
+    with pytest.raises(UserError, match=r"metrics.json lacks 'kept_epoch'"):
+        _ = again.metrics["kept_epoch"]
 
 
 BAD_NAMES = [
@@ -292,22 +221,14 @@ def test_an_ensembles_name_and_the_datas_are_checked_before_a_folder_is_named_by
         ({"data__image_size": [0, 16]}, "image_size must be height and width"),
         ({"data__image_size": [16, True]}, "image_size must be height and width"),
         ({"data__image_size": 16}, "image_size must be height and width"),
+        ({"recipe__epochs": "many"}, "epochs: expected a whole number"),
     ],
     ids=str,
 )
 def test_a_field_of_the_wrong_type_is_named(run, changes, expected):
-    with pytest.raises(UserError, match=f"recipe.json: .*{expected}"):
-        _ = edit(run, **changes).data
-
-
-def test_json_that_is_no_object_is_no_run(run):
-    for text in ("[]", '["name", "recipe", "recipe_fingerprint", "data", "environment"]', "1"):
-        (run.path / "recipe.json").write_text(text)
-        with pytest.raises(UserError, match="recipe.json is no object"):
-            _ = Run(run.path).name
-    (run.path / "metrics.json").write_text("[]")
-    with pytest.raises(UserError, match="metrics.json holds no fields where a training writes some"):
-        _ = Run(run.path).metrics
+    edited = edit(run, **changes)
+    with pytest.raises(UserError, match=f"recipe.json.*{expected}"):
+        assert edited.data and edited.recipe
 
 
 def test_predictions_of_classes_that_are_not_there_are_refused(run):
