@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dfclib import files, recording
+from dfclib import recording
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json
 from dfclib.recording import record
@@ -33,23 +33,20 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
 
 
-def test_record_leaves_weights_out_when_asked(run, tmp_path):
-    recorded = record(run, tmp_path / "report", weights=False)
-    assert not recorded.model_path.exists()
-    assert recorded.predictions("validation").accuracy == run.predictions("validation").accuracy
-
-
-def test_record_copies_small_weights_and_no_leftovers(run, tmp_path):
+def test_record_copies_a_runs_own_files_and_nothing_else(run, tmp_path):
     (run.path / "checkpoint").mkdir()
     (run.path / "checkpoint" / "epoch-0001.npz").write_bytes(b"x")
     (run.path / ".history.csv.123.tmp").write_bytes(b"x")
+    (run.path / "__init__.py").write_text("raise SystemExit('code from a run')")
+    (run.path / "secret.txt").symlink_to("/etc/hostname")
     recorded = record(run, tmp_path / "report")
     assert recorded.path == tmp_path / "report" / run.name
     assert contents(recorded.path) == {name: (run.path / name).read_bytes() for name in RUN_FILES}
 
 
-def test_record_leaves_large_weights_out(run, tmp_path, monkeypatch):
+def test_record_leaves_weights_out_where_they_are_large_or_when_asked(run, tmp_path, monkeypatch):
     size = run.model_path.stat().st_size
+    assert not record(run, tmp_path / "c", weights=False).model_path.exists()
     monkeypatch.setattr(recording, "LARGEST_RECORDED_MODEL", size - 1)
     assert not record(run, tmp_path / "a").model_path.exists()
     monkeypatch.setattr(recording, "LARGEST_RECORDED_MODEL", size)
@@ -68,12 +65,6 @@ def test_record_twice_is_well_and_another_training_is_refused(run, tmp_path):
     (run.path / "metrics.json").unlink()
     with pytest.raises(UserError, match="not finished"):
         record(run, tmp_path / "elsewhere")
-
-
-def test_record_copies_nothing_but_a_runs_own_files(run, tmp_path):
-    (run.path / "__init__.py").write_text("raise SystemExit('code from a run')")
-    (run.path / "secret.txt").symlink_to("/etc/hostname")
-    assert set(contents(record(run, tmp_path / "report").path)) == set(RUN_FILES)
 
 
 @pytest.mark.parametrize("name", RUN_FILES)
@@ -200,19 +191,3 @@ def test_an_earlier_recipes_run_is_replaced_by_the_current_ones_and_never_the_ot
     other_data = edit(newer, "2" * 16, data="1" * 16)
     with pytest.raises(UserError, match="another training"):
         record(other_data, tmp_path / "report")
-
-
-def test_a_recording_that_is_cut_short_is_no_finished_run(run, tmp_path, monkeypatch):
-    written = []
-
-    def stop_at_the_last(path, write):
-        written.append(path.name)
-        if path.name == "metrics.json":
-            raise KeyboardInterrupt
-        return files.write_atomically(path, write)
-
-    monkeypatch.setattr(recording, "write_atomically", stop_at_the_last)
-    with pytest.raises(KeyboardInterrupt):
-        record(run, tmp_path / "report")
-    assert len(written) == 5  # everything else was there before
-    assert find_runs(tmp_path / "report") == []

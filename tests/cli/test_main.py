@@ -223,6 +223,8 @@ import sys
 for name in ("tensorflow", "keras"):
     sys.modules[name] = None  # importing it fails
 from dfclib.cli import main
+from dfclib.training import devices
+devices._gpu_in_sight = lambda: False
 for line in sys.stdin.read().splitlines():
     try:
         status = main.main(line.split())
@@ -245,7 +247,8 @@ def without_tensorflow(python, expected: dict[str, tuple[int, str]]) -> None:
 def test_light_commands_start_without_tensorflow(python):
     run = make_run(Path("runs"), "attempt1").path
     light = ["--help", "train --help", "recipes", "data make made --train 10 --validation 10 --test 0"]
-    light += ["data check made", f"evaluate {run}", f"vote {run} {run} --out vote.csv", f"figures {run} --out drawn"]
+    light += ["reproduce --list --data made --only attempt --record kept", "data check made"]
+    light += [f"evaluate {run}", f"vote {run} {run} --out vote.csv", f"figures {run} --out drawn"]
     needs = {"train attempt1": (1, "error: this command needs keras, which is not installed")}
     without_tensorflow(python, dict.fromkeys([*light, f"record {run} --to kept"], (0, "")) | needs)
     assert list(Path("drawn").glob("*.png"))

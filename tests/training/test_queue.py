@@ -3,10 +3,7 @@
 import contextlib
 import fcntl
 import io
-import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -20,7 +17,6 @@ from fakes import tiny_recipe
 from dfclib import training
 from dfclib.cli import main, output
 from dfclib.datasets import sources
-from dfclib.datasets.folder import loading
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json
 from dfclib.recipes import find
@@ -420,21 +416,3 @@ def test_what_cannot_work_is_refused(queued, argv, expected):
     status, _, errors = command(*argv)
     assert status == 1 and expected in errors
     assert not Path("runs").exists()
-
-
-def test_list_starts_without_tensorflow(splits, tmp_path):
-    folder = tmp_path / "photos"
-    loading.write_folder(splits, folder)
-    script = f"""
-import sys
-sys.modules["tensorflow"] = sys.modules["keras"] = sys.modules["jax"] = None
-from dfclib.cli import main
-from dfclib.training import devices
-devices._gpu_in_sight = lambda: False
-arguments = ["reproduce", "--list", "--data", {str(folder)!r}, "--only", "attempt", "--record", "kept"]
-sys.exit(main.main(arguments))
-"""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert "attempt6-vote" in result.stdout and "0 of " in result.stdout
