@@ -162,11 +162,8 @@ def test_an_ensemble_votes_as_its_recipe_says(run, splits):
     assert np.array_equal(hard.predicted, hard_vote(members, seed=3).predicted)
     expected = soft_vote(members, weights=(0.9, 0.1)).probabilities
     given, searched = {"weights": (0.9, 0.1)}, {"weights": [0.9, 0.1]}
-    for found, changes in [
-        (searched, given),
-        (searched, {}),
-        (None, given),
-    ]:  # None: weights were not yet in metrics.json
+    # None: an earlier version wrote no weights to metrics.json
+    for found, changes in ((searched, given), (searched, {}), (None, given)):
         soft = predict_images(ensemble_of(run, found, vote="soft", **changes), splits.validation)
         np.testing.assert_allclose(soft.probabilities, expected, atol=1e-6)
     alike = predict_images(ensemble_of(run, vote="soft"), splits.validation)
