@@ -3,6 +3,7 @@
 Given again it goes on where it stopped. What is recorded with the same recipe and data is not trained again.
 """
 
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -238,9 +239,9 @@ def _clock(runs_dir: Path, hours: float | None) -> "Control":
         def wait(self) -> float:
             started = time.monotonic()
             if pause.exists():
-                print(
-                    f"paused: waits while {pause} exists; go on with `python -m dfclib reproduce --resume`", flush=True
-                )
+                place = "" if runs_dir == Path("runs") else f" --runs {shlex.quote(str(runs_dir))}"
+                resume = f"`python -m dfclib reproduce --resume{place}`"
+                print(f"paused: waits while {pause} exists; go on with {resume}", flush=True)
             while pause.exists():
                 time.sleep(1)
             return time.monotonic() - started
