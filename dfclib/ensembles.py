@@ -61,9 +61,6 @@ def hard_vote(members: Sequence[Predictions], seed: int = 0, names: Sequence[str
 
     Returns:
         The winners, with shares of the votes as probabilities, float32 (n, k); rows as the first member's.
-
-    Raises:
-        UserError: as `align` does.
     """
     members = align(members, names)
     class_names = members[0].class_names
@@ -95,9 +92,6 @@ def soft_vote(
 
     Returns:
         The winners, with the weighted means as probabilities, float32 (n, k).
-
-    Raises:
-        UserError: as `align` does, for wrong weights, and where a member has no probabilities.
     """
     return _weighted_vote("soft", members, weights, seed, names)
 

@@ -22,11 +22,9 @@ def check_recordable(run: Run, to: Path | str = "report/runs") -> None:
         raise UserError(f"{target} is a link or a file, where a run's folder would be: move it away")
     if not target.exists() or target.samefile(run.path):
         return
-    strangers = sorted(path.name for path in target.iterdir() if not _is_recorded(path))
-    if strangers:
-        raise UserError(
-            f"{target} holds {strangers[0]}, which no recorded run has, and would be replaced: move it away"
-        )
+    unknown = sorted(path.name for path in target.iterdir() if not _is_recorded(path))
+    if unknown:
+        raise UserError(f"{target} holds {unknown[0]}, which no recorded run has, and would be replaced: move it away")
     recorded = Run(target)
     if not recorded.is_finished:  # an interrupted copy
         return

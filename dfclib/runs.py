@@ -135,7 +135,7 @@ class Run:
                 return _read_predictions(dict(arrays), self.class_names)
         except FileNotFoundError as error:
             raise UserError(f"{path} does not exist: the run is not finished") from error
-        # TypeError: a single array, which is no `with`'s; NotImplementedError: packed in a way that nobody here packs
+        # TypeError: a single array, which `with` refuses; NotImplementedError: a compression that zipfile does not know
         except (ValueError, TypeError, OSError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
             raise UserError(f"{path} is broken: {error}. Train the run again with --fresh.") from error
 
@@ -261,10 +261,13 @@ def find_recorded(*names: str, protocol: str | None = None, folder: Path | str =
         folder: where recorded runs lie.
     """
     scales, protocols = ("full", "compact", "quick"), ("published", "held_out")
+
+    def order(run: Run) -> tuple:
+        return not run.is_current, scales.index(run.scale), protocols.index(run.protocol), run.seed
+
     best: dict[str, Run] = {}
     runs = [run for run in find_runs(folder) if not run.data["embedded"] and protocol in (None, run.protocol)]
-    order = {run: (not run.is_current, scales.index(run.scale), protocols.index(run.protocol)) for run in runs}
-    for run in sorted(runs, key=lambda run: (*order[run], run.seed)):
+    for run in sorted(runs, key=order):
         best.setdefault(run.recipe.name, run)
     return [best[name] for name in names if name in best]
 

@@ -48,7 +48,7 @@ def test_an_installed_dfclib_needs_what_requirements_name_and_extras_hold_the_re
 
 
 def test_what_the_package_imports_is_what_it_depends_on():
-    """Tools for tests and notebooks, or a library that nobody imports any more, are nothing to install for users."""
+    """Tools for tests and notebooks, or a library that is imported no more, are nothing to install for users."""
     imported = set()
     for path in (ROOT / "dfclib").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -235,7 +235,7 @@ esac"""
     ],
 )
 def test_story_and_systems_hand_their_variables_on(variables, expected):
-    """What `make -n` would run, whether or not .venv is there."""
+    """`make -n` prints the command, whether or not .venv is there."""
     for target in ("story", "systems"):
         command = [MAKE, "-n", target, *variables]
         printed = subprocess.run(command, cwd=ROOT, env=PLAIN, capture_output=True, text=True, check=True).stdout

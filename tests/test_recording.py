@@ -79,7 +79,7 @@ def test_record_follows_no_link_and_copies_no_folder(run, tmp_path, name, kind):
     elif kind == "folder":
         path.mkdir()
     else:
-        os.mkfifo(path)  # opened, it would wait for somebody who writes
+        os.mkfifo(path)  # opened, it would wait for a writer
     with pytest.raises(UserError):
         record(Run(run.path), tmp_path / "report")
     assert not (tmp_path / "report").exists()

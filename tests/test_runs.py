@@ -294,7 +294,7 @@ def test_which_runs_have_the_current_recipe(run):
 
 
 def changed_in_its_batch(recipe):
-    """As somebody would edit it, a vote's members one and all."""
+    """The recipe, or each member of a vote, with another batch size."""
     if recipe.members == (recipe,):
         return replace(recipe, batch_size=7)
     return replace(recipe, members=tuple(replace(member, batch_size=7) for member in recipe.members))

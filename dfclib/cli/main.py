@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.function(arguments)
             sys.stdout.flush()
         return 0
-    except BrokenPipeError:  # the reader (`| head`) has seen enough: nothing to say, and nobody to say it to
+    except BrokenPipeError:  # the reader (`| head`) has seen enough: there is nothing to tell
         output.drop_output()
         return 1
     except (Exception, KeyboardInterrupt) as error:

@@ -80,7 +80,7 @@ class Progress:
     """How far a job is.
 
     state: `recorded`, `finished` (not recorded yet), `epoch 3 of 20`, `to train`, or `no data`
-    minutes: what is left of it, on two CPU cores; None where nobody measured
+    minutes: left of it, on two CPU cores; None where that was not measured
     """
 
     job: Job

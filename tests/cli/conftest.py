@@ -1,4 +1,4 @@
-"""What the tests of the command line share."""
+"""Fixtures of the command line's tests: a command in this process, and one in a process of its own."""
 
 import os
 import subprocess

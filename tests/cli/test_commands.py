@@ -112,7 +112,7 @@ def test_recipes_lists_them_all(call):
 
 @pytest.fixture
 def trained(monkeypatch, no_keras):
-    """What train was called with; it returns a run whose folder is runs/the-run."""
+    """The arguments of each call of train, which returns a run whose folder is runs/the-run."""
     calls = []
 
     def fake(recipe, splits, runs_dir, fresh):
@@ -608,7 +608,7 @@ def test_predict_refuses_what_holds_no_image(asked, fails):
 
 @pytest.fixture
 def locked(monkeypatch):
-    """What is called `locked` may not be read, whoever runs this."""
+    """Files and folders called `locked` may not be read."""
 
     def guarded(original):
         def refuse(path, *args, **options):

@@ -47,15 +47,15 @@ def figures(arguments: Namespace) -> None:
     from dfclib.evaluation.metrics import author_figures
     from dfclib.runs import find_runs
 
-    def is_told(recipe: "Recipe | EnsembleRecipe") -> bool:
+    def has_claim(recipe: "Recipe | EnsembleRecipe") -> bool:
         return bool(recipe.attempt) or recipe.reported_split == "test" or author_figures(recipe.claims) != ""
 
     runs = [inputs.find_run(name, arguments.runs) for name in arguments.names]
-    overview: list[Run] = []  # ladder.png and systems.png tell of all recorded runs: a few named ones leave them be
+    overview: list[Run] = []  # ladder.png and systems.png show all recorded runs: named ones do not change them
     if not arguments.names:
-        # not the voters that no author speaks of, nor second protocols: a hundred pictures that nobody looks at
+        # left out are voters without a claim and second protocols: a hundred pictures that answer no question
         overview = [run for run in find_runs(RECORDED) if not run.data["embedded"]]
-        runs = [run for run in overview if run.protocol == "published" and is_told(run.recipe)]
+        runs = [run for run in overview if run.protocol == "published" and has_claim(run.recipe)]
     if not runs:
         raise UserError(f"there is no finished run of a recipe in {RECORDED}: name the runs to draw")
     from dfclib.reporting.figures import make_all

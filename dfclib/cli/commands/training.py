@@ -128,7 +128,7 @@ def _progress_table(progress: "list[Progress]") -> str:
         rows.append(row | {"state": each.state, "left": "" if each.minutes == 0 else _time(each.minutes)})
     minutes = [each.minutes for each in progress if each.is_open]
     known = sum(m for m in minutes if m is not None)
-    note = f", and {minutes.count(None)} that nobody has measured" if None in minutes else ""
+    note = f", and {minutes.count(None)} without a measured time" if None in minutes else ""
     done = sum(each.state == "recorded" for each in progress)
     left = f"; left: at most {_time(known)} on two CPU cores{note}" if minutes else ""
     return f"{text_table(rows)}\n\n{done} of {len(progress)} recorded{left}"
