@@ -4,8 +4,6 @@ import io
 import json
 import pickle
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,24 +57,6 @@ def test_predictions_and_metrics_agree(run, splits):
         _ = test.accuracy
     with pytest.raises(UserError, match="no predictions for 'held_out'; it has validation, test"):
         run.predictions("held_out")
-
-
-def test_a_run_is_read_without_tensorflow(run):
-    script = f"""
-import sys
-sys.modules["tensorflow"] = sys.modules["keras"] = sys.modules["jax"] = sys.modules["torch"] = None
-from dfclib.callbacks import validation_fluctuation
-from dfclib.recording import record
-from dfclib.runs import find_runs, load_run
-run = load_run({str(run.path)!r})
-assert [r.name for r in find_runs({str(run.path.parent)!r})] == [run.name]
-validation_fluctuation(run.history)
-copy = record(run, {str(run.path.parent.parent / "recorded")!r})
-print(copy.predictions("validation").accuracy, len(copy.history), copy.recipe.epochs, copy.metrics["kept_epoch"])
-"""
-    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.split() == [str(run.metrics["validation"]["accuracy"]), "3", "3", "3"]
 
 
 def half(content: bytes) -> bytes:

@@ -19,15 +19,10 @@ if TYPE_CHECKING:
 
 
 def read_images(paths: Sequence[Path], run: "Run") -> "tuple[ImageSet, Problems]":
-    """Read images from files and folders, as `run` takes them.
+    """Read images from files and folders, as `run` takes them; also returns the problems of those that are left out.
 
-    Images of another size than the training images are resized, with a notice on standard error.
-
-    Returns:
-        The images, with their paths as ids and without labels, and the problems of those that are left out.
-
-    Raises:
-        UserError: a path does not exist, a folder holds no image, or no image can be read.
+    Ids are the paths. Images of another size than the training images are resized, with a notice on standard error.
+    Raises UserError where a path does not exist, a folder holds no image, or no image can be read.
     """
     import numpy as np
 
@@ -106,16 +101,11 @@ def _image_file(path: Path, problems: "Problems") -> "ImageFile | None":
 
 
 def read_test(run: "Run", folder: Path, runs_dir: Path = RUNS) -> "tuple[Predictions | None, ImageSet | None]":
-    """The run's predictions for the test images of `folder`, or else these images, in the sample submission's order.
+    """(the run's predictions for `folder`'s test images, None), or (None, the images) where they are to be labelled.
 
-    Where the run has recorded all ids of sample_submission.csv and test.csv, no image is opened; otherwise the test
-    images are, and no others, once the run's weights are known to be there and unchanged.
-
-    Returns:
-        (predictions, None), or (None, images) where the images are still to be labelled.
-
-    Raises:
-        UserError: the folder's ids or classes are not the run's, the folder has no test images, or the run no weights.
+    Both are in the order of sample_submission.csv. Where the run has recorded all ids of it and of test.csv, no image
+    is opened; otherwise the test images are, and no others, once the run's weights are known to be whole.
+    Raises UserError where ids or classes differ, and where test images or weights are missing.
     """
     from dfclib.datasets.folder.listing import read_listing
     from dfclib.datasets.folder.loading import load_test

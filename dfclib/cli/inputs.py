@@ -32,12 +32,9 @@ def data_folder(given: Path | None, recipe: "Recipe | EnsembleRecipe") -> Path |
 
 
 def load_splits(folder: Path | None, image_size: Sequence[int] | None, recipe: "Recipe | EnsembleRecipe") -> "Splits":
-    """Load the images to train `recipe` on.
+    """Load the images to train `recipe` on; for no folder the embedded ones, or generated garments.
 
-    Args:
-        folder: None takes the embedded images, and for a recipe of Fashion-MNIST generated garments.
-        image_size: height and width in pixels, for a folder with images of mixed sizes.
-        recipe: its data set decides how `folder` is read.
+    image_size: height and width in pixels, for a folder with images of mixed sizes
     """
     from dfclib.datasets.sources import FASHION_MNIST, load, load_fashion
 
@@ -51,12 +48,9 @@ def load_splits(folder: Path | None, image_size: Sequence[int] | None, recipe: "
 
 
 def find_recipe(name: str, scale: str | None, data: Path | None) -> "Recipe | EnsembleRecipe":
-    """Find a recipe by name, or read it from a JSON file.
+    """Find a recipe by name, or read it from a recipe.json, which has its own scale.
 
-    Args:
-        name: of a recipe, or of a recipe.json, which has its own scale.
-        scale: None takes what suits the device and the data (`devices.default_scale`).
-        data: the folder given with --data, if any.
+    scale: None takes what suits the device and the data, of which --data names the folder
     """
     from dfclib.recipes import find, load
     from dfclib.training.devices import default_scale
@@ -71,13 +65,10 @@ def find_recipe(name: str, scale: str | None, data: Path | None) -> "Recipe | En
 
 
 def find_run(name: str, runs_dir: Path) -> "Run":
-    """Find a finished run by its folder, its name or its recipe's name.
+    """Find a finished run by its folder, or by its name or its recipe's in `runs_dir`, then among the recorded runs.
 
-    Names are looked for in `runs_dir`, then among the recorded runs. A recipe's name stands for its only finished run
-    there.
-
-    Raises:
-        UserError: the run is not finished, there is none (naming similar ones), or several have this recipe.
+    Raises UserError where the run is not finished, where there is none (naming similar ones), and where a recipe has
+    several (naming them).
     """
     from dfclib.runs import find_runs, load_run
 
@@ -120,11 +111,7 @@ def _no_such_run(name: str, places: str, known: list[str]) -> str:
 def check_out(out: Path, read: Sequence[Path | str] = ()) -> None:
     """Raise UserError, before anything expensive starts, where writing predictions to `out` would destroy something.
 
-    A file of predictions may be replaced, /dev/stdout or a pipe written into.
-
-    Args:
-        out: the file to write.
-        read: files that the command reads.
+    A file of predictions may be replaced, /dev/stdout or a pipe written into. read: files that the command reads
     """
     from dfclib.datasets.folder.names import EXTENSIONS
     from dfclib.files import is_stream
@@ -156,15 +143,9 @@ def _holds_predictions(path: Path) -> bool:
 
 
 def read_voters(names: Sequence[str], runs_dir: Path, split: str | None) -> tuple[list["Predictions"], str | None]:
-    """Read the predictions of runs and of CSV files.
+    """Read the predictions of runs and of CSV files; also returns the split of the runs, None for files alone.
 
-    Args:
-        names: runs and files, in any order.
-        runs_dir: where runs are looked for first.
-        split: of the runs; None takes test where all runs have it, else validation.
-
-    Returns:
-        The predictions in the order of `names`, and the split that was taken; None where there are only files.
+    split: None takes test where all runs have it, else validation
     """
     from dfclib.predictions.csv_files import read_predictions
 
