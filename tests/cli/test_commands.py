@@ -1,13 +1,10 @@
-"""The command line: what each command does, what it says, and how it ends."""
+"""The commands about data, recipes, trainings, runs and votes: what they do, what they say, and how they end."""
 
-import csv
 import json
-import os
 import types
 from dataclasses import replace
 from pathlib import Path
 
-import fakes
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,59 +12,15 @@ from PIL import Image
 from dfclib import runs
 from dfclib.cli import inputs
 from dfclib.datasets.folder.loading import load_folder, write_folder
-from dfclib.datasets.images import ImageSet, Splits
-from dfclib.errors import UserError
-from dfclib.files import read_json, sha256, write_json
-from dfclib.predictions import Predictions
+from dfclib.files import read_json, write_json
 from dfclib.recipes import find
 from dfclib.wording import duration
-
-CLASSES = ("0", "1", "2")
 
 
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path, monkeypatch):
     """Every test starts in an empty folder: no deepfake_data, no runs, no report."""
     monkeypatch.chdir(tmp_path)
-
-
-def splits(name="small", seed=0, test=4):
-    def part(split, count, labelled=True):
-        rng = np.random.default_rng([seed, count])
-        images = rng.integers(0, 256, (count, 20, 24, 3), dtype=np.uint8)
-        labels = np.arange(count) % len(CLASSES) if labelled else None
-        return ImageSet(images, labels, np.array([f"{split}-{i}" for i in range(count)]), CLASSES)
-
-    return Splits(name, part("train", 9), part("validation", 6), part("test", test, labelled=False))
-
-
-def predictions(split, predicted, labels=None):
-    """Predictions that give 0.6 to the predicted class and 0.2 to each of the others."""
-    probabilities = np.float32(0.2 + 0.4 * np.eye(len(CLASSES))[predicted])
-    ids = np.array([f"{split}-{i}" for i in range(len(predicted))])
-    labels = None if labels is None else np.array(labels)
-    return Predictions(ids, np.array(predicted), CLASSES, probabilities, labels)
-
-
-def make_run(seed=0, parts=None, data=None, folder="runs"):
-    """The folder of a finished run without weights, on images of 20x24 pixels. data: changes to its description."""
-    path = fakes.make_run(Path(folder), "attempt1", scale="quick", seed=seed).path
-    contents = read_json(path / "recipe.json")
-    contents["data"] |= {"image_size": [20, 24], "class_names": list(CLASSES)} | (data or {})
-    write_json(path / "recipe.json", contents)
-    validation = predictions("validation", [0, 1, 2, 0, 1, 0], labels=[0, 1, 2, 0, 1, 2])
-    parts = parts or {"validation": validation, "test": predictions("test", [0, 1, 2, 0])}
-    runs.write_predictions_file(path, parts)
-    return path
-
-
-def write_csv(path, *lines):
-    Path(path).write_text("\n".join(["image_id,label", *lines]) + "\n")
-
-
-def read_csv(path):
-    with open(path, newline="") as file:
-        return list(csv.reader(file))
 
 
 # ---- data, recipes ----
@@ -80,8 +33,8 @@ def test_made_folder_is_sound_and_as_large_as_asked(call):
     assert [len(loaded.train), len(loaded.validation), len(loaded.test)] == [15, 10, 5]
 
 
-def test_checking_a_broken_folder_reports_and_ends_with_1(call):
-    write_folder(splits(), Path("folder"))
+def test_checking_a_broken_folder_reports_and_ends_with_1(call, small_splits):
+    write_folder(small_splits(), Path("folder"))
     Path("folder/train/train-0.png").unlink()
     captured = call("data", "check", "folder", status=1)
     assert "train-0" in captured.out
@@ -111,7 +64,7 @@ def test_recipes_lists_them_all(call):
 
 
 @pytest.fixture
-def trained(monkeypatch, no_keras):
+def trained(monkeypatch, no_keras, small_splits):
     """The arguments of each call of train, which returns a run whose folder is runs/the-run."""
     calls = []
 
@@ -121,12 +74,12 @@ def trained(monkeypatch, no_keras):
 
     monkeypatch.setattr("dfclib.training.train", fake)
     monkeypatch.setattr("dfclib.training.missing", lambda recipe, *_, **options: [recipe])
-    monkeypatch.setattr("dfclib.datasets.generated.animals.make_splits", lambda: splits("embedded"))
+    monkeypatch.setattr("dfclib.datasets.generated.animals.make_splits", lambda: small_splits("embedded"))
     return calls
 
 
-def test_train_announces_itself_and_prints_the_folder_last(trained, call):
-    write_folder(splits(), Path("folder"))
+def test_train_announces_itself_and_prints_the_folder_last(trained, call, small_splits):
+    write_folder(small_splits(), Path("folder"))
     options = ["--scale", "compact", "--seed", 3, "--epochs", 2, "--protocol", "held_out"]
     out = call("train", "attempt6", "--data", "folder", "--runs", "elsewhere", "--fresh", *options).out
     for expected in (
@@ -153,22 +106,26 @@ def test_expected_time_is_said_before_the_start(trained, monkeypatch, call):
 
 
 @pytest.mark.parametrize(("gpu", "real"), [(False, "compact"), (True, "full")], ids=["CPU", "GPU"])
-def test_defaults_of_data_and_scale(trained, monkeypatch, gpu, real, call):
+def test_defaults_of_data_and_scale(trained, monkeypatch, gpu, real, call, small_splits):
     monkeypatch.setattr("dfclib.training.devices.has_gpu", lambda: gpu)
     monkeypatch.setattr("dfclib.training.devices._compute_capability", lambda: (9, 0))
     call("train", "attempt1")
-    write_folder(splits(), Path("deepfake_data"))
+    write_folder(small_splits(), Path("deepfake_data"))
     call("train", "attempt1")
     call("train", "attempt1", "--scale", "quick")
     assert [c.splits.name for c in trained] == ["embedded", "deepfake-data", "deepfake-data"]
     assert [c.recipe.scale for c in trained] == ["quick", real, "quick"]
 
 
-def test_fashion_recipes_take_garments_or_fashion_mnist_and_never_the_competition(trained, monkeypatch, call, fails):
+def test_fashion_recipes_take_garments_or_fashion_mnist_and_never_the_competition(
+    trained, monkeypatch, call, fails, small_splits
+):
     asked = []
     monkeypatch.setattr("dfclib.training.devices.has_gpu", lambda: False)
-    monkeypatch.setattr("dfclib.datasets.sources.load_fashion", lambda data: asked.append(data) or splits("clothes"))
-    write_folder(splits(), Path("deepfake_data"))
+    monkeypatch.setattr(
+        "dfclib.datasets.sources.load_fashion", lambda data: asked.append(data) or small_splits("clothes")
+    )
+    write_folder(small_splits(), Path("deepfake_data"))
     call("train", "s4-ours")
     call("train", "s4-author", "--data", "fashion-mnist")
     call("train", "s4-author", "--data", "deepfake_data", "--scale", "full")
@@ -201,11 +158,11 @@ def test_precision_is_every_members_and_no_other_recipe(trained, call):
     assert given.fingerprint == plain.fingerprint
 
 
-def test_recipe_file_of_a_run_or_alone(trained, call):
+def test_recipe_file_of_a_run_or_alone(trained, call, make_run, small_splits):
     file = make_run(seed=7, folder="recorded") / "recipe.json"
     call("train", file)
     write_json(Path("alone.json"), read_json(file)["recipe"])
-    write_folder(splits(), Path("folder"))
+    write_folder(small_splits(), Path("folder"))
     call("train", "alone.json", "--data", "folder", "--scale", "quick")
     for received in trained:
         assert (received.recipe.name, received.recipe.seed, received.recipe.scale) == ("attempt1", 7, "quick")
@@ -220,7 +177,7 @@ def test_recipe_file_of_a_run_or_alone(trained, call):
         ({}, ["--scale", "full"], "edited.json is at scale quick"),
     ],
 )
-def test_edited_recipe_is_refused_before_data_is_read(change, options, expected, monkeypatch, fails):
+def test_edited_recipe_is_refused_before_data_is_read(change, options, expected, monkeypatch, fails, make_run):
     monkeypatch.setattr(inputs, "load_splits", lambda *_: pytest.fail("data was read"))
     values = read_json(make_run() / "recipe.json")
     values["recipe"] |= change
@@ -228,8 +185,8 @@ def test_edited_recipe_is_refused_before_data_is_read(change, options, expected,
     assert expected in fails("train", "edited.json", *options)
 
 
-def test_mixed_sizes_need_an_image_size(trained, call, fails):
-    write_folder(splits(), Path("folder"))
+def test_mixed_sizes_need_an_image_size(trained, call, fails, small_splits):
+    write_folder(small_splits(), Path("folder"))
     Image.new("RGB", (50, 40)).save("folder/train/train-0.png")
     message = fails("train", "attempt1", "--data", "folder")
     assert "2 sizes" in message and "--image-size HEIGHT WIDTH" in message
@@ -240,7 +197,7 @@ def test_mixed_sizes_need_an_image_size(trained, call, fails):
 # ---- runs: evaluate, figures, record ----
 
 
-def test_evaluate_by_name_and_by_folder(call):
+def test_evaluate_by_name_and_by_folder(call, make_run):
     path = make_run(folder="report/runs")
     by_name = call("evaluate", path.name).out
     assert call("evaluate", path).out == by_name
@@ -254,13 +211,13 @@ def test_evaluate_by_name_and_by_folder(call):
     assert [row["recall"] for row in result["classes"]] == [1.0, 1.0, 0.5]
 
 
-def test_runs_take_precedence_over_recorded_ones(call):
+def test_runs_take_precedence_over_recorded_ones(call, make_run, predictions):
     make_run(folder="report/runs")
     wrong = {"validation": predictions("validation", [1, 2, 0], labels=[0, 1, 2])}
     assert "accuracy 0.00%" in call("evaluate", make_run(parts=wrong, folder="mine").name, "--runs", "mine").out
 
 
-def test_a_recipe_s_name_stands_for_its_only_finished_run(call, fails):
+def test_a_recipe_s_name_stands_for_its_only_finished_run(call, fails, make_run):
     recorded = make_run(seed=1, folder="report/runs")
     assert call("evaluate", "attempt1").out.startswith(f"{recorded.name}\n")
     (make_run(seed=2) / "metrics.json").unlink()  # unfinished: does not count
@@ -271,7 +228,7 @@ def test_a_recipe_s_name_stands_for_its_only_finished_run(call, fails):
     assert message == f"error: attempt1 has 2 finished runs in runs; name one of them:\n  {mine.name}\n  {other.name}\n"
 
 
-def test_a_recipe_s_name_is_not_its_variant_s(call):
+def test_a_recipe_s_name_is_not_its_variant_s(call, make_run):
     """attempt1-a is another recipe than attempt1, and data may be called as strangely as anybody likes."""
     for name in ("attempt1-quick-x-compact-small-published-seed0", "attempt1-a-quick-unibuc-published-seed0"):
         path = make_run(folder="report/runs")
@@ -282,7 +239,7 @@ def test_a_recipe_s_name_is_not_its_variant_s(call):
     call("evaluate", "attempt1")
 
 
-def test_a_broken_run_stands_in_no_other_s_way(call, fails):
+def test_a_broken_run_stands_in_no_other_s_way(call, fails, make_run):
     make_run(seed=1)
     (make_run() / "recipe.json").write_text("{")
     Path("runs/attempt1-quick-unibuc-published-seed0").rename("runs/attempt2-quick-unibuc-published-seed0")
@@ -300,12 +257,12 @@ def test_a_broken_run_stands_in_no_other_s_way(call, fails):
         ("attempt2", "recipe attempt2 has no finished run in runs or report/runs: train it first"),
     ],
 )
-def test_a_wrong_name_comes_with_near_ones(name, expected, fails):
+def test_a_wrong_name_comes_with_near_ones(name, expected, fails, make_run):
     make_run(folder="report/runs")
     assert expected in fails("evaluate", name)
 
 
-def test_figures_of_the_recorded_runs(monkeypatch, call):
+def test_figures_of_the_recorded_runs(monkeypatch, call, make_run):
     make_run(folder="report/runs"), make_run(seed=1, folder="report/runs")
 
     def make_all(drawn, out, overview):
@@ -316,7 +273,7 @@ def test_figures_of_the_recorded_runs(monkeypatch, call):
     assert call("figures", "--out", "there").out == f"{Path('there/a.png')}\n"
 
 
-def test_figures_of_named_runs_leave_the_overviews_alone(call):
+def test_figures_of_named_runs_leave_the_overviews_alone(call, make_run):
     run = make_run(folder="report/runs")
     Path("images").mkdir()
     for name in ("ladder.png", "systems.png"):
@@ -327,7 +284,7 @@ def test_figures_of_named_runs_leave_the_overviews_alone(call):
     assert Path("images/ladder.png").read_text() == Path("images/systems.png").read_text() == "of all recorded runs"
 
 
-def test_record_copies_several_runs_or_none(call, fails):
+def test_record_copies_several_runs_or_none(call, fails, make_run):
     first, second, third = (make_run(seed=seed) for seed in range(3))
     (third / "metrics.json").unlink()
     assert "is not finished" in fails("record", first.name, second.name, third.name)
@@ -343,7 +300,7 @@ def test_record_copies_several_runs_or_none(call, fails):
     assert runs.load_run(recorded[0]).predictions("validation").accuracy == 5 / 6
 
 
-def test_no_command_writes_outside_for_a_name_in_recipe_json(fails):
+def test_no_command_writes_outside_for_a_name_in_recipe_json(fails, make_run):
     """record and figures name files by what recipe.json says."""
     run = make_run()
     values = read_json(run / "recipe.json")
@@ -356,8 +313,8 @@ def test_no_command_writes_outside_for_a_name_in_recipe_json(fails):
         assert sorted(Path().rglob("*")) == before
 
 
-def test_train_writes_outside_for_no_ensembles_name(monkeypatch, no_keras, fails):
-    monkeypatch.setattr(inputs, "load_splits", lambda *_: splits())
+def test_train_writes_outside_for_no_ensembles_name(monkeypatch, no_keras, fails, small_splits):
+    monkeypatch.setattr(inputs, "load_splits", lambda *_: small_splits())
     write_json(Path("edited.json"), find("s1-vote").to_dict() | {"name": "../../x"})
     assert "name must be lower-case letters, digits and dashes" in fails("train", "edited.json")
     assert [path.name for path in Path().iterdir()] == ["edited.json"]
@@ -391,7 +348,7 @@ def test_train_writes_outside_for_no_ensembles_name(monkeypatch, no_keras, fails
     ],
     ids=str,
 )
-def test_what_the_user_can_mend_is_said_in_words(line, expected, fails):
+def test_what_the_user_can_mend_is_said_in_words(line, expected, fails, make_run, write_csv):
     Path("empty").mkdir()
     Path("full").mkdir()
     Path("full/file").touch()
@@ -408,7 +365,7 @@ def test_what_the_user_can_mend_is_said_in_words(line, expected, fails):
 # ---- vote ----
 
 
-def test_vote_over_files(call):
+def test_vote_over_files(call, write_csv, read_csv):
     write_csv("a.csv", "x,0", "y,1", "z,2")
     write_csv("b.csv", "z,2", "y,1", "x,1")
     write_csv("c.csv", "x,0", "z,1", "y,0")
@@ -416,7 +373,7 @@ def test_vote_over_files(call):
     assert read_csv("vote.csv")[1:] == [["x", "0"], ["y", "1"], ["z", "2"]]
 
 
-def test_a_hard_vote_writes_what_kaggle_takes_and_shares_when_asked(call, fails):
+def test_a_hard_vote_writes_what_kaggle_takes_and_shares_when_asked(call, fails, make_run, write_csv, read_csv):
     write_csv("a.csv", "x,cat", "y,dog")
     write_csv("b.csv", "x,cat", "y,cat")
     write_csv("c.csv", "x,cat", "y,dog")
@@ -434,71 +391,7 @@ def test_a_hard_vote_writes_what_kaggle_takes_and_shares_when_asked(call, fails)
     assert "--shares are a hard vote's" in fails("vote", *runs_, "--soft", "--shares", "--out", "vote.csv")
 
 
-@pytest.fixture
-def precious(asked):
-    """Files that no --out may destroy, and the run and the files that commands read."""
-    write_folder(splits(), Path("deepfake_data"))
-    run = make_run().rename("run")
-    (run / "model.keras").write_bytes(b"PK")
-    write_csv("a.csv", "test-0,0", "test-1,1", "test-2,2", "test-3,0")
-    write_csv("mine.csv", "test-0,0")
-    Path("hard.csv").hardlink_to("a.csv")
-    Path("soft.csv").symlink_to("a.csv")
-    Path("table.csv").symlink_to(Path("deepfake_data/validation.csv"))
-    Image.new("RGB", (24, 20)).save("photo.png")
-    Image.new("RGB", (24, 20)).save("photo.tiff")
-    Image.new("RGB", (24, 20)).save("misnamed.csv", format="png")
-    Path("notes.txt").write_text("mine")
-    Path("grades.csv").write_text("name,grade\nme,1\n")
-    Path("links.csv").symlink_to("notes.txt")
-
-
-@pytest.mark.parametrize(
-    ("command", "expected"),
-    [
-        ("vote a.csv a.csv --out a.csv", "a.csv is read by this command"),
-        ("vote a.csv a.csv --out ./deepfake_data/../a.csv", "is read by this command"),
-        ("vote a.csv a.csv --out hard.csv", "is read by this command"),
-        ("vote a.csv a.csv --out soft.csv", "is read by this command"),
-        ("vote soft.csv --out a.csv", "is read by this command"),
-        ("vote run --out run/recipe.json", "belongs to a run"),
-        ("vote a.csv --out run", "run is a folder"),
-        ("vote a.csv --out deepfake_data/train.csv", "is no file of predictions"),
-        ("vote a.csv --out table.csv", "is no file of predictions"),
-        ("vote a.csv --out grades.csv", "is no file of predictions"),
-        ("vote a.csv --out links.csv", "is no file of predictions"),
-        ("predict run photo.png --out photo.png", "is a picture's name"),
-        ("predict run photo.png --out new.JPG", "is a picture's name"),
-        ("predict run photo.png --out photo.tiff", "is no file of predictions"),
-        ("predict run misnamed.csv --out misnamed.csv", "is read by this command"),
-        ("predict run photo.png --out misnamed.csv", "is no file of predictions"),
-        ("predict run photo.png --out run/model.keras", "belongs to a run"),
-        ("submit run --out deepfake_data/sample_submission.csv", "is read by this command"),
-        ("submit run --out deepfake_data/test.csv", "is no file of predictions"),
-        ("figures run --out notes.txt", "notes.txt"),
-        ("record run --to notes.txt", "notes.txt"),
-    ],
-    ids=str,
-)
-def test_out_destroys_nothing(precious, command, expected, asked, fails):
-    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
-    assert expected in fails(*command.split())
-    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
-    assert not asked  # before anything expensive starts
-
-
-def test_out_replaces_what_was_written_by_us_or_is_empty(precious, call):
-    Path("empty.csv").touch()
-    for out in ("empty.csv", "empty.csv", "mine.csv", "deepfake_data/votes.csv", "run/new.csv"):
-        call("vote", "a.csv", "--out", out)
-        assert Path(out).read_text() == Path("a.csv").read_text()
-    Path("latest.csv").symlink_to("mine.csv")
-    call("predict", "run", "photo.png", "--out", "latest.csv")
-    assert Path("latest.csv").is_symlink()
-    assert read_csv("mine.csv")[1][0] == "photo.png"
-
-
-def test_vote_over_runs_takes_test_where_all_have_it(call):
+def test_vote_over_runs_takes_test_where_all_have_it(call, make_run, predictions):
     first, second = make_run(), make_run(seed=1)
     assert "over 4 images of the test split" in call("vote", first.name, second.name, "--out", "vote.csv").out
     out = call("vote", first, second, "--split", "validation", "--out", "vote.csv").out
@@ -519,7 +412,9 @@ def test_vote_over_runs_takes_test_where_all_have_it(call):
     ],
     ids=str,
 )
-def test_weights_and_the_kind_of_mean_decide_a_vote(first_class, options, winner, call):
+def test_weights_and_the_kind_of_mean_decide_a_vote(
+    first_class, options, winner, call, make_run, predictions, read_csv
+):
     members = []
     for seed, first in enumerate(first_class):
         shares = np.float32([[first, 1 - first - 0.001, 0.001]])
@@ -529,266 +424,8 @@ def test_weights_and_the_kind_of_mean_decide_a_vote(first_class, options, winner
     assert read_csv("vote.csv")[1][1] == winner
 
 
-def test_run_and_file_vote_together(call):
+def test_run_and_file_vote_together(call, make_run, predictions, write_csv, read_csv):
     write_csv("mine.csv", *(f"test-{i},1" for i in range(4)))
     both = [make_run(), make_run(seed=1, parts={"test": predictions("test", [1, 1, 1, 0])})]
     call("vote", *both, "mine.csv", "--out", "vote.csv")
     assert [row[1] for row in read_csv("vote.csv")[1:]] == ["1", "1", "1", "0"]
-
-
-# ---- predict, submit ----
-
-
-@pytest.fixture
-def asked(monkeypatch, no_keras):
-    """The images that a model was asked about; it says class 2 of all."""
-    seen = []
-
-    def fake(run, images, weights_checked):
-        seen.append(images)
-        probabilities = np.tile(np.float32([0.1, 0.2, 0.7]), (len(images), 1))
-        return Predictions(images.ids, np.full(len(images), 2), CLASSES, probabilities)
-
-    monkeypatch.setattr("dfclib.training.inference.predict_images", fake)
-    monkeypatch.setattr("dfclib.training.inference.check_weights", lambda *_: None)
-    return seen
-
-
-def test_predict_reads_files_and_folders(asked, call):
-    run = make_run()
-    Path("folder/deeper").mkdir(parents=True)
-    red = Image.new("RGB", (24, 20), (255, 0, 0))
-    red.save("folder/b.png"), red.save("folder/deeper/a.webp", lossless=True)
-    Image.new("L", (48, 40), 7).save("single.png")
-    Path("folder/notes.txt").touch()
-    captured = call("predict", run, "single.png", "folder", "folder/b.png")
-    rows = [line.split() for line in captured.out.splitlines()]
-    names = ["single.png", str(Path("folder/b.png")), str(Path("folder/deeper/a.webp"))]
-    assert rows == [
-        ["image", "label", *(f"p({c})" for c in CLASSES)],
-        *([name, "2", "0.100", "0.200", "0.700"] for name in names),
-    ]
-    assert "1 of 3 images were resized to 20x24" in captured.err
-    images = asked[0].images
-    assert images.shape == (3, 20, 24, 3)
-    assert (images[0] == 7).all() and (images[1:] == [255, 0, 0]).all()
-
-
-def test_predict_writes_a_csv_file(asked, call):
-    Image.new("L", (24, 20), 9).save("grey.png")
-    call("predict", make_run(), "grey.png", "--out", "out.csv")
-    header, row = read_csv("out.csv")
-    assert (header, row[:2]) == (["image_id", "label", *CLASSES], ["grey.png", "2"])
-    assert np.allclose([float(p) for p in row[2:]], [0.1, 0.2, 0.7])
-
-
-def test_missing_weights_are_said_before_an_image_is_opened(monkeypatch, fails):
-    write_folder(splits(test=5), Path("folder"))
-    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("an image was opened"))
-    run = make_run()
-    for command in (["predict", run, "folder/test"], ["submit", run, "--data", "folder"]):
-        message = fails(*command)
-        again = "python -m dfclib train attempt1 --scale quick --seed 0 --protocol published --data FOLDER --fresh"
-        assert "has no weights" in message and again in message
-
-
-def test_predict_refuses_what_holds_no_image(asked, fails):
-    run = make_run()
-    Path("one.png").write_text("no image")
-    Path("two.png").touch()
-    Path("empty/.hidden").mkdir(parents=True)
-    Image.new("RGB", (24, 20)).save("empty/.hidden/a.png")
-    Path("empty/a.gif").touch()
-    message = fails("predict", run, "one.png", "two.png", "--out", "out.csv")
-    assert "no image can be used" in message and "one.png: is not a PNG" in message and "two.png: the file" in message
-    assert "nope.png does not exist" in fails("predict", run, "nope.png")
-    assert "empty holds no image" in fails("predict", run, "empty")
-    assert not asked and not Path("out.csv").exists()
-
-
-@pytest.fixture
-def locked(monkeypatch):
-    """Files and folders called `locked` may not be read."""
-
-    def guarded(original):
-        def refuse(path, *args, **options):
-            if Path(path).stem == "locked":
-                raise PermissionError(13, "Permission denied", str(path))
-            return original(path, *args, **options)
-
-        return refuse
-
-    monkeypatch.setattr(Image, "open", guarded(Image.open))
-    monkeypatch.setattr(os, "scandir", guarded(os.scandir))
-
-
-@pytest.mark.parametrize("out", [[], ["--out", "out.csv"]], ids=["table", "file"])
-def test_predict_labels_what_it_can_and_names_the_rest(asked, locked, out, call):
-    for name in ("below", "locked"):
-        Path("folder", name).mkdir(parents=True)
-    unprintable = os.fsdecode(b"caf\xe9.png")
-    for name in ("a.png", "below/b.png", "cut.png", "locked.png", "small.png", unprintable):
-        Image.new("RGB", (24, 20) if name != "small.png" else (5, 5), (1, 2, 3)).save(Path("folder", name))
-    Path("folder/cut.png").write_bytes(Path("folder/a.png").read_bytes()[:50])
-    for i in range(12):
-        Path(f"folder/bad{i:02}.png").write_text("no image")
-    Path("folder/empty.png").touch(), Path("folder/broken.png").symlink_to("gone")
-    captured = call("predict", make_run(), "folder", *out, status=1)
-    labelled = [f"folder/{name}" for name in ("a.png", "below/b.png", "small.png")]
-    rows = read_csv("out.csv") if out else [line.split() for line in captured.out.splitlines()]
-    assert [row[:2] for row in rows[1:]] == [[name, "2"] for name in labelled]
-    assert "1 of 3 images were resized" in captured.err
-    assert "error: 3 images are labelled; left out, 18:" in captured.err
-    for line in (
-        "folder/locked: cannot be read (permission denied)",
-        "folder/empty.png: the file is empty",
-        "folder/broken.png: cannot be read (no such file",
-        "folder/locked.png: cannot be read (permission denied)",
-        "folder/cut.png: cannot be decoded",
-        f"{ascii(f'folder/{unprintable}')}: its name holds what is no printable UTF-8 text. Rename it",
-        *(f"folder/bad{i:02}.png: is not a PNG" for i in range(12)),
-    ):
-        assert f"\n  {line}" in captured.err
-    assert len(asked[0]) == 3 and (asked[0].images == (1, 2, 3)).all()
-
-
-def test_predict_passes_over_what_is_hidden_and_names_other_images(asked, call):
-    run = make_run()
-    for name in ("a.png", ".b.png", "._a.png", ".cache/c.png", "__MACOSX/d.png", ".e.gif"):
-        Path("folder", name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (24, 20)).save(Path("folder", name))
-    for name in ("f.GIF", "g.bmp", "h.tif", "notes.txt"):
-        Path("folder", name).touch()
-    captured = call("predict", run, "folder", "folder/.b.png")  # named, it is not passed over
-    assert asked[0].ids.tolist() == ["folder/a.png", "folder/.b.png"]
-    assert "ignored, as not PNG, JPEG or WebP: folder/f.GIF, folder/g.bmp, folder/h.tif\n" in captured.err
-    captured = call("predict", run, "folder/a.png", "folder/.e.gif", status=1)
-    assert "folder/.e.gif: is not a PNG, JPEG or WebP image" in captured.err
-
-
-def test_predict_turns_photographs_as_exif_says(asked, call):
-    upright = np.zeros((20, 24, 3), np.uint8)
-    upright[:10] = 200
-    tags = Image.Exif()
-    tags[274] = 6  # the camera was held upright: turn it clockwise
-    Image.fromarray(np.rot90(upright)).save("photo.png", exif=tags)
-    call("predict", make_run(), "photo.png")
-    assert np.array_equal(asked[0].images[0], upright)
-
-
-@pytest.mark.parametrize(("channels", "grey", "red"), [(3, [9, 9, 9], [255, 0, 0]), (1, [9], [76])])
-def test_grey_and_colour_become_what_the_network_was_trained_on(channels, grey, red, asked, call):
-    Image.new("RGB", (24, 20), (255, 0, 0)).save("red.png")
-    Image.new("L", (24, 20), 9).save("grey.png")
-    notices = call("predict", make_run(data={"channels": channels}), "grey.png", "red.png").err
-    assert asked[0].images.shape == (2, 20, 24, channels)
-    assert asked[0].images[:, 0, 0].tolist() == [grey, red]
-    assert ("1 image(s) are in colour: they are read as grey" in notices) == (channels == 1)
-
-
-def sample(folder, ids):
-    """Replace the order of a folder's sample submission."""
-    write_csv(Path(folder) / "sample_submission.csv", *(f"{id_},0" for id_ in ids))
-
-
-@pytest.mark.parametrize("order", [(2, 0, 3, 1), (0, 1, 2)], ids=["all in another order", "some"])
-def test_submit_takes_recorded_predictions_in_the_samples_order_and_opens_no_image(order, asked, call):
-    """Not even images that are there, and neither train.csv nor a cache."""
-    write_folder(splits(test=len(order)), Path("deepfake_data"))
-    sample("deepfake_data", [f"test-{i}" for i in order])
-    for name in ("train.csv", "validation.csv", "test/test-0.png"):
-        Path("deepfake_data", name).unlink()
-    assert "as recorded in the run for these ids; no image was opened" in call("submit", make_run()).out
-    labels = ["0", "1", "2", "0"]
-    assert read_csv("submission.csv") == [["image_id", "label"], *([f"test-{i}", labels[i]] for i in order)]
-    assert not asked and not Path("deepfake_data/.dfclib-cache").exists()
-
-
-def test_submit_decodes_the_test_split_alone_where_ids_are_not_recorded(asked, call, fails):
-    other = splits(test=5)
-    write_folder(other, Path("other"))
-    Path("other/train/train-0.png").write_text("no image"), Path("other/validation/validation-0.png").unlink()
-    sample("other", ["test-4", "test-0", "test-1", "test-2", "test-3"])
-    captured = call("submit", make_run(), "--data", "other")
-    assert np.array_equal(asked[0].images, other.test.images[[4, 0, 1, 2, 3]])
-    assert read_csv("submission.csv")[1:] == [[f"test-{i}", "2"] for i in (4, 0, 1, 2, 3)]
-    assert "has no predictions of all these ids: it labels 5 test images" in captured.err
-    assert "made from the images in other" in captured.out
-    assert not Path("other/.dfclib-cache").exists()
-    Path("other/test/test-1.png").write_text("no image")
-    assert "test/test-1.png (test.csv line 3): is not a PNG" in fails("submit", make_run(), "--data", "other")
-    assert len(asked) == 1
-
-
-def test_submit_brings_images_to_what_the_run_was_trained_on(asked, call):
-    write_folder(splits(test=5), Path("other"))
-    Image.new("L", (9, 9), 7).save("other/test/test-0.png")
-    call("submit", make_run(), "--data", "other")
-    assert asked[0].images.shape == (5, 20, 24, 3) and (asked[0].images[0] == 7).all()
-
-
-def test_submit_asks_the_model_where_no_test_predictions_are_recorded_and_needs_test_images(asked, call, fails):
-    write_folder(splits(), Path("deepfake_data"))
-    run = make_run(parts={"validation": predictions("validation", [0], labels=[0])})
-    call("submit", run)
-    assert len(asked[0]) == 4
-    Path("deepfake_data/test.csv").unlink()
-    assert "deepfake_data has no test images" in fails("submit", run)
-
-
-def test_submit_refuses_other_ids_and_other_classes(asked, fails):
-    run = make_run()
-    assert "sample_submission.csv does not exist" in fails("submit", run)
-    write_folder(splits(), Path("deepfake_data"))
-    sample("deepfake_data", ["test-0", "test-1"])
-    assert "2 images have other ids (test-2, test-3)" in fails("submit", run)
-    sample("deepfake_data", ["test-0", "test-1", "test-2", "strange"])
-    message = fails("submit", run)
-    assert "1 of its ids have no image (strange)" in message
-    assert "1 images have other ids (test-3)" in message
-    Path("deepfake_data/test.csv").write_text("id\ntest-0\n")
-    assert "test.csv line 1: the columns are 'id'" in fails("submit", run)
-    write_folder(splits(test=5), Path("other"))
-    run = make_run(seed=1, data={"class_names": ["a", "b", "c"]})
-    assert "knows the classes a, b, c, and other has 0, 1, 2" in fails("submit", run, "--data", "other")
-    assert not asked and not Path("submission.csv").exists()
-
-
-def test_submit_sends_only_when_asked(monkeypatch, call, fails):
-    write_folder(splits(), Path("deepfake_data"))
-    sent = []
-
-    def send(path, message):
-        sent.append((path, message))
-        if not message:
-            raise UserError("a submission needs a message")
-        return "received"
-
-    monkeypatch.setattr("dfclib.datasets.kaggle.submit", send)
-    run = make_run()
-    call("submit", run, "--out", "mine.csv")
-    assert not sent
-    assert call("submit", run, "--out", "mine.csv", "--send", "attempt 1").out.splitlines()[-1] == "received"
-    assert sent == [(Path("mine.csv"), "attempt 1")]
-    assert "needs a message" in fails("submit", run, "--send", "")
-
-
-# ---- all together ----
-
-
-def test_train_predict_and_submit_for_real(call, python, monkeypatch):
-    call("data", "make", "made", "--train", 20, "--validation", 10, "--test", 5)
-    command = ["train", "attempt1", "--data", "made", "--scale", "quick", "--epochs", 1]
-    done = python("-m", "dfclib", *command)
-    folder = done.stdout.splitlines()[-1]
-    assert folder == str(Path("runs/attempt1-quick-1-epochs-made-published-seed0"))
-    assert "oneDNN" not in done.stderr  # TensorFlow's own lines
-    assert "finished already" in call(*command).out
-    call("submit", folder, "--data", "made")
-    hashed = []
-    monkeypatch.setattr("dfclib.training.inference.sha256", lambda path: hashed.append(path) or sha256(path))
-    call("predict", folder, "made/test", "--out", "labels.csv")
-    assert hashed == [Path(folder) / "model.keras"]  # large weights are read once
-    predicted = {Path(row[0]).stem: row[1] for row in read_csv("labels.csv")[1:]}
-    assert predicted == dict(read_csv("submission.csv")[1:])
-    assert len(predicted) == 5
