@@ -12,7 +12,6 @@
 import csv
 import io
 import json
-import re
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from dfclib.errors import UserError
 from dfclib.files import read_json, write_atomically, write_text
 from dfclib.predictions import Predictions
 from dfclib.recipes import EnsembleRecipe, Recipe, find, from_dict
+from dfclib.run_checks import PREDICTION_ARRAYS, Fields, check_name, check_recipe_file, predictions_by_split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,9 +35,6 @@ HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lea
 # metrics.json last: it says that the rest is there
 RUN_FILES = ("recipe.json", "history.csv", "probabilities.npz", "model.keras", "metrics.json")
 OPTIONAL_FILES = ("history.csv", "model.keras")
-# arrays of each split in probabilities.npz, with the kind of their type: text, whole numbers, floats
-PREDICTION_ARRAYS = {"ids": "U", "predicted": "i", "probabilities": "f", "labels": "i"}
-PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,199}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +52,7 @@ class Run:
         """All of recipe.json. Raises UserError where it is no run's, or a name in it would lead out of its folder."""
         path = self.path / "recipe.json"
         values = read_json(path)
-        _check_recipe_file(values, path)
+        check_recipe_file(values, path)
         return values
 
     @property
@@ -66,7 +63,7 @@ class Run:
     def recipe(self) -> Recipe | EnsembleRecipe:
         path = self.path / "recipe.json"
         recipe = from_dict(self.recipe_dict, where=str(path))
-        _check_name(recipe.name, f"{path}: recipe.name")
+        check_name(recipe.name, f"{path}: recipe.name")
         return recipe
 
     @property
@@ -84,7 +81,7 @@ class Run:
     @property
     def data(self) -> dict[str, Any]:
         """name, fingerprint, class_names, embedded, image_size, channels, counts of images by split."""
-        return _Fields(self.recipe_file["data"], self.path / "recipe.json")
+        return Fields(self.recipe_file["data"], self.path / "recipe.json")
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -98,7 +95,7 @@ class Run:
     @property
     def environment(self) -> dict[str, Any]:
         """Where it was trained: device, precision, backend, versions of python, keras, tensorflow, numpy."""
-        return _Fields(self.recipe_file["environment"], self.path / "recipe.json")
+        return Fields(self.recipe_file["environment"], self.path / "recipe.json")
 
     @property
     def members(self) -> list[str]:
@@ -125,14 +122,14 @@ class Run:
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        return _Fields(read_json(self.path / "metrics.json"), self.path / "metrics.json")
+        return Fields(read_json(self.path / "metrics.json"), self.path / "metrics.json")
 
     @cached_property
     def _predictions(self) -> dict[str, Predictions]:
         path = self.path / "probabilities.npz"
         try:
             with np.load(path) as arrays:
-                return _read_predictions(dict(arrays), self.class_names)
+                return predictions_by_split(dict(arrays), SPLIT_NAMES, self.class_names)
         except FileNotFoundError as error:
             raise UserError(f"{path} does not exist: the run is not finished") from error
         # TypeError: a single array, which `with` refuses; NotImplementedError: a compression that zipfile does not know
@@ -180,53 +177,13 @@ class Run:
         return (self.path / "metrics.json").is_file()
 
 
-class _Fields(dict[str, Any]):
-    """Fields of a run's JSON file, of which a missing one is a UserError naming the file."""
-
-    def __init__(self, values: Any, path: Path) -> None:
-        self.path = path
-        if not isinstance(values, dict) or not values:
-            raise UserError(f"{path} holds no fields where a training writes some: train the run again with --fresh")
-        super().__init__(values)
-
-    def __missing__(self, key: str) -> Any:
-        raise UserError(f"{self.path} lacks {key!r}: it is not what a training wrote; train the run again with --fresh")
-
-
-def _read_predictions(arrays: dict[str, np.ndarray], class_names: tuple[str, ...]) -> dict[str, Predictions]:
-    """Predictions by split from the arrays of probabilities.npz. Raises ValueError where they are none."""
-    found = {}
-    for split in SPLIT_NAMES:
-        if f"{split}_ids" not in arrays:
-            continue
-        if f"{split}_predicted" not in arrays:
-            raise ValueError(f"{split}_predicted is missing")
-        columns = {name: arrays.get(f"{split}_{name}") for name in PREDICTION_ARRAYS}
-        for name, array in columns.items():
-            if array is None:
-                continue
-            if array.dtype.kind != PREDICTION_ARRAYS[name]:
-                raise ValueError(f"{split}_{name} has the type {array.dtype}")
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise ValueError(f"{split}_{name} are not all numbers")
-            if array.dtype.kind == "i" and ((array < 0) | (array >= len(class_names))).any():
-                raise ValueError(f"{split}_{name} has labels that are none of the {len(class_names)} classes")
-        try:
-            found[split] = Predictions(class_names=class_names, **columns)
-        except ValueError as error:
-            raise ValueError(f"{split}: {error}") from error
-    if not found:
-        raise ValueError("it has no predictions")
-    return found
-
-
 def run_name(recipe: Recipe | EnsembleRecipe, data_name: str) -> str:
     """<recipe>-<scale>-<data>-<protocol>-seed<N>, with a number of epochs after the scale where one was asked for.
 
     Raises UserError where that would be no plain name of a folder.
     """
-    _check_name(recipe.name, "recipe name")
-    _check_name(data_name, "name of the data")
+    check_name(recipe.name, "recipe name")
+    check_name(data_name, "name of the data")
     scale = recipe.scale if recipe.given_epochs is None else f"{recipe.scale}-{recipe.given_epochs}-epochs"
     return f"{recipe.name}-{scale}-{data_name}-{recipe.protocol.replace('_', '-')}-seed{recipe.seed}"
 
@@ -305,41 +262,6 @@ def write_predictions_file(path: Path, predictions: dict[str, Predictions]) -> N
     arrays = {f"{split}_{name}": getattr(p, name) for split, p in predictions.items() for name in PREDICTION_ARRAYS}
     arrays = {name: array for name, array in arrays.items() if array is not None}
     write_atomically(path / "probabilities.npz", lambda file: np.savez_compressed(file, **arrays))
-
-
-def _check_name(name: Any, where: str) -> None:
-    if not isinstance(name, str) or not PLAIN_NAME.fullmatch(name):
-        raise UserError(
-            f"{where} must be lower-case letters, digits and dashes, as it names a folder; "
-            f"received {json.dumps(name, default=str)[:80]}"
-        )
-
-
-def _check_recipe_file(values: Any, path: Path) -> None:
-    """Raise UserError where recipe.json is not a run's: fields missing or ill-typed, or names that are no names."""
-
-    def require(fits: bool, field: str, words: str, value: Any) -> None:
-        if not fits:
-            raise UserError(f"{path}: {field} must be {words}, received {json.dumps(value)[:80]}")
-
-    if not isinstance(values, dict):
-        raise UserError(f"{path} is no object with a run's recipe, data and environment")
-    missing = {"name", "recipe", "recipe_fingerprint", "data", "environment"} - set(values)
-    if missing:
-        raise UserError(f"{path} lacks {', '.join(sorted(missing))}: it is not a run's recipe")
-    data, environment, members = values["data"], values["environment"], values.get("members", [])
-    require(isinstance(data, dict), "data", "an object", data)
-    require(isinstance(environment, dict), "environment", "an object", environment)
-    require(isinstance(members, list), "members", "a list of names", members)
-    _check_name(values["name"], f"{path}: name")
-    _check_name(data.get("name"), f"{path}: data.name")
-    for member in members:
-        _check_name(member, f"{path}: members")
-    classes, size = data.get("class_names"), data.get("image_size", [1, 1])
-    fits = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
-    require(fits, "data.class_names", "a list of texts", classes)
-    fits = isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
-    require(fits, "data.image_size", "height and width in pixels", size)
 
 
 def describe_changes(old: Any, new: Any, where: str = "") -> list[str]:
