@@ -16,12 +16,16 @@ from dfclib.errors import UserError
 from dfclib.predictions import Predictions
 from dfclib.predictions.csv_files import label_key, sorted_labels
 
+Members = Sequence[Predictions]
+Weights = Sequence[float] | None  # one per member
+Names = Sequence[str] | None  # of the members, for messages
+
 SHOWN = 3  # differing ids that a message names
 MOST_WEIGHTS = 20_000  # weight vectors that a search tries: some seconds for five members and 1,250 images
 SMALLEST = float(np.finfo(np.float32).tiny)  # the smallest float32 that no device flushes to zero
 
 
-def align(members: Sequence[Predictions], names: Sequence[str] | None = None) -> list[Predictions]:
+def align(members: Members, names: Names = None) -> list[Predictions]:
     """Bring members to the same rows and classes, in the first member's order.
 
     Class names come from the members that have probabilities, which must name the same classes; where none
@@ -48,7 +52,7 @@ def align(members: Sequence[Predictions], names: Sequence[str] | None = None) ->
     return [replace(member, ids=aligned[0].ids, labels=labels) for member in aligned]
 
 
-def hard_vote(members: Sequence[Predictions], seed: int = 0, names: Sequence[str] | None = None) -> Predictions:
+def hard_vote(members: Members, seed: int = 0, names: Names = None) -> Predictions:
     """Vote for the most frequent label of each image.
 
     A tie goes to the highest mean probability where every member has probabilities; where not, or where that
@@ -76,12 +80,7 @@ def hard_vote(members: Sequence[Predictions], seed: int = 0, names: Sequence[str
     return replace(members[0], predicted=_decide(candidates, members[0], seed), probabilities=shares)
 
 
-def soft_vote(
-    members: Sequence[Predictions],
-    weights: Sequence[float] | None = None,
-    seed: int = 0,
-    names: Sequence[str] | None = None,
-) -> Predictions:
+def soft_vote(members: Members, weights: Weights = None, seed: int = 0, names: Names = None) -> Predictions:
     """Vote for the highest weighted mean probability of each image; exact ties are drawn from (seed, id).
 
     Args:
@@ -96,12 +95,7 @@ def soft_vote(
     return _weighted_vote("soft", members, weights, seed, names)
 
 
-def geometric_vote(
-    members: Sequence[Predictions],
-    weights: Sequence[float] | None = None,
-    seed: int = 0,
-    names: Sequence[str] | None = None,
-) -> Predictions:
+def geometric_vote(members: Members, weights: Weights = None, seed: int = 0, names: Names = None) -> Predictions:
     """Vote for the highest weighted geometric mean of each image's probabilities.
 
     This averages the members' logits, up to a constant per image: a member that gives a class next to nothing
@@ -114,22 +108,14 @@ def geometric_vote(
     return _weighted_vote("geometric", members, weights, seed, names)
 
 
-def vote(
-    kind: str,
-    members: Sequence[Predictions],
-    weights: Sequence[float] | None = None,
-    seed: int = 0,
-    names: Sequence[str] | None = None,
-) -> Predictions:
+def vote(kind: str, members: Members, weights: Weights = None, seed: int = 0, names: Names = None) -> Predictions:
     """Vote as an EnsembleRecipe's `vote` names it: hard (which ignores weights), soft or geometric."""
     if kind == "hard":
         return hard_vote(members, seed, names)
     return _weighted_vote(kind, members, weights, seed, names)
 
 
-def search_weights(
-    members: Sequence[Predictions], step: float = 0.05, kind: str = "soft", names: Sequence[str] | None = None
-) -> tuple[float, ...]:
+def search_weights(members: Members, step: float = 0.05, kind: str = "soft", names: Names = None) -> tuple[float, ...]:
     """Find the weights with which a vote gets most images right.
 
     All weights of the grid are tried. Where several get as many images right, the lowest log loss decides (to nine
@@ -163,9 +149,7 @@ def search_weights(
     return tuple(count / parts for count in min(_compositions(parts, m), key=cost))
 
 
-def _weighted_vote(
-    kind: str, members: Sequence[Predictions], weights: Sequence[float] | None, seed: int, names: Sequence[str] | None
-) -> Predictions:
+def _weighted_vote(kind: str, members: Members, weights: Weights, seed: int, names: Names) -> Predictions:
     """`soft_vote` or `geometric_vote`."""
     members, terms = _terms(kind, members, names)
     weights = np.ones(len(members)) if weights is None else np.asarray(weights, np.float64)
@@ -179,9 +163,7 @@ def _weighted_vote(
     return replace(members[0], predicted=_winners(mean, members[0], seed), probabilities=probabilities)
 
 
-def _terms(
-    kind: str, members: Sequence[Predictions], names: Sequence[str] | None
-) -> tuple[list[Predictions], np.ndarray]:
+def _terms(kind: str, members: Members, names: Names) -> tuple[list[Predictions], np.ndarray]:
     """The members aligned, and their probabilities, or logarithms of these, to average: float64 (m, n, k)."""
     if kind not in ("soft", "geometric"):
         raise UserError(f"there is no weighted vote {kind!r}: name soft or geometric, or hard for one without weights")
@@ -226,7 +208,7 @@ def _compositions(total: int, length: int) -> Iterator[tuple[int, ...]]:
         yield tuple(bar - before - 1 for before, bar in pairwise((-1, *bars, last)))
 
 
-def _names(members: Sequence[Predictions], names: Sequence[str] | None) -> list[str]:
+def _names(members: Members, names: Names) -> list[str]:
     return list(names) if names is not None else [f"member {i}" for i in range(1, len(members) + 1)]
 
 
@@ -271,7 +253,7 @@ def _matching_rows(first: Predictions, first_name: str, other: Predictions, name
     return [rows[id_] for id_ in wanted]
 
 
-def _common_classes(members: Sequence[Predictions], names: Sequence[str]) -> tuple[str, ...]:
+def _common_classes(members: Members, names: Sequence[str]) -> tuple[str, ...]:
     complete = [i for i, member in enumerate(members) if member.probabilities is not None]
     if not complete:
         return sorted_labels((label for member in members for label in member.class_names), " and ".join(names))
@@ -288,7 +270,7 @@ def _common_classes(members: Sequence[Predictions], names: Sequence[str]) -> tup
     return classes
 
 
-def _common_labels(members: Sequence[Predictions], names: Sequence[str]) -> np.ndarray | None:
+def _common_labels(members: Members, names: Sequence[str]) -> np.ndarray | None:
     known = [i for i, member in enumerate(members) if member.labels is not None]
     for i in known[1:]:
         differs = np.flatnonzero(members[i].labels != members[known[0]].labels)

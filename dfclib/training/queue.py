@@ -84,13 +84,8 @@ class Progress:
 def find_jobs(scale: str, only: Sequence[str] = (), queue: Sequence[Entry] = QUEUE) -> list[Job]:
     """The queue's jobs, members before their ensembles, each once.
 
-    Args:
-        scale: for entries that name none.
-        only: beginnings of recipes' names, a vote's members coming with it; empty: all.
-        queue: the entries.
-
-    Raises:
-        UserError: no recipe's name begins with one of `only`.
+    scale: for entries that name none; only: beginnings of recipes' names, a vote's members coming with it; empty: all
+    Raises UserError where no recipe's name begins with one of `only`.
     """
     jobs: dict[tuple, Job] = {}
     chosen = set()
@@ -174,17 +169,11 @@ def reproduce(
 ) -> Iterator[Run | UserError]:
     """Train and record the open jobs in order.
 
-    While the file .paused is in `runs_dir`, it waits.
-
-    Args:
-        jobs: what `find_jobs` found.
-        images: where their images come from.
-        runs_dir: where runs are trained.
-        recorded: where finished runs are copied to.
-        hours: end after the epoch during which they are over; what is unfinished goes on the next time.
+    While the file .paused is in `runs_dir`, it waits. After `hours` it ends with the epoch at hand; what is unfinished
+    goes on the next time.
 
     Yields:
-        Each recorded run, or the error of a training that failed: the next one begins all the same.
+        Each run in `recorded`, or the error of a training that failed: the next one begins all the same.
 
     Raises:
         UserError: another process works on the same folder.

@@ -21,6 +21,12 @@ CLASSES = ("0", "1", "2")
 
 
 @pytest.fixture
+def empty_folder(tmp_path, monkeypatch):
+    """The test runs in an empty folder: no deepfake_data, no runs, no report."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
 def call(capsys):
     """Runs a command, which has to end with `status`, and returns what it writes: out and err."""
 

@@ -16,11 +16,7 @@ from dfclib.files import read_json, write_json
 from dfclib.recipes import find
 from dfclib.wording import duration
 
-
-@pytest.fixture(autouse=True)
-def empty_folder(tmp_path, monkeypatch):
-    """Every test starts in an empty folder: no deepfake_data, no runs, no report."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 # ---- data, recipes ----

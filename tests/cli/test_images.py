@@ -11,11 +11,7 @@ from dfclib.datasets.folder.loading import write_folder
 from dfclib.errors import UserError
 from dfclib.files import sha256
 
-
-@pytest.fixture(autouse=True)
-def empty_folder(tmp_path, monkeypatch):
-    """Every test starts in an empty folder: no deepfake_data, no runs, no report."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 def test_predict_reads_files_and_folders(asked, call, make_run):

@@ -19,13 +19,8 @@ from dfclib.datasets.folder.loading import load_folder
 from dfclib.files import read_json, write_json
 from dfclib.recipes.reading import from_dict
 
+pytestmark = pytest.mark.usefixtures("empty_folder")
 PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-
-
-@pytest.fixture(autouse=True)
-def empty_folder(tmp_path, monkeypatch):
-    """Every test starts in an empty folder: no deepfake_data, no runs, no report."""
-    monkeypatch.chdir(tmp_path)
 
 
 def commands(parser: argparse.ArgumentParser, *words: str) -> list[list[str]]:

@@ -159,12 +159,7 @@ def test_each_is_trained_and_recorded_as_it_finishes_in_order(at_once, monkeypat
 def test_states_tell_how_far_each_is(splits, trained, monkeypatch):
     monkeypatch.setattr("dfclib.recipes.recipe.measured", lambda what: {"b-full": 2.0, "c-full": 4.0})
     shutil.copytree(trained, "runs")
-    assert states(jobs("vote", "c")) == {
-        "a": "finished",
-        "b": "finished",
-        "vote": "to train",
-        "c": "to train",
-    }
+    assert states(jobs("vote", "c")) == {"a": "finished", "b": "finished", "vote": "to train", "c": "to train"}
     record(next(Run(path) for path in trained.glob("a-*")), Path("kept"))
     with pytest.raises(OutOfTime):
         quietly(C, splits, control=Ends(1))
