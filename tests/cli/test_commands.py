@@ -113,9 +113,7 @@ def test_defaults_of_data_and_scale(trained, monkeypatch, gpu, real, call, small
     assert [c.recipe.scale for c in trained] == ["quick", real, "quick"]
 
 
-def test_fashion_recipes_take_garments_or_fashion_mnist_and_never_the_competition(
-    trained, monkeypatch, call, fails, small_splits
-):
+def test_fashion_recipes_never_take_the_competition(trained, monkeypatch, call, fails, small_splits):
     asked = []
     monkeypatch.setattr("dfclib.training.devices.has_gpu", lambda: False)
     monkeypatch.setattr(

@@ -153,9 +153,7 @@ def sample(write_csv):
 
 
 @pytest.mark.parametrize("order", [(2, 0, 3, 1), (0, 1, 2)], ids=["all in another order", "some"])
-def test_submit_takes_recorded_predictions_in_the_samples_order_and_opens_no_image(
-    order, asked, call, make_run, small_splits, read_csv, sample
-):
+def test_submit_of_recorded_predictions_opens_no_image(order, asked, call, make_run, small_splits, read_csv, sample):
     """Not even images that are there, and neither train.csv nor a cache."""
     write_folder(small_splits(test=len(order)), Path("deepfake_data"))
     sample("deepfake_data", [f"test-{i}" for i in order])
@@ -167,9 +165,7 @@ def test_submit_takes_recorded_predictions_in_the_samples_order_and_opens_no_ima
     assert not asked and not Path("deepfake_data/.dfclib-cache").exists()
 
 
-def test_submit_decodes_the_test_split_alone_where_ids_are_not_recorded(
-    asked, call, fails, make_run, small_splits, read_csv, sample
-):
+def test_submit_of_other_ids_decodes_the_test_split_alone(asked, call, fails, make_run, small_splits, read_csv, sample):
     other = small_splits(test=5)
     write_folder(other, Path("other"))
     Path("other/train/train-0.png").write_text("no image"), Path("other/validation/validation-0.png").unlink()
@@ -192,9 +188,7 @@ def test_submit_brings_images_to_what_the_run_was_trained_on(asked, call, make_r
     assert asked[0].images.shape == (5, 20, 24, 3) and (asked[0].images[0] == 7).all()
 
 
-def test_submit_asks_the_model_where_no_test_predictions_are_recorded_and_needs_test_images(
-    asked, call, fails, make_run, small_splits, predictions
-):
+def test_submit_of_nothing_recorded_needs_test_images(asked, call, fails, make_run, small_splits, predictions):
     write_folder(small_splits(), Path("deepfake_data"))
     run = make_run(parts={"validation": predictions("validation", [0], labels=[0])})
     call("submit", run)
