@@ -163,6 +163,7 @@ class Pause(keras.callbacks.Callback):
 
     Args:
         file: path of the file.
+        hint: how to go on, said when it begins to wait.
 
     Example:
         >>> pause = Pause(folder / "paused")
@@ -171,9 +172,9 @@ class Pause(keras.callbacks.Callback):
         0.0
     """
 
-    def __init__(self, file: Path | str) -> None:
+    def __init__(self, file: Path | str, hint: str = "remove it to go on") -> None:
         super().__init__()
-        self.file, self.seconds = Path(file), 0.0
+        self.file, self.hint, self.seconds = Path(file), hint, 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.seconds = 0.0
@@ -185,6 +186,7 @@ class Pause(keras.callbacks.Callback):
         """Return at once, or when the file is gone; the seconds waited."""
         if not self.file.exists():
             return 0.0
+        print(f"paused: waits while {self.file} exists; {self.hint}", flush=True)
         started = time.monotonic()
         while self.file.exists():
             time.sleep(1)

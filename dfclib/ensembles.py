@@ -1,13 +1,14 @@
 """Votes over any number of predictions: hard, soft and geometric, and a search for a vote's weights.
 
-Nothing here depends on the order of rows or of members: rows are matched by id, sums are taken over sorted
-terms, and a tie that has to be drawn is drawn from the seed and the image's id.
+No result depends on the order of rows or of members: rows are matched by id, sums are taken over sorted terms, and
+what ties is drawn from the seed and the image's id.
 """
 
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -15,42 +16,55 @@ from dfclib.errors import UserError
 from dfclib.predictions import Predictions
 from dfclib.predictions.csv_files import label_key, sorted_labels
 
+Members = Sequence[Predictions]
+Weights = Sequence[float] | None  # one per member
+Names = Sequence[str] | None  # of the members, for messages
+
 SHOWN = 3  # differing ids that a message names
 MOST_WEIGHTS = 20_000  # weight vectors that a search tries: some seconds for five members and 1,250 images
 SMALLEST = float(np.finfo(np.float32).tiny)  # the smallest float32 that no device flushes to zero
 
 
-def align(members: Sequence[Predictions], names: Sequence[str] | None = None) -> list[Predictions]:
-    """The members with the same rows and the same classes, in the first member's order.
+def align(members: Members, names: Names = None) -> list[Predictions]:
+    """Bring members to the same rows and classes, in the first member's order.
 
     Class names come from the members that have probabilities, which must name the same classes; where none
     has, they are all labels that occur in any member. True labels that one member knows are given to all.
-    names: what messages call the members ("member 1" and so on by default).
-    Raises UserError where ids, class names or true labels differ, or an id occurs twice.
+
+    Args:
+        members: predictions for the same images.
+        names: how messages call the members ("member 1" and so on by default).
+
+    Raises:
+        UserError: ids, class names or true labels differ, an id occurs twice, or probabilities are not finite.
     """
     if not members:
         raise UserError("nothing to vote on: give at least one run or prediction file")
     names = _names(members, names)
     class_names = _common_classes(members, names)
-    aligned = [_with_classes(member, class_names) for member in members]
-    orders = [
-        _order(first=members[0], first_name=names[0], other=m, name=n) for m, n in zip(members, names, strict=True)
-    ]
-    aligned = [member.take(order) for member, order in zip(aligned, orders, strict=True)]
-    for member, name in zip(aligned, names, strict=True):
+    aligned = []
+    for member, name in zip(members, names, strict=True):
+        rows = _matching_rows(members[0], names[0], member, name)
+        aligned.append(_with_classes(member, class_names).take(rows))
         if member.probabilities is not None and not np.isfinite(member.probabilities).all():
             raise UserError(f"{name} has probabilities that are not finite numbers: make its predictions again")
     labels = _common_labels(aligned, names)
     return [replace(member, ids=aligned[0].ids, labels=labels) for member in aligned]
 
 
-def hard_vote(members: Sequence[Predictions], seed: int = 0, names: Sequence[str] | None = None) -> Predictions:
-    """The most frequent label of each image over any number of members.
+def hard_vote(members: Members, seed: int = 0, names: Names = None) -> Predictions:
+    """Vote for the most frequent label of each image.
 
     A tie goes to the highest mean probability where every member has probabilities; where not, or where that
-    ties too, to a draw from (seed, id). Ids and their order are the first member's.
-    Returned: predicted, the winners; probabilities float32 (n, k), shares of the votes.
-    Raises UserError as `align` does.
+    ties too, to a draw from (seed, id).
+
+    Args:
+        members: any number of predictions for the same images.
+        seed: draws ties.
+        names: how messages call the members.
+
+    Returns:
+        The winners, with shares of the votes as probabilities, float32 (n, k); rows as the first member's.
     """
     members = align(members, names)
     class_names = members[0].class_names
@@ -66,86 +80,81 @@ def hard_vote(members: Sequence[Predictions], seed: int = 0, names: Sequence[str
     return replace(members[0], predicted=_decide(candidates, members[0], seed), probabilities=shares)
 
 
-def soft_vote(
-    members: Sequence[Predictions],
-    weights: Sequence[float] | None = None,
-    seed: int = 0,
-    names: Sequence[str] | None = None,
-) -> Predictions:
-    """The highest weighted mean probability of each image; exact ties by a draw from (seed, id).
+def soft_vote(members: Members, weights: Weights = None, seed: int = 0, names: Names = None) -> Predictions:
+    """Vote for the highest weighted mean probability of each image; exact ties are drawn from (seed, id).
 
-    weights: one a member, not negative, not all 0; they are divided by their sum. None weights all alike.
-    Returned: probabilities float32 (n, k), the weighted means.
-    Raises UserError as `align` does, for wrong weights, and where a member has no probabilities.
+    Args:
+        members: any number of predictions, with probabilities, for the same images.
+        weights: one per member, not negative, not all 0; divided by their sum. None: all alike.
+        seed: draws ties.
+        names: how messages call the members.
+
+    Returns:
+        The winners, with the weighted means as probabilities, float32 (n, k).
     """
     return _weighted_vote("soft", members, weights, seed, names)
 
 
-def geometric_vote(
-    members: Sequence[Predictions],
-    weights: Sequence[float] | None = None,
-    seed: int = 0,
-    names: Sequence[str] | None = None,
-) -> Predictions:
-    """The highest weighted geometric mean of each image's probabilities; ties, weights and errors as in `soft_vote`.
+def geometric_vote(members: Members, weights: Weights = None, seed: int = 0, names: Names = None) -> Predictions:
+    """Vote for the highest weighted geometric mean of each image's probabilities.
 
-    It is the mean of the members' logits, but for a constant an image: a member that gives a class next to nothing
-    counts for more than in a soft vote. A probability of 0 would forbid its class whatever the others say, so that
-    it is taken for the smallest normal float32, 1.2e-38.
-    Returned: probabilities float32 (n, k), the means divided by their sum over classes.
+    This averages the members' logits, up to a constant per image: a member that gives a class next to nothing
+    counts for more than in a soft vote. A probability of 0 would forbid its class whatever the others say; it
+    counts as the smallest normal float32, 1.2e-38. Arguments, ties and errors are those of `soft_vote`.
+
+    Returns:
+        The winners, with the means divided by their sum over classes as probabilities, float32 (n, k).
     """
     return _weighted_vote("geometric", members, weights, seed, names)
 
 
-def vote(
-    kind: str,
-    members: Sequence[Predictions],
-    weights: Sequence[float] | None = None,
-    seed: int = 0,
-    names: Sequence[str] | None = None,
-) -> Predictions:
-    """The vote that an EnsembleRecipe's `vote` names: hard, soft or geometric; weights do not count in a hard one."""
+def vote(kind: str, members: Members, weights: Weights = None, seed: int = 0, names: Names = None) -> Predictions:
+    """Vote as an EnsembleRecipe's `vote` names it: hard (which ignores weights), soft or geometric."""
     if kind == "hard":
         return hard_vote(members, seed, names)
     return _weighted_vote(kind, members, weights, seed, names)
 
 
-def search_weights(
-    members: Sequence[Predictions], step: float = 0.05, kind: str = "soft", names: Sequence[str] | None = None
-) -> tuple[float, ...]:
-    """The weights, multiples of `step` that add up to 1, with which a vote gets most images right: one a member.
+def search_weights(members: Members, step: float = 0.05, kind: str = "soft", names: Names = None) -> tuple[float, ...]:
+    """Find the weights with which a vote gets most images right.
 
-    members: predictions with labels and probabilities for images that were held out of training. Never for
-    validation: a vote looks better than it is on the images that its weights were chosen on.
     All weights of the grid are tried. Where several get as many images right, the lowest log loss decides (to nine
     decimals), then the nearest to equal weights, then the first member's larger weight.
-    Raises UserError as `soft_vote` does, where labels are not known, where `step` does not divide 1, and where the
-    grid has more than 20,000 points (naming a step that will do).
+
+    Args:
+        members: predictions with labels and probabilities for images that were held out of training. Never for
+            validation: a vote looks better than it is on the images that its weights were chosen on.
+        step: weights are multiples of it.
+        kind: soft or geometric.
+        names: how messages call the members.
+
+    Returns:
+        One weight per member; they add up to 1.
+
+    Raises:
+        UserError: as `soft_vote` does, where labels are not known, where `step` does not divide 1, and where the
+            grid has more than 20,000 points (naming a step that will do).
     """
     members, terms = _terms(kind, members, names)
-    labels = members[0].labels
-    if labels is None or not len(labels):
-        raise UserError("weights are searched where the truth is known: give held-out predictions with labels")
+    labels = members[0].require_labels()
     m, parts = len(members), _parts(step, len(members))
 
-    def worth(counts: tuple[int, ...]) -> tuple:
+    def cost(counts: tuple[int, ...]) -> tuple:
         mean = _mean(terms, np.array(counts, np.float64))
         right = np.count_nonzero(_winners(mean, members[0], seed=0) == labels)
         true = _as_probabilities(kind, mean)[np.arange(len(labels)), labels]
         loss = round(float(-np.log(np.maximum(true, SMALLEST)).mean()), 9)
         return -right, loss, sum((m * count - parts) ** 2 for count in counts), [-count for count in counts]
 
-    return tuple(count / parts for count in min(_compositions(parts, m), key=worth))
+    return tuple(count / parts for count in min(_compositions(parts, m), key=cost))
 
 
-def _weighted_vote(
-    kind: str, members: Sequence[Predictions], weights: Sequence[float] | None, seed: int, names: Sequence[str] | None
-) -> Predictions:
+def _weighted_vote(kind: str, members: Members, weights: Weights, seed: int, names: Names) -> Predictions:
     """`soft_vote` or `geometric_vote`."""
     members, terms = _terms(kind, members, names)
     weights = np.ones(len(members)) if weights is None else np.asarray(weights, np.float64)
     if weights.shape != (len(members),):
-        raise UserError(f"{len(members)} members but {weights.size} weights: give one weight a member")
+        raise UserError(f"{len(members)} members but {weights.size} weights: give one weight per member")
     # beyond these, sums of products of weights leave what a float holds
     if not np.isfinite(weights).all() or weights.min() < 0 or not 1e-9 <= weights.max() <= 1e9:
         raise UserError(f"weights must be numbers from 0 up to 1e9 and not all 0, received {weights.tolist()}")
@@ -154,10 +163,8 @@ def _weighted_vote(
     return replace(members[0], predicted=_winners(mean, members[0], seed), probabilities=probabilities)
 
 
-def _terms(
-    kind: str, members: Sequence[Predictions], names: Sequence[str] | None
-) -> tuple[list[Predictions], np.ndarray]:
-    """The members aligned, and what a vote of that kind takes means of: float64 (m, n, k)."""
+def _terms(kind: str, members: Members, names: Names) -> tuple[list[Predictions], np.ndarray]:
+    """The members aligned, and their probabilities, or logarithms of these, to average: float64 (m, n, k)."""
     if kind not in ("soft", "geometric"):
         raise UserError(f"there is no weighted vote {kind!r}: name soft or geometric, or hard for one without weights")
     members = align(members, names)
@@ -196,22 +203,19 @@ def _parts(step: float, members: int) -> int:
 
 def _compositions(total: int, length: int) -> Iterator[tuple[int, ...]]:
     """Every tuple of `length` whole numbers from 0 up that add up to `total`."""
-    if length == 1:
-        yield (total,)
-        return
-    for first in range(total + 1):
-        for rest in _compositions(total - first, length - 1):
-            yield first, *rest
+    last = total + length - 1  # of a row of `total` units with length - 1 bars between them
+    for bars in combinations(range(last), length - 1):
+        yield tuple(bar - before - 1 for before, bar in pairwise((-1, *bars, last)))
 
 
-def _names(members: Sequence[Predictions], names: Sequence[str] | None) -> list[str]:
+def _names(members: Members, names: Names) -> list[str]:
     return list(names) if names is not None else [f"member {i}" for i in range(1, len(members) + 1)]
 
 
 def _mean(terms: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weighted mean of (m, n, k) over m: float64 (n, k), the same bits whatever the order of members."""
     terms = terms.astype(np.float64, copy=False) * weights[:, None, None]
-    # A sum of floats depends on its order, and a vote must not: sort first.
+    # sorted first: a sum of floats depends on its order, and a vote must not
     return np.sort(terms, axis=0).sum(axis=0) / math.fsum(weights)
 
 
@@ -221,7 +225,7 @@ def _winners(mean: np.ndarray, member: Predictions, seed: int) -> np.ndarray:
 
 
 def _decide(candidates: np.ndarray, member: Predictions, seed: int) -> np.ndarray:
-    """One class a row of bool (n, k): the only candidate, or one drawn from (seed, id). int64 (n,)."""
+    """One class for each row of bool (n, k): the only candidate, or one drawn from (seed, id). int64 (n,)."""
     winners = candidates.argmax(axis=1).astype(np.int64)
     for row in np.flatnonzero(candidates.sum(axis=1) > 1):
         # by name and not by index: which index a class has may depend on the order of members
@@ -231,32 +235,32 @@ def _decide(candidates: np.ndarray, member: Predictions, seed: int) -> np.ndarra
     return winners
 
 
-def _order(first: Predictions, first_name: str, other: Predictions, name: str) -> np.ndarray:
-    """The rows of `other` in the order of `first`: int (n,)."""
+def _matching_rows(first: Predictions, first_name: str, other: Predictions, name: str) -> list[int]:
+    """The rows of `other` in the order of `first`."""
     rows = {id_: row for row, id_ in enumerate(other.ids.tolist())}
     if len(rows) != len(other):
         ids, counts = np.unique(other.ids, return_counts=True)
         raise UserError(f"{name} has ids more than once: {_some(ids[counts > 1])}")
-    mine = first.ids.tolist()
-    missing, extra = [i for i in mine if i not in rows], sorted(set(rows) - set(mine))
+    wanted = first.ids.tolist()
+    missing, extra = set(wanted) - rows.keys(), rows.keys() - set(wanted)
     if missing or extra:
         parts = [f"only in {first_name}: {_some(sorted(missing))}"] if missing else []
-        parts += [f"only in {name}: {_some(extra)}"] if extra else []
+        parts += [f"only in {name}: {_some(sorted(extra))}"] if extra else []
         raise UserError(
-            f"{first_name} ({len(mine)} ids) and {name} ({len(rows)} ids) are about different images; "
+            f"{first_name} ({len(wanted)} ids) and {name} ({len(rows)} ids) are about different images; "
             f"{'; '.join(parts)}. Vote over predictions for the same split."
         )
-    return np.array([rows[id_] for id_ in mine], np.int64)
+    return [rows[id_] for id_ in wanted]
 
 
-def _common_classes(members: Sequence[Predictions], names: Sequence[str]) -> tuple[str, ...]:
+def _common_classes(members: Members, names: Sequence[str]) -> tuple[str, ...]:
     complete = [i for i, member in enumerate(members) if member.probabilities is not None]
     if not complete:
         return sorted_labels((label for member in members for label in member.class_names), " and ".join(names))
     first = complete[0]
     classes = members[first].class_names
     for i, member in enumerate(members):
-        # A file of labels only knows the classes that it predicts: any part of all classes will do.
+        # a file of labels only knows the classes that it predicts: any part of all classes will do
         same = set(member.class_names) == set(classes) if i in complete else set(member.class_names) <= set(classes)
         if not same:
             raise UserError(
@@ -266,7 +270,7 @@ def _common_classes(members: Sequence[Predictions], names: Sequence[str]) -> tup
     return classes
 
 
-def _common_labels(members: Sequence[Predictions], names: Sequence[str]) -> np.ndarray | None:
+def _common_labels(members: Members, names: Sequence[str]) -> np.ndarray | None:
     known = [i for i, member in enumerate(members) if member.labels is not None]
     for i in known[1:]:
         differs = np.flatnonzero(members[i].labels != members[known[0]].labels)
@@ -280,16 +284,15 @@ def _common_labels(members: Sequence[Predictions], names: Sequence[str]) -> np.n
 
 def _with_classes(member: Predictions, class_names: tuple[str, ...]) -> Predictions:
     """The same predictions, with classes numbered as in `class_names`, which holds all of the member's."""
-    if member.class_names == class_names:
-        return member
     new = np.array([class_names.index(name) for name in member.class_names], np.int64)
-    probabilities = member.probabilities
-    if probabilities is not None:
-        probabilities = np.empty_like(probabilities)
-        probabilities[:, new] = member.probabilities
-    labels = None if member.labels is None else new[member.labels]
-    predicted = new[member.predicted]
-    return replace(member, predicted=predicted, class_names=class_names, probabilities=probabilities, labels=labels)
+    return replace(
+        member,
+        predicted=new[member.predicted],
+        class_names=class_names,
+        # where there are probabilities, both orders hold the same classes
+        probabilities=None if member.probabilities is None else member.probabilities[:, np.argsort(new)],
+        labels=None if member.labels is None else new[member.labels],
+    )
 
 
 def _some(items: Iterable) -> str:

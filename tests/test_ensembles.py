@@ -113,10 +113,15 @@ def test_soft_vote_is_the_weighted_mean():
     assert soft_vote(members, [1, 0]).predicted.tolist() == [0]
 
 
-@pytest.mark.parametrize("weights", [[1], [1, 2, 3], [0, 0], [-1, 2], [float("nan"), 1], [float("inf"), 1]])
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [(weights, "2 members but . weights") for weights in ([1], [1, 2, 3])]
+    + [([x, 1], "from 0 up to 1e9 and not all 0") for x in (-1, float("nan"), float("inf"), 1e308, 1e10)]
+    + [([x, 0], "from 0 up to 1e9 and not all 0") for x in (0, 5e-324)],
+)
 @pytest.mark.parametrize("vote", [soft_vote, geometric_vote])
-def test_wrong_weights_are_refused(vote, weights):
-    with pytest.raises(UserError, match="weight"):
+def test_wrong_weights_are_refused(vote, weights, expected):
+    with pytest.raises(UserError, match=expected):
         vote(random_members(2), weights)
 
 
@@ -259,7 +264,7 @@ def test_ties_of_the_search_go_to_the_lowest_loss_and_then_to_equal_weights():
 def test_a_search_needs_labels_probabilities_and_a_grid_of_a_size():
     labels = np.array([0])
     member = with_probabilities([[0.6, 0.4]], class_names=("a", "b"), labels=labels)
-    with pytest.raises(UserError, match="held-out predictions with labels"):
+    with pytest.raises(UserError, match="without true labels"):
         search_weights([replace(member, labels=None)] * 2)
     with pytest.raises(UserError, match="member 2 has labels only"):
         search_weights([member, replace(member, probabilities=None)])
@@ -271,11 +276,3 @@ def test_a_search_needs_labels_probabilities_and_a_grid_of_a_size():
     # 6 members: 53,130 weights of a step of 1/20, 20,349 of 1/16 and 15,504 of 1/15
     with pytest.raises(UserError, match="53,130 weights .* 1/15 or more"):
         search_weights([member] * 6)
-
-
-@pytest.mark.parametrize("weights", [[1e308, 1e308], [5e-324, 0.0], [1e10, 1.0]])
-def test_weights_beyond_what_sums_hold_are_refused(weights):
-    both = [with_probabilities([[0.2, 0.5, 0.3]]), with_probabilities([[0.6, 0.3, 0.1]])]
-    for kind in (soft_vote, geometric_vote):
-        with pytest.raises(UserError, match="weights must be numbers from 0 up to 1e9 and not all 0"):
-            kind(both, weights)

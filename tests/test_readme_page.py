@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from dfclib.cli import main
+from dfclib.cli.parser import build_parser
 from dfclib.reporting import readme
 from dfclib.runs import find_runs
 
@@ -79,7 +79,7 @@ def test_every_target_has_its_row():
 
 @pytest.mark.parametrize("command", starting_with("python", "-m", "dfclib"))
 def test_command_lines_parse(command):
-    main._parser().parse_args(shlex.split(command)[3:])  # a wrong one exits with 2
+    build_parser().parse_args(shlex.split(command)[3:])  # a wrong one exits with 2
 
 
 def test_most_commands_of_the_program_are_shown():

@@ -1,33 +1,21 @@
 """The run folder: whole, readable without TensorFlow, clear about what is broken."""
 
-import contextlib
+import io
 import json
-import os
 import pickle
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dfclib import files, runs
+from dfclib import runs
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json
-from dfclib.predictions import Predictions
 from dfclib.recipes import find
-from dfclib.runs import (
-    HISTORY_COLUMNS,
-    RUN_FILES,
-    Run,
-    describe_changes,
-    find_runs,
-    load_run,
-    record,
-    run_name,
-)
+from dfclib.recording import record
+from dfclib.runs import HISTORY_COLUMNS, Run, describe_changes, find_runs, load_run, run_name
 
 ROOT = Path(__file__).parents[1]
 RECORDED = sorted(path.parent for path in (ROOT / "report" / "runs").glob("*/metrics.json"))
@@ -71,81 +59,56 @@ def test_predictions_and_metrics_agree(run, splits):
         run.predictions("held_out")
 
 
-def test_take_keeps_rows_together(run):
-    whole = run.predictions("validation")
-    part = whole.take(np.array([4, 1]))
-    assert part.ids.tolist() == whole.ids[[4, 1]].tolist()
-    assert np.array_equal(part.probabilities, whole.probabilities[[4, 1]])
-    assert part.labels.tolist() == whole.labels[[4, 1]].tolist()
+def half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"predicted": np.zeros(2, np.int64)},
-        {"probabilities": np.zeros((3, 3), np.float32)},
-        {"labels": np.zeros(4, np.int64)},
+def flipped(content: bytes) -> bytes:
+    """Other bits in the middle."""
+    start, end = len(content) // 8, len(content) // 2
+    return content[:start] + bytes(byte ^ 0xFF for byte in content[start:end]) + content[end:]
+
+
+def saved(array) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+READ = {
+    "probabilities.npz": lambda run: run.predictions("validation"),
+    "history.csv": lambda run: run.history,
+    "metrics.json": lambda run: run.metrics,
+    "recipe.json": lambda run: run.name,
+}
+AGAIN = "rain the run again with --fresh"
+BROKEN = [
+    *[("probabilities.npz", content, f"is broken: .*{AGAIN}") for content in (half, flipped, b"", b"text", b"PK\3\4")],
+    *[("probabilities.npz", saved(array), "is broken") for array in (np.zeros(3), np.array([print], object))],
+    ("probabilities.npz", pickle.dumps({"validation_ids": ["a"]}), "is broken"),
+    ("probabilities.npz", None, "does not exist"),
+    *[
+        ("history.csv", text, AGAIN)
+        for text in (b"", b"\xff\xfe\x00", b"epoch,loss\n1,2\n", b'"', b"\0" * 50, b"<p>\n")
     ],
-    ids=["predicted", "probabilities", "labels"],
-)
-def test_predictions_of_unequal_length_are_refused(changes):
-    columns = {"ids": np.array(["a", "b", "c"]), "predicted": np.zeros(3, np.int64), "class_names": ("x", "y")}
-    Predictions(**columns)
-    with pytest.raises(ValueError, match="3 ids"):
-        Predictions(**(columns | changes))
+    ("history.csv", lambda content: content + b"4,much,0.5,0.5,0.5,0.001,1.0\n", AGAIN),
+    *[("metrics.json", text, "holds no fields where a training writes some") for text in (b"{}", b"[]", b"[1]", b"3")],
+    ("metrics.json", half, "is not JSON"),
+    *[("recipe.json", text, "is no object") for text in (b"[]", b'["name", "recipe", "data"]', b"1", b"null")],
+    ("recipe.json", b"{}", "lacks data, environment, name, recipe"),
+    ("recipe.json", half, "is not JSON"),
+]
 
 
-def test_a_run_is_read_without_tensorflow(run):
-    script = f"""
-import sys
-sys.modules["tensorflow"] = sys.modules["keras"] = sys.modules["jax"] = sys.modules["torch"] = None
-from dfclib.evaluation.metrics import validation_fluctuation
-from dfclib.runs import find_runs, load_run, record
-run = load_run({str(run.path)!r})
-assert [r.name for r in find_runs({str(run.path.parent)!r})] == [run.name]
-validation_fluctuation(run.history)
-copy = record(run, {str(run.path.parent.parent / "recorded")!r})
-print(copy.predictions("validation").accuracy, len(copy.history), copy.recipe.epochs, copy.metrics["kept_epoch"])
-"""
-    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.split() == [str(run.metrics["validation"]["accuracy"]), "3", "3", "3"]
-
-
-def cut(path, share=0.5):
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
-
-
-def flip_bits(path):
-    content = bytearray(path.read_bytes())
-    for place in range(len(content) // 8, len(content) // 2):
-        content[place] ^= 0xFF
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize(
-    "harm",
-    [
-        cut,
-        flip_bits,
-        lambda p: p.write_bytes(b""),
-        lambda p: p.write_bytes(b"hello"),
-        lambda p: p.write_bytes(b"PK\3\4"),
-    ],
-    ids=["cut", "bits", "empty", "text", "zip header"],
-)
-def test_broken_predictions_are_named(run, harm):
-    harm(run.path / "probabilities.npz")
-    with pytest.raises(UserError, match="probabilities.npz is broken.*--fresh"):
-        run.predictions("validation")
-
-
-def arrays(run, **changes):
-    """probabilities.npz with some arrays changed, None taking one out."""
-    with np.load(run.path / "probabilities.npz") as stored:
-        changed = dict(stored) | changes
-    np.savez(run.path / "probabilities.npz", **{name: a for name, a in changed.items() if a is not None})
+@pytest.mark.parametrize(("name", "content", "expected"), BROKEN)
+def test_a_broken_file_is_named(run, name, content, expected):
+    path = run.path / name
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content(path.read_bytes()) if callable(content) else content)
+    with pytest.raises(UserError, match=f"{name} .*{expected}"):
+        READ[name](run)
 
 
 @pytest.mark.parametrize(
@@ -158,94 +121,20 @@ def arrays(run, **changes):
         ({"validation_predicted": np.zeros(30)}, "validation_predicted has the type float64"),
         ({"validation_labels": np.array(["0"] * 30)}, "validation_labels has the type <U1"),
         ({"validation_probabilities": np.zeros((30, 5), complex)}, "validation_probabilities has the type complex128"),
-        ({"validation_probabilities": np.zeros(30, np.float32)}, "validation_probabilities has the shape"),
+        ({"validation_probabilities": np.zeros(30, np.float32)}, "validation: 30 ids and 5 classes but probabilities"),
+        ({"validation_labels": np.full(30, 5)}, "validation_labels has labels that are none of the 5 classes"),
         ({"test_probabilities": np.full((10, 5), np.nan, np.float32)}, "test_probabilities are not all numbers"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )
 def test_arrays_that_are_no_predictions_are_named(run, changes, words):
-    arrays(run, **changes)
+    """changes: arrays of probabilities.npz; None takes one out."""
+    with np.load(run.path / "probabilities.npz") as stored:
+        changed = dict(stored) | changes
+    np.savez(run.path / "probabilities.npz", **{name: a for name, a in changed.items() if a is not None})
     for ask in (lambda: Run(run.path).predictions("validation"), lambda: Run(run.path).splits):
-        with pytest.raises(UserError, match="probabilities.npz is broken: .*--fresh") as raised:
+        with pytest.raises(UserError, match=f"probabilities.npz is broken: {words}.*--fresh"):
             ask()
-        assert words in str(raised.value)
-
-
-def test_a_single_array_and_a_pickle_are_no_predictions(run):
-    path = run.path / "probabilities.npz"
-    for content in (np.zeros(3), np.array([print], object)):
-        with path.open("wb") as file:
-            np.save(file, content)
-        with pytest.raises(UserError, match="probabilities.npz is broken"):
-            Run(run.path).predictions("validation")
-    path.write_bytes(pickle.dumps({"validation_ids": ["a"]}))
-    with pytest.raises(UserError, match="probabilities.npz is broken"):
-        Run(run.path).predictions("validation")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"\xff\xfe\x00", b"epoch,loss\n1,2\n", b'"', b"\x00" * 50, b"<html>\n</html>\n", "words"],
-    ids=repr,
-)
-def test_a_history_that_is_none_is_named(run, content):
-    path = run.path / "history.csv"
-    if content == "words":
-        content = path.read_bytes() + b"4,much,0.5,0.5,0.5,0.001,1.0\n"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=r"history.csv .*rain the run again with --fresh"):
-        _ = run.history
-
-
-def test_a_field_that_is_missing_is_named_whoever_asks(run):
-    contents = read_json(run.path / "recipe.json")
-    contents["data"].pop("embedded")
-    contents["environment"] = {"device": "CPU"}
-    write_json(run.path / "recipe.json", contents)
-    again = Run(run.path)
-    for ask, key in ((lambda: again.data["embedded"], "embedded"), (lambda: again.environment["keras"], "keras")):
-        with pytest.raises(UserError, match=f"recipe.json lacks '{key}'.*--fresh"):
-            ask()
-    assert again.environment.get("keras") is None and "keras" not in again.environment
-    write_json(run.path / "metrics.json", {"seconds": 1.0})
-    with pytest.raises(UserError, match=r"metrics.json lacks 'kept_epoch'"):
-        _ = again.metrics["kept_epoch"]
-
-
-@pytest.mark.parametrize("content", ["{}", "[]", "[1]", "3", "null"])
-def test_json_that_is_no_object_is_named(run, content):
-    (run.path / "metrics.json").write_text(content)
-    with pytest.raises(UserError, match=r"metrics\.json .*"):
-        _ = run.metrics
-    (run.path / "recipe.json").write_text(content)
-    with pytest.raises(UserError, match=r"recipe\.json .*"):
-        _ = run.name
-
-
-def test_missing_predictions_are_named(run):
-    (run.path / "probabilities.npz").unlink()
-    with pytest.raises(UserError, match="probabilities.npz does not exist"):
-        run.predictions("validation")
-
-
-def test_broken_json_is_named(run):
-    cut(run.path / "metrics.json")
-    with pytest.raises(UserError, match="metrics.json is not JSON"):
-        _ = run.metrics
-    cut(run.path / "recipe.json")
-    with pytest.raises(UserError, match="recipe.json is not JSON"):
-        _ = run.name
-
-
-def test_a_recipe_that_was_edited_badly_is_named_by_file_and_field(run):
-    contents = read_json(run.path / "recipe.json")
-    contents["recipe"]["epochs"] = "many"
-    write_json(run.path / "recipe.json", contents)
-    with pytest.raises(UserError, match=r"recipe.json\.epochs: expected a whole number"):
-        _ = run.recipe
-    write_json(run.path / "recipe.json", contents["recipe"])
-    with pytest.raises(UserError, match="recipe.json lacks"):
-        _ = Run(run.path).data
 
 
 def edit(run, **changes):
@@ -259,6 +148,18 @@ def edit(run, **changes):
         part[last] = value
     write_json(run.path / "recipe.json", contents)
     return Run(run.path)
+
+
+def test_a_field_that_is_missing_is_named_whoever_asks(run):
+    data = {name: value for name, value in run.data.items() if name != "embedded"}
+    again = edit(run, data=data, environment={"device": "CPU"})
+    for ask, key in ((lambda: again.data["embedded"], "embedded"), (lambda: again.environment["keras"], "keras")):
+        with pytest.raises(UserError, match=f"recipe.json lacks '{key}'.*--fresh"):
+            ask()
+    assert again.environment.get("keras") is None and "keras" not in again.environment
+    write_json(run.path / "metrics.json", {"seconds": 1.0})
+    with pytest.raises(UserError, match=r"metrics.json lacks 'kept_epoch'"):
+        _ = again.metrics["kept_epoch"]
 
 
 BAD_NAMES = [
@@ -300,22 +201,14 @@ def test_an_ensembles_name_and_the_datas_are_checked_before_a_folder_is_named_by
         ({"data__image_size": [0, 16]}, "image_size must be height and width"),
         ({"data__image_size": [16, True]}, "image_size must be height and width"),
         ({"data__image_size": 16}, "image_size must be height and width"),
+        ({"recipe__epochs": "many"}, "epochs: expected a whole number"),
     ],
     ids=str,
 )
 def test_a_field_of_the_wrong_type_is_named(run, changes, expected):
-    with pytest.raises(UserError, match=f"recipe.json: .*{expected}"):
-        _ = edit(run, **changes).data
-
-
-def test_json_that_is_no_object_is_no_run(run):
-    for text in ("[]", '["name", "recipe", "recipe_fingerprint", "data", "environment"]', "1"):
-        (run.path / "recipe.json").write_text(text)
-        with pytest.raises(UserError, match="recipe.json is no object"):
-            _ = Run(run.path).name
-    (run.path / "metrics.json").write_text("[]")
-    with pytest.raises(UserError, match="metrics.json holds no fields where a training writes some"):
-        _ = Run(run.path).metrics
+    edited = edit(run, **changes)
+    with pytest.raises(UserError, match=f"recipe.json.*{expected}"):
+        assert edited.data and edited.recipe
 
 
 def test_predictions_of_classes_that_are_not_there_are_refused(run):
@@ -323,7 +216,7 @@ def test_predictions_of_classes_that_are_not_there_are_refused(run):
     with pytest.raises(UserError, match="none of the 2 classes"):
         fewer.predictions("validation")
     more = edit(run, data__class_names=["0", "1", "2", "3", "4", "5"])
-    with pytest.raises(UserError, match="probabilities.npz, validation: .*probabilities of shape"):
+    with pytest.raises(UserError, match="6 classes but probabilities of shape"):
         more.predictions("validation")
 
 
@@ -356,188 +249,6 @@ def test_run_names():
     assert run_name(recipe, "x") == "attempt1-full-x-held-out-seed7"
 
 
-def test_record_leaves_weights_out_when_asked(run, tmp_path):
-    recorded = record(run, tmp_path / "report", weights=False)
-    assert not recorded.model_path.exists()
-    assert recorded.predictions("validation").accuracy == run.predictions("validation").accuracy
-
-
-def test_record_copies_small_weights_and_no_leftovers(run, tmp_path):
-    (run.path / "checkpoint").mkdir()
-    (run.path / "checkpoint" / "epoch-0001.npz").write_bytes(b"x")
-    (run.path / ".history.csv.123.tmp").write_bytes(b"x")
-    recorded = record(run, tmp_path / "report")
-    assert recorded.path == tmp_path / "report" / run.name
-    assert sorted(p.name for p in recorded.path.iterdir()) == [
-        "history.csv",
-        "metrics.json",
-        "model.keras",
-        "probabilities.npz",
-        "recipe.json",
-    ]
-    for path in recorded.path.iterdir():
-        assert path.read_bytes() == (run.path / path.name).read_bytes()
-
-
-def test_record_leaves_large_weights_out(run, tmp_path, monkeypatch):
-    size = run.model_path.stat().st_size
-    monkeypatch.setattr(runs, "LARGEST_RECORDED_MODEL", size - 1)
-    assert not record(run, tmp_path / "a").model_path.exists()
-    monkeypatch.setattr(runs, "LARGEST_RECORDED_MODEL", size)
-    assert record(run, tmp_path / "b").model_path.exists()
-
-
-def test_record_twice_is_well_and_another_training_is_refused(run, tmp_path):
-    record(run, tmp_path / "report")
-    record(run, tmp_path / "report")
-    other = edit(run, recipe_fingerprint="0" * 16)
-    with pytest.raises(UserError, match="recipe_fingerprint differs"):
-        record(other, tmp_path / "report")
-    other = edit(run, recipe_fingerprint=run.recipe.fingerprint, data__fingerprint="0" * 16)
-    with pytest.raises(UserError, match="data differs"):
-        record(other, tmp_path / "report")
-    (run.path / "metrics.json").unlink()
-    with pytest.raises(UserError, match="not finished"):
-        record(run, tmp_path / "elsewhere")
-
-
-def contents(folder):
-    """The bytes of a run's files, without the lock that a training leaves."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
-
-
-def test_record_copies_nothing_but_a_runs_own_files(run, tmp_path):
-    (run.path / "__init__.py").write_text("raise SystemExit('code from a run')")
-    (run.path / "secret.txt").symlink_to("/etc/hostname")
-    assert set(contents(record(run, tmp_path / "report").path)) == set(RUN_FILES)
-
-
-@pytest.mark.parametrize("name", RUN_FILES)
-@pytest.mark.parametrize("kind", ["link", "dangling link", "folder", "pipe"])
-def test_record_follows_no_link_and_copies_no_folder(run, tmp_path, name, kind):
-    path = run.path / name
-    kept = path.rename(tmp_path / name)
-    if kind == "link":
-        path.symlink_to(kept)
-    elif kind == "dangling link":
-        path.symlink_to(tmp_path / "nowhere")
-    elif kind == "folder":
-        path.mkdir()
-    else:
-        os.mkfifo(path)  # opened, it would wait for somebody who writes
-    with pytest.raises(UserError):
-        record(Run(run.path), tmp_path / "report")
-    assert not (tmp_path / "report").exists()
-
-
-def test_record_leaves_a_link_and_a_strangers_file_where_a_run_would_go(run, tmp_path):
-    to, elsewhere = tmp_path / "report", tmp_path / "elsewhere"
-    to.mkdir(), elsewhere.mkdir()
-    (to / run.name).symlink_to(elsewhere)
-    with pytest.raises(UserError, match="is a link or a file"):
-        record(run, to)
-    assert not list(elsewhere.iterdir())
-    (to / run.name).unlink()
-    recorded = record(run, to)
-    (recorded.path / "notes.md").write_text("mine")
-    with pytest.raises(UserError, match="holds notes.md"):
-        record(run, to)
-    assert (recorded.path / "notes.md").read_text() == "mine"
-
-
-def test_an_unfinished_training_is_not_taken_for_an_interrupted_copy(run, tmp_path):
-    training = tmp_path / "others" / run.name
-    shutil.copytree(run.path, training)
-    (training / "metrics.json").unlink()
-    (training / ".lock").unlink()
-    (training / "checkpoint").mkdir()
-    with pytest.raises(UserError, match="holds checkpoint"):
-        record(run, training.parent)
-    assert (training / "checkpoint").is_dir()
-
-
-def test_recording_a_run_onto_itself_changes_nothing(run):
-    (run.path / "checkpoint").mkdir()
-    assert record(run, run.path.parent, weights=False).path == run.path
-    assert (run.path / "checkpoint").is_dir() and run.model_path.exists()
-
-
-@pytest.mark.parametrize("left", [["recipe.json"], ["recipe.json", "probabilities.npz"], ["history.csv"], []])
-def test_a_half_copy_of_an_earlier_version_is_completed(run, tmp_path, left):
-    target = tmp_path / "report" / run.name
-    target.mkdir(parents=True)
-    for name in left:
-        shutil.copy(run.path / name, target)
-    (target / ".model.keras.123-abcd.tmp").write_bytes(b"half")
-    assert contents(record(run, tmp_path / "report").path) == contents(run.path)
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nothing catches it."""
-
-
-def steps_until_killed(monkeypatch, step):
-    """Die before the file operation number `step` (from 1); what has been counted."""
-    count = [0]
-
-    def dying(operation):
-        def counted(*args, **options):
-            count[0] += 1
-            if count[0] == step:
-                raise Killed
-            return operation(*args, **options)
-
-        return counted
-
-    monkeypatch.setattr(runs.os, "rename", dying(os.rename))
-    monkeypatch.setattr(runs.shutil, "rmtree", dying(shutil.rmtree))
-    monkeypatch.setattr(runs.shutil, "copyfileobj", dying(shutil.copyfileobj))
-    return count
-
-
-@pytest.mark.parametrize("recorded_before", [False, True])
-def test_a_recording_killed_at_any_step_loses_nothing_and_is_completed(run, tmp_path, monkeypatch, recorded_before):
-    step = 0
-    while True:
-        step += 1
-        to = tmp_path / f"report-{step}"
-        before = {}
-        if recorded_before:
-            before = contents(record(run, to, weights=False).path)
-        with monkeypatch.context() as patch:
-            count = steps_until_killed(patch, step)
-            with contextlib.suppress(Killed):
-                record(run, to)
-        whole = [path for path in to.iterdir() if (path / "metrics.json").exists()]
-        for found in find_runs(to):
-            assert contents(found.path) in (before, contents(run.path))
-        if recorded_before:
-            assert any(contents(path) in (before, contents(run.path)) for path in whole)
-        assert contents(record(run, to).path) == contents(run.path)
-        assert [path.name for path in to.iterdir()] == [run.name]
-        if count[0] < step:
-            break
-    assert step > 6  # five files and a rename
-
-
-def test_an_earlier_recipes_run_is_replaced_by_the_current_ones_and_never_the_other_way(run, tmp_path, monkeypatch):
-    recorded = record(run, tmp_path / "report", weights=False)
-    before = contents(recorded.path)
-    newer = edit(run, recipe_fingerprint="0" * 16)
-    current = set()
-    monkeypatch.setattr(Run, "is_current", property(lambda run: run.path in current))
-    for standing in (set(), {recorded.path}, {recorded.path, newer.path}):
-        current = standing
-        with pytest.raises(UserError, match="recipe_fingerprint differs"):
-            record(newer, tmp_path / "report")
-        assert contents(recorded.path) == before
-    current = {newer.path}
-    assert contents(record(newer, tmp_path / "report").path) == contents(newer.path)
-    other_data = edit(newer, data__fingerprint="1" * 16, recipe_fingerprint="2" * 16)
-    with pytest.raises(UserError, match="another training"):
-        record(other_data, tmp_path / "report")
-
-
 def test_which_runs_have_the_current_recipe(run):
     assert not run.is_current  # no recipe is called tiny
     for recipe in (
@@ -563,7 +274,7 @@ def test_which_runs_have_the_current_recipe(run):
 
 
 def changed_in_its_batch(recipe):
-    """As somebody would edit it, a vote's members one and all."""
+    """The recipe, or each member of a vote, with another batch size."""
     if recipe.members == (recipe,):
         return replace(recipe, batch_size=7)
     return replace(recipe, members=tuple(replace(member, batch_size=7) for member in recipe.members))
@@ -585,22 +296,6 @@ def test_a_protocol_that_the_recipe_cannot_have_is_no_current_one(run):
 def test_history_is_read_without_a_warning(run):
     assert run.history["epoch"].dtype == np.int64
     assert {str(run.history[name].dtype) for name in HISTORY_COLUMNS[1:]} == {"float64"}
-
-
-def test_a_recording_that_is_cut_short_is_no_finished_run(run, tmp_path, monkeypatch):
-    written = []
-
-    def stop_at_the_last(path, write):
-        written.append(path.name)
-        if path.name == "metrics.json":
-            raise KeyboardInterrupt
-        return files.write_atomically(path, write)
-
-    monkeypatch.setattr(runs, "write_atomically", stop_at_the_last)
-    with pytest.raises(KeyboardInterrupt):
-        record(run, tmp_path / "report")
-    assert len(written) == 5  # everything else was there before
-    assert find_runs(tmp_path / "report") == []
 
 
 def test_history_keeps_every_digit(tmp_path):

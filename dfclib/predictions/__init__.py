@@ -23,12 +23,10 @@ class Predictions:
 
     def __post_init__(self) -> None:
         n, k = len(self.ids), len(self.class_names)
-        if self.predicted.shape != (n,):
-            raise ValueError(f"{n} ids but predictions of shape {self.predicted.shape}")
-        if self.probabilities is not None and self.probabilities.shape != (n, k):
-            raise ValueError(f"{n} ids and {k} classes but probabilities of shape {self.probabilities.shape}")
-        if self.labels is not None and self.labels.shape != (n,):
-            raise ValueError(f"{n} ids but labels of shape {self.labels.shape}")
+        for name, shape in {"ids": (n,), "predicted": (n,), "probabilities": (n, k), "labels": (n,)}.items():
+            array = getattr(self, name)
+            if array is not None and array.shape != shape:
+                raise ValueError(f"{n} ids and {k} classes but {name} of shape {array.shape}")
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -1,4 +1,4 @@
-"""The CSV files that predictions are exchanged in: `image_id,label` and perhaps one probability column a class."""
+"""CSV files of predictions: `image_id,label` and perhaps one probability column per class."""
 
 import csv
 import io
@@ -17,11 +17,14 @@ INTEGER = re.compile(r"0|[1-9][0-9]*")
 
 
 def read_predictions(path: Path | str) -> Predictions:
-    """Predictions from a CSV file: `image_id,label` and perhaps one probability column a class.
+    """Read predictions from a CSV file: `image_id,label` and perhaps one probability column per class.
 
     With probability columns the classes are their headings, in their order. Without, they are the labels that
-    occur in the file, sorted (whole numbers by value); `align` brings files with different ones together.
-    Truth is not in such a file: `labels` is None. Raises UserError naming the file and the row.
+    occur in the file, sorted (whole numbers by value); `ensembles.align` brings files with different ones together.
+    True labels are not in such a file: `labels` is None.
+
+    Raises:
+        UserError: the file is no such file, naming the row.
     """
     path = Path(path)
     rows = _read_rows(path)
@@ -62,9 +65,9 @@ def read_predictions(path: Path | str) -> Predictions:
 
 
 def write_predictions(predictions: Predictions, path: Path | str) -> Path:
-    """Write `image_id,label` and, where there are any, one probability column a class, atomically.
+    """Write `image_id,label` and, where there are probabilities, one column of them per class, atomically.
 
-    Labels are the original class names. Probabilities have nine digits, enough to read the same float32 back.
+    Labels are the class names. Probabilities have nine digits, enough to read the same float32 back.
     A link is followed, and /dev/stdout or a pipe written into.
     """
     text = io.StringIO()
@@ -88,7 +91,7 @@ def sorted_labels(labels: Iterable[str], where: str) -> tuple[str, ...]:
 
 
 def label_key(label: str) -> tuple[int, str]:
-    """What to sort class names by: whole numbers by value, names alphabetically."""
+    """A key to sort class names by: whole numbers by value, names alphabetically."""
     return (int(label), label) if INTEGER.fullmatch(label) else (0, label)
 
 
@@ -105,7 +108,7 @@ def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} is not a CSV file in UTF-8: {error}") from error
     if not rows:
-        raise UserError(f"{path} is empty: expected the header image_id,label and one row an image")
+        raise UserError(f"{path} is empty: expected the header image_id,label and one row per image")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""predict_images(run, images): what a finished run says of images that it has not seen."""
+"""Predictions of a finished run for images that it has not seen."""
 
 import shlex
 from dataclasses import replace
@@ -14,60 +14,70 @@ from dfclib.runs import Run, load_run, run_name
 from dfclib.training import predict
 
 
-def predict_images(run: Run, images: ImageSet) -> Predictions:
-    """Predictions of `run`, a single model or an ensemble whose members lie beside it, for `images`.
+def predict_images(run: Run, images: ImageSet, weights_checked: bool = False) -> Predictions:
+    """Predict the classes of `images` with `run`, a single model or an ensemble whose members lie beside it.
 
-    images: of the height, width and channels that the run was trained on; class names and labels are taken from
-    the run (labels of `images` are kept where their class names are the run's).
-    Raises UserError where the size differs, weights are missing (with the command that makes them) or were changed.
+    Args:
+        run: a finished run.
+        images: of the height, width and channels that the run was trained on. Their labels are kept where their class
+            names are the run's.
+        weights_checked: True where `check_weights` has been called, so that the files are not read once more.
+
+    Raises:
+        UserError: the size differs, or weights are missing (with the command that makes them) or were changed.
     """
-    size, channels = tuple(run.data["image_size"]), run.data["channels"]
+    size, channels = run.image_size, run.data["channels"]
     if images.size != size or images.channels != channels:
         raise UserError(
             f"run {run.name} was trained on images of {size[0]}x{size[1]} with {channels} channel(s), received "
             f"{images.size[0]}x{images.size[1]} with {images.channels}: convert them first"
         )
-    names = tuple(run.data["class_names"])
-    if images.class_names != names:
-        images = replace(images, class_names=names, labels=None)
-    check_weights(run)
-    if isinstance(run.recipe, EnsembleRecipe):
-        members = [_ask(_voter(run, name), images) for name in run.members]
-        return vote(
-            run.recipe.vote, members, run.metrics.get("weights", run.recipe.weights), run.recipe.seed, run.members
-        )
-    return _ask(run, images)
+    if images.class_names != run.class_names:
+        images = replace(images, class_names=run.class_names, labels=None)
+    if not weights_checked:
+        check_weights(run)
+    members = [_predict(member, images) for member in _networks(run)]
+    if not isinstance(run.recipe, EnsembleRecipe):
+        return members[0]
+    weights = run.metrics.get("weights", run.recipe.weights)
+    return vote(run.recipe.vote, members, weights, run.recipe.seed, run.members)
 
 
 def check_weights(run: Run, runs_dir: Path | str = "runs") -> None:
     """Raise UserError where weights of `run`, or of a member of a vote, are missing or were changed; no Keras needed.
 
-    runs_dir: where trainings of the user's own lie and are looked for first
+    Args:
+        run: a finished run.
+        runs_dir: where the user's own trainings lie, for the command that makes missing weights.
     """
-    voters = [_voter(run, name) for name in run.members] or [run]
-    lacking = [voter for voter in voters if not voter.model_path.exists()]
+    networks = _networks(run)
+    lacking = [network for network in networks if not network.model_path.exists()]
     if lacking:
         raise UserError(_how_to_train(run, lacking, runs_dir))
-    for voter in voters:
-        if sha256(voter.model_path) != voter.metrics.get("model_sha256"):
+    for network in networks:
+        if sha256(network.model_path) != network.metrics.get("model_sha256"):
             raise UserError(
-                f"{voter.model_path} is not the file that the training wrote: train the run again with --fresh"
+                f"{network.model_path} is not the file that the training wrote: train the run again with --fresh"
             )
 
 
-def _voter(run: Run, name: str) -> Run:
-    voter = load_run(run.path.parent / name)
-    if isinstance(voter.recipe, EnsembleRecipe):  # an edited recipe.json could name a vote as its own member
-        raise UserError(f"run {run.name} names {name} as a member, which is a vote itself: members are single models")
-    return voter
+def _networks(run: Run) -> list[Run]:
+    """The runs whose networks answer for `run`: a vote's members, or the run itself."""
+    if not isinstance(run.recipe, EnsembleRecipe):
+        return [run]
+    members = [load_run(run.path.parent / name) for name in run.members]
+    for name, member in zip(run.members, members, strict=True):
+        if isinstance(member.recipe, EnsembleRecipe):  # an edited recipe.json could name a vote as its own member
+            raise UserError(f"run {run.name} has the member {name}, which is a vote itself: members are single models")
+    return members
 
 
 def _how_to_train(run: Run, lacking: list[Run], runs_dir: Path | str) -> str:
-    """That `lacking` have no weights, the commands that make them, and where `run` will then be found."""
+    """The message that `lacking` have no weights, with the commands that make them and where `run` will then lie."""
     who = f"run {run.name} has no weights"
     if run.members:
-        who = f"run {run.name} votes with {', '.join(voter.name for voter in lacking)}, without weights"
-    # voters are taken from beside their vote: one that lies elsewhere must come to runs_dir itself
+        who = f"run {run.name} votes with {', '.join(member.name for member in lacking)}, without weights"
+    # members are taken from beside their vote: a vote that lies elsewhere must itself come to runs_dir
     trained = lacking if _lies_in(run, runs_dir) else [run]
     commands = "".join(f"\n  {_training_command(each, runs_dir)}" for each in trained)
     data, name = run.data["name"], run_name(run.recipe, run.data["name"])
@@ -90,7 +100,7 @@ def _lies_in(run: Run, runs_dir: Path | str) -> bool:
 
 
 def _training_command(run: Run, runs_dir: Path | str) -> str:
-    """The command that trains what `run` is, under the name that it has, into `runs_dir`."""
+    """The command that trains `run` again, under its name, into `runs_dir`."""
     recipe = run.recipe
     what = shlex.quote(str(run.path / "recipe.json"))
     if run.is_current:
@@ -108,16 +118,17 @@ def _training_command(run: Run, runs_dir: Path | str) -> str:
     return " ".join(parts)
 
 
-def _ask(run: Run, images: ImageSet) -> Predictions:
+def _predict(run: Run, images: ImageSet) -> Predictions:
     import keras
 
     try:
         model = keras.saving.load_model(run.model_path, compile=False, safe_mode=True)
     except Exception as error:  # whatever a file from elsewhere makes Keras raise; code in it is refused, too
         raise UserError(f"{run.model_path} cannot be loaded: {error}. Train the run again with --fresh.") from error
-    if model.output_shape[-1] != len(run.data["class_names"]):
+    known, named = model.output_shape[-1], len(run.class_names)
+    if known != named:
         raise UserError(
-            f"{run.model_path} tells {model.output_shape[-1]} classes apart, and recipe.json beside it names "
-            f"{len(run.data['class_names'])}: they are not of one run"
+            f"{run.model_path} tells {known} classes apart, and recipe.json beside it names {named}: "
+            "they are not of one run"
         )
     return predict(model, images, run.recipe)

@@ -1,11 +1,10 @@
-"""Every number of the report by one command: what report/ shows is trained in order of worth, and recorded.
+"""The queue behind `python -m dfclib reproduce`: trains and records every run of the report, most important first.
 
-    python -m dfclib reproduce --data deepfake_data --hours 2.5
-
-It goes on where it stopped, skips what is recorded with the same recipe and data, and records each run as it finishes.
+Given again it goes on where it stopped. What is recorded with the same recipe and data is not trained again.
 """
 
 import math
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,16 +15,17 @@ from dfclib.errors import UserError
 from dfclib.files import locked, read_json
 from dfclib.recipes import EnsembleRecipe, Recipe, find
 from dfclib.recipes.recipe import COMPETITION
-from dfclib.runs import Run, record, run_name
+from dfclib.recording import record
+from dfclib.runs import Run, run_name
 
 PAUSE = ".paused"  # in the folder of runs: while this file exists, the queue waits
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A recipe to train: None keeps the recipe's own seed and protocol, and the scale that the queue is given.
+    """A line of the queue. None: the recipe's own seed and protocol, and the scale that the queue is given.
 
-    weights: the networks are recorded as well, for commands that README shows; they must be small
+    weights: record the networks as well, for commands that README shows; they must be small
     """
 
     recipe: str
@@ -35,28 +35,17 @@ class Entry:
     weights: bool = False
 
 
-# In order of worth. An ensemble stands for its members, which are trained and recorded first.
+# Most important first. An ensemble stands for its members, which are trained and recorded before it.
 QUEUE = (
     Entry("s4-author"),
     Entry("s4-ours", weights=True),
-    Entry("attempt1"),
-    Entry("attempt2"),
+    *map(Entry, ("attempt1", "attempt2")),
     *(Entry(f"resampling-{way}", seed=seed) for seed in range(3) for way in ("nearest", "bilinear", "enlarged")),
-    Entry("attempt3"),
-    Entry("attempt4"),
-    Entry("attempt6"),
-    Entry("attempt5"),
-    Entry("attempt1", scale="full"),
-    Entry("attempt2", scale="full"),
+    *map(Entry, ("attempt3", "attempt4", "attempt6", "attempt5")),
+    *(Entry(name, scale="full") for name in ("attempt1", "attempt2")),
     Entry("s1-vote", weights=True),
-    Entry("s2-mlp"),
-    Entry("s2-cnn"),
-    Entry("s3-base"),
-    Entry("s3-mlp"),
-    Entry("s3-vote"),
-    Entry("s3-report"),
-    Entry("attempt6-vote"),
-    Entry("s1-vote-searched"),
+    *map(Entry, ("s2-mlp", "s2-cnn", "s3-base", "s3-mlp", "s3-vote", "s3-report")),
+    *map(Entry, ("attempt6-vote", "s1-vote-searched")),
     Entry("s1-vote", protocol="held_out"),
     Entry("s2-mlp-augmented"),
     Entry("attempt4", scale="full"),  # as its author has it, to see what the other resampling gains
@@ -65,23 +54,22 @@ QUEUE = (
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A recipe at its scale, with seed and protocol, and whether its weights are recorded."""
+class Job:
+    """One training, or one vote over trainings: a recipe with scale, seed and protocol set; weights: record them."""
 
     recipe: Recipe | EnsembleRecipe
     weights: bool
 
 
 @dataclass(frozen=True)
-class Task:
-    """One training, or one vote over trainings, and how far it is.
+class Progress:
+    """How far a job is.
 
     state: `recorded`, `finished` (not recorded yet), `epoch 3 of 20`, `to train`, or `no data`
-    minutes: what is left of it; None: nobody measured
+    minutes: left of it, on two CPU cores; None where that was not measured
     """
 
-    wanted: Wanted
-    name: str
+    job: Job
     state: str
     minutes: float | None
 
@@ -90,86 +78,79 @@ class Task:
         return self.state not in ("recorded", "no data")
 
 
-def wanted_runs(scale: str, only: Sequence[str] = (), queue: Sequence[Entry] = QUEUE) -> list[Wanted]:
-    """What the queue trains at `scale`, members before their ensembles, each once.
+def find_jobs(scale: str, only: Sequence[str] = (), queue: Sequence[Entry] = QUEUE) -> list[Job]:
+    """The queue's jobs, members before their ensembles, each once.
 
-    only: beginnings of names, a vote's members coming with it; none: all. Raises UserError where one begins no name.
+    scale: for entries that name none; only: beginnings of recipes' names, a vote's members coming with it; empty: all
+    Raises UserError where no recipe's name begins with one of `only`.
     """
-    found: dict[tuple, Wanted] = {}
+    jobs: dict[tuple, Job] = {}
     chosen = set()
     for entry in queue:
         recipe = find(entry.recipe).at_scale(entry.scale or scale)
         recipe = recipe.with_options(seed=entry.seed, protocol=entry.protocol)
-        for one in (*recipe.members, recipe):
-            key = (one.name, one.scale, one.protocol, one.seed)
-            found.setdefault(key, Wanted(one, entry.weights))
-            if not only or recipe.name.startswith(tuple(only)) or one.name.startswith(tuple(only)):
+        for each in (*recipe.members, recipe):
+            key = (each.name, each.scale, each.protocol, each.seed)
+            jobs.setdefault(key, Job(each, entry.weights))
+            if not only or recipe.name.startswith(tuple(only)) or each.name.startswith(tuple(only)):
                 chosen.add(key)
-    names = dict.fromkeys(one.recipe.name for one in found.values())
+    names = dict.fromkeys(job.recipe.name for job in jobs.values())
     unknown = [beginning for beginning in only if not any(name.startswith(beginning) for name in names)]
     if unknown:
-        raise UserError(f"--only {unknown[0]}: nothing in the queue begins so; there are {', '.join(names)}")
-    return [one for key, one in found.items() if key in chosen]
+        raise UserError(f"--only {unknown[0]}: no recipe in the queue begins so; there are {', '.join(names)}")
+    return [job for key, job in jobs.items() if key in chosen]
 
 
-class Sources:
+class Images:
     """The images of the queue's data sets, each loaded when it is first asked for.
 
-    folder: the competition's; Fashion-MNIST is found on this machine or fetched.
+    folder: the competition's; Fashion-MNIST is found on this machine or fetched
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._loaded: dict[str, Splits | UserError] = {}
+        self._loaded: dict[str, Splits] = {}
+        self.problems: dict[str, UserError] = {}  # by data set: why there are no images of it
 
-    @property
-    def problems(self) -> dict[str, UserError]:
-        """Why there are no images of a data set, by its name: of those that were asked for."""
-        return {name: found for name, found in self._loaded.items() if isinstance(found, UserError)}
-
-    def splits(self, recipe: Recipe | EnsembleRecipe) -> Splits:
-        """Raises UserError where the images cannot be had."""
+    def load(self, recipe: Recipe | EnsembleRecipe) -> Splits:
+        """The images for `recipe`. Raises UserError where they cannot be had."""
         from dfclib.datasets.sources import FASHION_MNIST, load, load_fashion
 
         name = recipe.dataset.name
+        if name in self.problems:
+            raise self.problems[name]
         if name not in self._loaded:
             try:
                 competition = recipe.dataset == COMPETITION
                 self._loaded[name] = load(self.folder) if competition else load_fashion(FASHION_MNIST)
             except UserError as error:
-                self._loaded[name] = error
-        result = self._loaded[name]
-        if isinstance(result, UserError):
-            raise result
-        return result
+                self.problems[name] = error
+                raise
+        return self._loaded[name]
 
 
-def tasks(wanted: Sequence[Wanted], sources: Sources, runs_dir: Path, recorded: Path) -> list[Task]:
-    """How far each of `wanted` is: in `recorded` (with the same recipe and data), in `runs_dir`, or not begun."""
-    result = []
-    for one in wanted:
-        recipe = one.recipe
-        try:
-            splits = sources.splits(recipe)
-        except UserError:
-            result.append(Task(one, recipe.name, "no data", None))
-            continue
-        name = run_name(recipe, splits.name)
-        state, minutes = "to train", recipe.expected_minutes(len(splits.train))
-        if isinstance(recipe, EnsembleRecipe):
-            minutes = 0.0  # its members have tasks of their own
-        if is_same(Run(recorded / name), recipe, splits):
-            state, minutes = "recorded", 0.0
-        elif is_same(Run(runs_dir / name), recipe, splits):
-            run = Run(runs_dir / name)
-            epochs = 0 if isinstance(recipe, EnsembleRecipe) else len(run.history)
-            if run.is_finished:
-                state, minutes = "finished", 0.0
-            elif epochs:
-                state = f"epoch {epochs} of {recipe.epochs}"
-                minutes = (recipe.epochs - epochs) * float(run.history["seconds"].mean()) / 60
-        result.append(Task(one, name, state, minutes))
-    return result
+def progress(jobs: Sequence[Job], images: Images, runs_dir: Path, recorded: Path) -> list[Progress]:
+    """How far each job is: in `recorded` (with the same recipe and data), in `runs_dir`, or not begun."""
+    return [Progress(job, *_state(job.recipe, images, runs_dir, recorded)) for job in jobs]
+
+
+def _state(recipe: Recipe | EnsembleRecipe, images: Images, runs_dir: Path, recorded: Path) -> tuple[str, float | None]:
+    """A `Progress`'s state and minutes."""
+    try:
+        splits = images.load(recipe)
+    except UserError:
+        return "no data", None
+    name = run_name(recipe, splits.name)
+    if is_same(Run(recorded / name), recipe, splits):
+        return "recorded", 0.0
+    run, is_vote = Run(runs_dir / name), isinstance(recipe, EnsembleRecipe)
+    if is_same(run, recipe, splits):
+        if run.is_finished:
+            return "finished", 0.0
+        if not is_vote and len(run.history):
+            epochs = len(run.history)
+            return f"epoch {epochs} of {recipe.epochs}", (recipe.epochs - epochs) * run.history["seconds"].mean() / 60
+    return "to train", 0.0 if is_vote else recipe.expected_minutes(len(splits.train))  # its members are jobs themselves
 
 
 def is_same(run: Run, recipe: Recipe | EnsembleRecipe, splits: Splits) -> bool:
@@ -181,43 +162,42 @@ def is_same(run: Run, recipe: Recipe | EnsembleRecipe, splits: Splits) -> bool:
 
 
 def reproduce(
-    wanted: Sequence[Wanted],
-    sources: Sources,
-    runs_dir: Path,
-    recorded: Path,
-    hours: float | None = None,
-) -> Iterator[Task | UserError]:
-    """Train and record what is open of `wanted`, in order; yield each task when it is recorded.
+    jobs: Sequence[Job], images: Images, runs_dir: Path, recorded: Path, hours: float | None = None
+) -> Iterator[Run | UserError]:
+    """Train and record the open jobs in order.
 
-    Training needs no watching: where one fails, its error is yielded and the next one begins. hours: end after the
-    epoch at hand when so many are over; what is unfinished then goes on the next time. While the file .paused is in
-    `runs_dir`, it waits. Raises UserError where another process works on the same folder.
+    While the file .paused is in `runs_dir`, it waits. After `hours` it ends with the epoch at hand; what is unfinished
+    goes on the next time.
+
+    Yields:
+        Each run in `recorded`, or the error of a training that failed: the next one begins all the same.
+
+    Raises:
+        UserError: another process works on the same folder.
     """
     from dfclib.callbacks import OutOfTime, Pause, TimeLimit
     from dfclib.training import train
 
     end = math.inf if hours is None else time.monotonic() + 3600 * hours
-    pause, limit = Pause(runs_dir / PAUSE), TimeLimit(lambda: time.monotonic() > end)
+    place = "" if runs_dir == Path("runs") else f" --runs {shlex.quote(str(runs_dir))}"
+    pause = Pause(runs_dir / PAUSE, hint=f"go on with `python -m dfclib reproduce --resume{place}`")
+    limit = TimeLimit(lambda: time.monotonic() > end)
     with locked(runs_dir, ".reproduce.lock", f"another `reproduce` works in {runs_dir}: wait for it, or stop it"):
-        for task in tasks(wanted, sources, runs_dir, recorded):
-            if not task.is_open:
-                continue
+        for job in [each.job for each in progress(jobs, images, runs_dir, recorded) if each.is_open]:
             pause.wait()
             if limit.is_over():
                 return
-            recipe = task.wanted.recipe
-            splits = sources.splits(recipe)
+            splits = images.load(job.recipe)
             try:
-                _bring_back(recipe, splits, runs_dir, recorded)
-                run = train(recipe, splits, runs_dir, callbacks=[pause, limit])
-                record(run, recorded, weights=task.wanted.weights)
+                _bring_back(job.recipe, splits, runs_dir, recorded)
+                run = train(job.recipe, splits, runs_dir, callbacks=[pause, limit])
+                result = record(run, recorded, weights=job.weights)
             except OutOfTime as end:
                 print(end, flush=True)
                 return
             except UserError as error:
-                yield error
-            else:
-                yield task
+                result = error
+            yield result
 
 
 def _bring_back(recipe: Recipe | EnsembleRecipe, splits: Splits, runs_dir: Path, recorded: Path) -> None:

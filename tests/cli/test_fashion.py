@@ -174,7 +174,7 @@ def test_run_can_be_evaluated_recorded_and_asked(made, tmp_path):
 def untrained(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("dfclib.training.train", lambda *_, **__: pytest.fail("it trains"))
-    monkeypatch.setattr("dfclib.cli.commands._import_keras", lambda _: None)
+    monkeypatch.setattr("dfclib.cli.output.import_keras", lambda _: None)
 
 
 @pytest.mark.parametrize(

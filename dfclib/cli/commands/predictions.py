@@ -1,0 +1,91 @@
+"""The commands `vote`, `predict` and `submit`: predictions into a CSV file, or images into predictions."""
+
+import sys
+from argparse import Namespace
+from dataclasses import replace
+
+from dfclib.cli import images, inputs, output
+from dfclib.cli.commands.runs import accuracy_text
+from dfclib.cli.inputs import DATA
+from dfclib.errors import UserError
+from dfclib.wording import text_table
+
+
+def vote(arguments: Namespace) -> None:
+    """Let runs and files of predictions vote, and write the result."""
+    from dfclib import ensembles
+    from dfclib.predictions.csv_files import write_predictions
+
+    kind, names = arguments.kind, arguments.members
+    if arguments.weights and kind == "hard":
+        raise UserError("--weights are for a soft or geometric vote: add --soft or --geometric, or leave them out")
+    if arguments.shares and kind != "hard":
+        raise UserError(f"--shares are a hard vote's, and a {kind} vote writes its probabilities: leave it out")
+    inputs.check_out(arguments.out, names)
+    members, split = inputs.read_voters(names, arguments.runs, arguments.split)
+    voted = ensembles.vote(kind, members, arguments.weights, arguments.seed, names)
+    only_labels = kind == "hard" and not arguments.shares  # what Kaggle takes
+    say = output.printer(arguments.out)
+    write_predictions(replace(voted, probabilities=None) if only_labels else voted, arguments.out)
+    where = f" of the {split} split" if split else ""
+    say(f"{kind} vote of {len(members)} over {len(voted):,} images{where}")
+    if voted.labels is not None:
+        say(accuracy_text(voted))
+    say(arguments.out)
+
+
+def predict(arguments: Namespace) -> None:
+    """Label images with a run. Raises UserError naming those that could not be read, after labelling the others."""
+    from dfclib.predictions.csv_files import write_predictions
+
+    run = inputs.find_run(arguments.run, arguments.runs)
+    if arguments.out:
+        inputs.check_out(arguments.out, arguments.paths)
+    from dfclib.training.inference import check_weights, predict_images
+
+    check_weights(run, arguments.runs)  # before thousands of photographs are decoded
+    pictures, problems = images.read_images(arguments.paths, run)
+    output.import_keras(arguments)
+    predictions = predict_images(run, pictures, weights_checked=True)
+    if arguments.out:
+        say = output.printer(arguments.out)
+        write_predictions(predictions, arguments.out)
+        say(arguments.out)
+    else:
+        headings = [f"p({name})" for name in predictions.class_names]
+        rows = []
+        for id_, label, shares in zip(predictions.ids, predictions.predicted, predictions.probabilities, strict=True):
+            row = {"image": id_, "label": predictions.class_names[label]}
+            rows.append(row | {heading: f"{share:.3f}" for heading, share in zip(headings, shares, strict=True)})
+        print(text_table(rows))
+    if problems:  # the labels are out, and whoever asked for all of them is told that these are not all
+        lines = "\n  ".join(problems.lines())
+        raise UserError(f"{len(pictures):,} images are labelled; left out, {len(problems):,}:\n  {lines}")
+
+
+def submit(arguments: Namespace) -> None:
+    """Write predictions in the order of sample_submission.csv, and send them to Kaggle where asked."""
+    from dfclib.predictions.csv_files import write_predictions
+
+    run = inputs.find_run(arguments.run, arguments.runs)
+    folder = arguments.data or DATA
+    sample = folder / "sample_submission.csv"
+    inputs.check_out(arguments.out, [sample])
+    predictions, pictures = images.read_test(run, folder, arguments.runs)
+    how = "as recorded in the run for these ids; no image was opened"
+    if predictions is None:
+        from dfclib.training.inference import predict_images
+
+        how = f"made from the images in {folder}"
+        missing = f"{run.name} has no predictions of all these ids: it labels {len(pictures):,} test images"
+        print(missing, file=sys.stderr)
+        output.import_keras(arguments)
+        predictions = predict_images(run, pictures, weights_checked=True)
+    say = output.printer(arguments.out)
+    write_predictions(replace(predictions, probabilities=None), arguments.out)
+    say(f"{len(predictions):,} predictions of {run.name}, in the order of {sample}: {how}")
+    say(arguments.out)
+    if arguments.send is not None:
+        from dfclib.datasets.kaggle import submit as send
+
+        print(send(arguments.out, arguments.send))

@@ -1,0 +1,200 @@
+"""The commands `recipes`, `train`, `fashion` and `reproduce`."""
+
+import sys
+from argparse import Namespace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from dfclib.cli import inputs, output
+from dfclib.cli.inputs import DATA, SCALES
+from dfclib.errors import UserError
+from dfclib.wording import MISSING, duration, percent, text_table
+
+if TYPE_CHECKING:
+    from dfclib.datasets.images import Splits
+    from dfclib.recipes import EnsembleRecipe, Recipe
+    from dfclib.training.queue import Progress
+
+
+def recipes(arguments: Namespace) -> None:
+    """List every recipe."""
+    from dfclib.recipes import all_recipes
+
+    entries = [_recipe_entry(recipe) for recipe in all_recipes()]
+    if arguments.json:
+        output.print_json(entries)
+        return
+    rows = []
+    for entry in entries:
+        parameters = entry["trainable_parameters"]
+        row = {
+            "recipe": entry["name"],
+            "system": entry["system"],
+            "the author's claim": ", ".join(_claim(*claim) for claim in entry["claims"].items()) or MISSING,
+            "image size": " ".join(f"{height}x{width}" for height, width in entry["image_sizes"]["full"]),
+            "parameters": MISSING if parameters is None else f"{parameters:,}",
+        }
+        rows.append(row | {scale: _time(minutes) for scale, minutes in entry["expected_minutes"].items()})
+    print(text_table(rows))
+    print(f"Times are for two CPU cores, quick on images made on the spot. {MISSING}: not stated, or not measured.")
+
+
+def train(arguments: Namespace) -> None:
+    """Train a recipe, or return its finished run."""
+    if arguments.tensorboard and find_spec("tensorboard") is None:
+        raise UserError("--tensorboard needs the package tensorboard, which is not installed: pip install tensorboard")
+    # a wrong recipe is refused before anything is read or made
+    recipe = inputs.find_recipe(arguments.recipe, arguments.scale, arguments.data)
+    recipe = recipe.with_options(arguments.seed, arguments.epochs, arguments.protocol, arguments.precision)
+    splits = inputs.load_splits(inputs.data_folder(arguments.data, recipe), arguments.image_size, recipe)
+    _announce(recipe, splits)
+    from dfclib import training
+
+    if training.missing(recipe, splits, arguments.runs, fresh=arguments.fresh):
+        output.import_keras(arguments)
+    callbacks = []
+    if arguments.tensorboard:
+        from keras.callbacks import TensorBoard
+
+        callbacks.append(TensorBoard(arguments.tensorboard))
+    run = training.train(recipe, splits, arguments.runs, fresh=arguments.fresh, callbacks=callbacks)
+    print(run.path)
+
+
+def fashion(arguments: Namespace) -> None:
+    """Train both networks of S4 and write every figure."""
+    from dfclib.cli import fashion
+    from dfclib.training import devices
+
+    splits, source = fashion.load(arguments.data, arguments.generated)
+    recipes = fashion.recipes(arguments.scale or devices.default_scale(arguments.generated))
+    arguments.out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is refused now
+    print(f"data     {source}")
+    _announce_images(splits)
+    for recipe in recipes:
+        print(f"recipe   {recipe.name} ({recipe.title}), {recipe.scale} scale")
+        _announce_length(recipe, splits)
+    from dfclib import training
+
+    # a list: the second recipe's troubles, too, are known before the first one trains
+    if any([training.missing(recipe, splits, arguments.runs, fresh=arguments.fresh) for recipe in recipes]):
+        output.import_keras(arguments)
+    runs = []
+    for recipe in recipes:
+        run = training.train(recipe, splits, arguments.runs, fresh=arguments.fresh)
+        for path in fashion.write_figures(run, splits.test, arguments.out):  # at once: the next one takes its time
+            print(path)
+        runs.append(run)
+    results = [fashion.result(run) for run in runs]
+    print(fashion.write_results(results, arguments.out))
+    print(f"\n{fashion.table(results)}")
+
+
+def reproduce(arguments: Namespace) -> None:
+    """Train and record everything that the report shows, or pause or resume the queue that does."""
+    from dfclib.training import devices, queue
+
+    pause = arguments.runs / queue.PAUSE
+    if arguments.pause or arguments.resume:
+        pause.parent.mkdir(parents=True, exist_ok=True)
+        pause.touch() if arguments.pause else pause.unlink(missing_ok=True)
+        print(f"{pause}: {'the queue waits after its current batch' if arguments.pause else 'gone, the queue goes on'}")
+        return
+    folder = arguments.data or DATA
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder: name the competition's with --data")
+    jobs = queue.find_jobs(arguments.scale or devices.default_scale(embedded=False), arguments.only)
+    images = queue.Images(folder)
+    progress = queue.progress(jobs, images, arguments.runs, arguments.record)
+    print(_progress_table(progress))
+    print(f"device   {devices.device()['name']}; {devices.resolve_precision('auto')}")
+    sys.stdout.flush()
+    for name, problem in images.problems.items():
+        print(f"no data: {name}: {problem}", file=sys.stderr)
+    if arguments.list or not any(each.is_open for each in progress):
+        return
+    devices.lower_priority(arguments.nice)
+    output.import_keras(arguments)
+    failed = 0
+    for run in queue.reproduce(jobs, images, arguments.runs, arguments.record, arguments.hours):
+        if isinstance(run, UserError):
+            failed += 1
+            print(f"error: {run}", file=sys.stderr, flush=True)
+        else:
+            print(f"recorded {run.path}", flush=True)
+    print(_progress_table(queue.progress(jobs, images, arguments.runs, arguments.record)))
+    if failed:
+        raise UserError(f"{failed} of the trainings failed, for the reasons above; the others are recorded")
+
+
+def _progress_table(progress: "list[Progress]") -> str:
+    """One row per training: how far it is, and how long the rest takes."""
+    rows = []
+    for each in progress:
+        recipe = each.job.recipe
+        row = {"training": recipe.name, "scale": recipe.scale, "protocol": recipe.protocol, "seed": str(recipe.seed)}
+        rows.append(row | {"state": each.state, "left": "" if each.minutes == 0 else _time(each.minutes)})
+    minutes = [each.minutes for each in progress if each.is_open]
+    known = sum(m for m in minutes if m is not None)
+    note = f", and {minutes.count(None)} without a measured time" if None in minutes else ""
+    done = sum(each.state == "recorded" for each in progress)
+    left = f"; left: at most {_time(known)} on two CPU cores{note}" if minutes else ""
+    return f"{text_table(rows)}\n\n{done} of {len(progress)} recorded{left}"
+
+
+def _announce(recipe: "Recipe | EnsembleRecipe", splits: "Splits") -> None:
+    """Say what is about to happen, before it takes its time."""
+    from dfclib.reporting.captions import data_name
+
+    print(f"recipe   {recipe.name} ({recipe.title}), seed {recipe.seed}, protocol {recipe.protocol}")
+    print(f"scale    {recipe.scale}" + (f", {recipe.given_epochs} epochs" if recipe.given_epochs else ""))
+    print(f"data     {data_name({'embedded': splits.embedded, 'name': splits.name})}")
+    _announce_images(splits)
+    _announce_length(recipe, splits)
+
+
+def _announce_images(splits: "Splits") -> None:
+    height, width = splits.train.size
+    test = "" if splits.test is None else f", {len(splits.test):,} test"
+    print(f"images   {len(splits.train):,} training, {len(splits.validation):,} validation{test}; ", end="")
+    print(f"{height}x{width}, {len(splits.class_names)} classes")
+
+
+def _announce_length(recipe: "Recipe | EnsembleRecipe", splits: "Splits") -> None:
+    from dfclib.training import devices
+
+    minutes = recipe.expected_minutes(len(splits.train))
+    print(f"epochs   at most {' + '.join(str(member.epochs) for member in recipe.members)}")
+    print("time     " + ("not measured" if minutes is None else f"about {_time(minutes)} on two CPU cores"))
+    precisions = dict.fromkeys(devices.resolve_precision(member.precision) for member in recipe.members)
+    print(f"device   {devices.device()['name']}; {' and '.join(precisions)}")
+    sys.stdout.flush()
+
+
+def _recipe_entry(recipe: "Recipe | EnsembleRecipe") -> dict[str, Any]:
+    """All that is known of a recipe: sizes and times at each scale, parameters of all members together."""
+    import inspect
+
+    from dfclib.datasets.generated import animals, garments
+    from dfclib.recipes.recipe import COMPETITION
+
+    counts = [member.parameters for member in recipe.members]
+    make_splits = (animals if recipe.dataset == COMPETITION else garments).make_splits
+    embedded = inspect.signature(make_splits).parameters["train"].default
+    scaled = {scale: recipe.at_scale(scale) for scale in SCALES}
+    images = dict.fromkeys(SCALES, recipe.dataset.images) | {"quick": embedded}
+    return recipe.to_dict() | {
+        "claims": {name: value for name, value in recipe.claims.items() if name != "parameters"},
+        "trainable_parameters": None if None in counts else sum(counts),
+        "image_sizes": {s: sorted({member.image_size for member in r.members}) for s, r in scaled.items()},
+        "expected_minutes": {s: r.expected_minutes(images[s]) for s, r in scaled.items()},
+    }
+
+
+def _claim(name: str, value: float) -> str:
+    number = f"{value:g}" if name.endswith("loss") else percent(value)
+    return f"{name.replace('_', ' ').replace('kaggle', 'Kaggle')} {number}"
+
+
+def _time(minutes: float | None) -> str:
+    return MISSING if minutes is None else duration(60 * minutes)

@@ -1,0 +1,94 @@
+"""Checks that a run's files are what a training wrote: they may be damaged, edited, or come from elsewhere."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dfclib.errors import UserError
+from dfclib.predictions import Predictions
+
+# arrays of each split in probabilities.npz, with the kind of their type: text, whole numbers, floats
+PREDICTION_ARRAYS = {"ids": "U", "predicted": "i", "probabilities": "f", "labels": "i"}
+PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,199}")
+
+
+class Fields(dict[str, Any]):
+    """Fields of a run's JSON file, of which a missing one is a UserError naming the file."""
+
+    def __init__(self, values: Any, path: Path) -> None:
+        self.path = path
+        if not isinstance(values, dict) or not values:
+            raise UserError(f"{path} holds no fields where a training writes some: train the run again with --fresh")
+        super().__init__(values)
+
+    def __missing__(self, key: str) -> Any:
+        raise UserError(f"{self.path} lacks {key!r}: it is not what a training wrote; train the run again with --fresh")
+
+
+def predictions_by_split(
+    arrays: dict[str, np.ndarray], splits: Sequence[str], class_names: tuple[str, ...]
+) -> dict[str, Predictions]:
+    """Predictions by split from the arrays of probabilities.npz. Raises ValueError where an array is wrong."""
+    found = {}
+    for split in splits:
+        if f"{split}_ids" not in arrays:
+            continue
+        if f"{split}_predicted" not in arrays:
+            raise ValueError(f"{split}_predicted is missing")
+        columns = {name: arrays.get(f"{split}_{name}") for name in PREDICTION_ARRAYS}
+        for name, array in columns.items():
+            if array is None:
+                continue
+            if array.dtype.kind != PREDICTION_ARRAYS[name]:
+                raise ValueError(f"{split}_{name} has the type {array.dtype}")
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ValueError(f"{split}_{name} are not all numbers")
+            if array.dtype.kind == "i" and ((array < 0) | (array >= len(class_names))).any():
+                raise ValueError(f"{split}_{name} has labels that are none of the {len(class_names)} classes")
+        try:
+            found[split] = Predictions(class_names=class_names, **columns)
+        except ValueError as error:
+            raise ValueError(f"{split}: {error}") from error
+    if not found:
+        raise ValueError("it has no predictions")
+    return found
+
+
+def check_name(name: Any, where: str) -> None:
+    """Raise UserError where `name` is no plain name of a folder, and could lead out of its own."""
+    if not isinstance(name, str) or not PLAIN_NAME.fullmatch(name):
+        raise UserError(
+            f"{where} must be lower-case letters, digits and dashes, as it names a folder; "
+            f"received {json.dumps(name, default=str)[:80]}"
+        )
+
+
+def check_recipe_file(values: Any, path: Path) -> None:
+    """Raise UserError where recipe.json is not a run's: fields missing or ill-typed, or names that are no names."""
+
+    def require(fits: bool, field: str, words: str, value: Any) -> None:
+        if not fits:
+            raise UserError(f"{path}: {field} must be {words}, received {json.dumps(value)[:80]}")
+
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is no object with a run's recipe, data and environment")
+    missing = {"name", "recipe", "recipe_fingerprint", "data", "environment"} - set(values)
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(sorted(missing))}: it is not a run's recipe")
+    data, environment, members = values["data"], values["environment"], values.get("members", [])
+    require(isinstance(data, dict), "data", "an object", data)
+    require(isinstance(environment, dict), "environment", "an object", environment)
+    require(isinstance(members, list), "members", "a list of names", members)
+    check_name(values["name"], f"{path}: name")
+    check_name(data.get("name"), f"{path}: data.name")
+    for member in members:
+        check_name(member, f"{path}: members")
+    classes, size = data.get("class_names"), data.get("image_size", [1, 1])
+    fits = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    require(fits, "data.class_names", "a list of texts", classes)
+    fits = isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
+    require(fits, "data.image_size", "height and width in pixels", size)
