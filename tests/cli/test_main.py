@@ -17,6 +17,7 @@ from dfclib.cli import inputs, main
 from dfclib.cli.parser import PROGRAM, build_parser
 from dfclib.datasets.folder.loading import load_folder
 from dfclib.files import read_json, write_json
+from dfclib.recipes import find
 from dfclib.recipes.reading import from_dict
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
