@@ -2,7 +2,7 @@
 # All paths are relative and quoted, so that a folder with a space in its name does no harm.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv story systems fashion reproduce test test-colab notebooks figures readme lint format lock clean
+.PHONY: help venv story systems fashion reproduce test test-colab test-units test-story test-systems notebooks figures readme lint format lock clean
 
 # Variables that the commands take: make story DATA=path/to/competition SCALE=full SEED=1, make venv PYTHON=python3.12;
 # EPOCHS=3 shortens every training, HOURS=2.5 ends `reproduce` then,
@@ -56,12 +56,23 @@ define install
 @touch $(1)/.installed
 endef
 
-# $(call tests,FOLDER): the notebooks must really train, so the runs of an earlier test are removed first
+# $(call tests,FOLDER): three groups of tests, two at a time; all failures are seen. The notebooks must really train, so
+# the runs of an earlier test are removed first; a group's notebooks share their runs, so that each trains once.
+NBVAL = -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300
+VENV = .venv
 define tests
-$(1)/bin/python -m pytest
 rm -rf build/runs-quick
-$(1)/bin/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 notebooks
++@$(MAKE) --no-print-directory --keep-going --jobs=2 VENV=$(1) test-story test-units test-systems
 endef
+
+test-units: ## the unit tests alone, in .venv
+	$(VENV)/bin/python -m pytest
+
+test-story: ## the six attempts' notebooks under nbval, in .venv
+	$(VENV)/bin/python $(NBVAL) notebooks/0[0-6]*.ipynb
+
+test-systems: ## the other notebooks under nbval, in .venv
+	$(VENV)/bin/python $(NBVAL) notebooks/0[7-9]*.ipynb notebooks/1*.ipynb
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
