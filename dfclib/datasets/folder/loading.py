@@ -8,15 +8,14 @@ import os
 import re
 import secrets
 import shutil
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from dfclib.datasets.folder.cache import Cache, slug
+from dfclib.datasets.folder.cache import Cache, Pixels, slug
 from dfclib.datasets.folder.decoding import read_pixels
+from dfclib.datasets.folder.image_files import SPLITS
 from dfclib.datasets.folder.listing import Listing, read_listing
 from dfclib.datasets.folder.problems import shown
 from dfclib.datasets.images import ImageSet, Splits
@@ -31,57 +30,31 @@ EMBEDDED_MARK = "EMBEDDED.txt"  # in a folder of procedural images: figures and 
 EMBEDDED_NOTE = "Procedural images made by dfclib, not the competition's: accuracies on them are not its numbers.\n"
 
 
-@dataclass(frozen=True)
-class Contents:
-    """A folder as it was found, whole or not.
-
-    listing: layout, classes, problems (those of the images included) and notices
-    parts: the images of each split that could be read; labels None for a split with an unclear label
-    class_counts: int64 (k,) for each split with labels, unclear ones not counted
-    sizes, modes: how often each (height, width), each of Pillow's modes occurs in each split
-    """
-
-    listing: Listing
-    parts: dict[str, ImageSet]
-    class_counts: dict[str, np.ndarray]
-    sizes: dict[str, Counter]
-    modes: dict[str, Counter]
-
-
 def read_contents(
-    folder: Path | str, image_size: tuple[int, int] | None = None, progress: bool = True, any_size: bool = False
-) -> Contents:
-    """Read all of a folder that can be read, and collect all that is wrong with it.
+    folder: Path | str, image_size: tuple[int, int] | None = None, any_size: bool = False
+) -> tuple[Listing, dict[str, ImageSet], Pixels]:
+    """Read all of a folder that can be read, and collect in the listing all that is wrong with it.
 
-    Arguments as in load_folder; any_size: bring mixed sizes to the commonest one instead of complaining.
+    A split with an unclear label has no labels. any_size: bring mixed sizes to the commonest one instead of complaining
     """
     listing = read_listing(folder)
     files = {split: part.files for split, part in listing.parts.items()}
     if not any(files.values()):
-        return Contents(listing, {}, {}, {}, {})
-    pixels = read_pixels(
-        files,
-        listing.problems,
-        image_size=image_size,
-        any_size=any_size,
-        progress=progress,
-        cache=Cache.beside(listing.folder),
-    )
+        return listing, {}, Pixels()
+    cache = Cache.beside(listing.folder)
+    pixels = read_pixels(files, listing.problems, image_size=image_size, any_size=any_size, cache=cache)
     listing.notices.extend(pixels.notices)
-    parts, class_counts = {}, {}
+    parts = {}
     for split, images in pixels.images.items():
-        rows = pixels.rows[split]
-        labels = listing.parts[split].labels
+        rows, labels = pixels.rows[split], listing.parts[split].labels
         if labels is not None:
-            labels = labels[rows]
-            class_counts[split] = np.bincount(labels[labels >= 0], minlength=len(listing.class_names))
-            labels = None if (labels < 0).any() else labels
+            labels = None if (labels[rows] < 0).any() else labels[rows]
         ids = np.array([files[split][row].id for row in rows], np.str_)
         parts[split] = ImageSet(images, labels, ids, listing.class_names)
-    return Contents(listing, parts, class_counts, pixels.sizes, pixels.modes)
+    return listing, parts, pixels
 
 
-def load_folder(folder: Path | str, image_size: tuple[int, int] | None = None, progress: bool = True) -> Splits:
+def load_folder(folder: Path | str, image_size: tuple[int, int] | None = None) -> Splits:
     """Read a folder of images (layouts: see listing.py) into Splits.
 
     Images are grey (1 channel) where all training and validation images are, else RGB. Without a validation split a
@@ -91,42 +64,32 @@ def load_folder(folder: Path | str, image_size: tuple[int, int] | None = None, p
     Args:
         folder: The folder, whose name becomes the name of the Splits.
         image_size: (height, width) in pixels to which images are resized; needed where their sizes differ.
-        progress: Show bars on standard error.
 
     Raises:
         UserError: with everything that is wrong with the folder.
     """
     if image_size is not None and not (len(image_size) == 2 and all(side >= 1 for side in image_size)):
         raise UserError(f"image_size must be (height, width) in pixels, received {image_size!r}")
-    contents = read_contents(folder, image_size, progress)
-    contents.listing.require_sound()
-    parts = contents.parts
+    listing, parts, _ = read_contents(folder, image_size)
+    listing.require_sound()
     embedded = (Path(folder) / EMBEDDED_MARK).exists()
     name = slug(Path(folder).resolve().name)
     splits = Splits(name, parts["train"], parts["validation"], parts.get("test"), embedded)
-    return splits.renamed(KNOWN_DATA.get(splits.fingerprint, name))
+    splits.name = KNOWN_DATA.get(splits.fingerprint, name)
+    return splits
 
 
-def load_test(folder: Path | str, image_size: tuple[int, int], channels: int, progress: bool = True) -> ImageSet | None:
+def load_test(folder: Path | str, image_size: tuple[int, int], channels: int) -> ImageSet | None:
     """The test images of a folder, without labels and class names; None where there is no test split.
 
-    No other image is opened, and nothing is kept.
-
-    Args:
-        folder: The folder.
-        image_size: (height, width) in pixels to which images are resized.
-        channels: 1 for grey images, 3 for RGB.
-        progress: Show bars on standard error.
-
-    Raises:
-        UserError: with everything that is wrong with the test split.
+    No other image is opened, and nothing is kept. Raises UserError with everything that is wrong with the test split.
     """
     listing = read_listing(folder, ("test",))
     part = listing.parts.get("test")
     if part is None and not listing.problems:
         return None
     files = part.files if part else []
-    pixels = read_pixels({"test": files}, listing.problems, image_size=image_size, channels=channels, progress=progress)
+    pixels = read_pixels({"test": files}, listing.problems, image_size=image_size, channels=channels)
     listing.notices.extend(pixels.notices)
     listing.require_sound()
     return ImageSet(pixels.images["test"], None, np.array([file.id for file in files], np.str_), ())
@@ -143,22 +106,20 @@ def write_folder(splits: Splits, folder: Path | str) -> None:
         UserError: where `folder` is not empty or cannot be written, or an id is no file name.
     """
     folder = Path(folder)
-    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-    parts = {name: part for name, part in parts.items() if part is not None}
+    parts = {name: part for name in SPLITS if (part := getattr(splits, name)) is not None}
     for name, part in parts.items():
         for id_ in map(str, part.ids):
             if not re.fullmatch(r"[^/\\\x00-\x1f]+", id_) or id_ in "..":
                 raise UserError(f"{name}: image id {shown(id_)} is no file name: give the images ids without / and \\")
+    another = "name a folder that is empty or does not exist"
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file: name a folder that is empty or does not exist")
+        raise UserError(f"{folder} is a file: {another}")
     unfinished = folder / f"{_UNFINISHED}{secrets.token_hex(4)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         found = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(_UNFINISHED))
         if found:
-            raise UserError(
-                f"{folder} is not empty (it holds {found[0]}): name a folder that is empty or does not exist"
-            )
+            raise UserError(f"{folder} is not empty (it holds {found[0]}): {another}")
         for leftover in folder.glob(f"{_UNFINISHED}*"):  # a killed write_folder's
             shutil.rmtree(leftover)
         unfinished.mkdir()
