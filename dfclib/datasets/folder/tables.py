@@ -136,24 +136,24 @@ def id_is_sound(row: Row, split: str, seen: dict[str, Row], problems: Problems) 
 def interpret_labels(
     labels: Sequence[Label], problems: Problems, notices: list[str]
 ) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Number the classes. Integers are ordered as numbers, names alphabetically.
+    """Number the classes, integers ordered as numbers, names alphabetically: {label as written: class}, class names.
 
     Every label that breaks a rule is added to `problems`; the others are numbered all the same, so that a report can
     count them.
-
-    Returns:
-        {label as it is written: class}, and the class names in the order of the numbers.
     """
     kinds = {text: _kind(text) for text in {label.text for label in labels}}
     votes = Counter(kinds[label.text] for label in labels)
     wanted = "name" if votes["name"] > votes["integer"] else "integer"
-    first: dict[str, Label] = {}
+    first: dict[str, str] = {}  # where a label stands first
     for label in labels:
-        first.setdefault(label.text, label)
+        first.setdefault(label.text, label.where)
         _check_kind(label, kinds[label.text], wanted, problems)
     names = sorted(text for text, kind in kinds.items() if kind == wanted)
     if wanted == "name":
-        _notice_similar(names, notices)
+        alike: dict[str, str] = {}
+        for name in names:
+            if (other := alike.setdefault(name.casefold(), name)) != name:
+                notices.append(f"labels {shown(other)} and {shown(name)} differ only in case and are two classes")
     else:
         names.sort(key=lambda text: (len(_digits(text)), _digits(text)))
         _find_gaps(names, first, problems)
@@ -164,7 +164,7 @@ def interpret_labels(
         if in_train and name not in in_train:
             what = f"label {shown(name)} has no training images"
             remedy = "Add training images of this class, or correct the label"
-            problems.add("class without training images", first[name].where, what, remedy)
+            problems.add("class without training images", first[name], what, remedy)
     return {name: number for number, name in enumerate(names)}, tuple(names)
 
 
@@ -179,7 +179,9 @@ def _kind(text: str) -> str:
 
 
 def _check_kind(label: Label, kind: str, wanted: str, problems: Problems) -> None:
-    text, what, remedy = shown(label.text), "", f"{_LABEL_RULE}: correct it"
+    text, remedy = shown(label.text), f"{_LABEL_RULE}: correct it"
+    if kind == wanted:
+        return
     if kind == "empty":
         what, remedy = "the label is empty", "Write one, or remove the line"
     elif kind == "negative":
@@ -188,12 +190,10 @@ def _check_kind(label: Label, kind: str, wanted: str, problems: Problems) -> Non
         what = f"label {text} is not written as an integer"
         if whole := re.fullmatch(r"\+?([0-9]+)(\.0*)?", label.text):
             remedy = f"{_LABEL_RULE}: write {whole[1]}"
-    elif kind != wanted:
-        kind = "mixed labels"
-        what = f"label {text} is {'an integer' if wanted == 'name' else 'a name'} where most labels are {wanted}s"
+    else:
+        what = f"label {text} is {'an integer' if kind == 'integer' else 'a name'} where most labels are {wanted}s"
         remedy = f"{_LABEL_RULE}: make them alike"
-    if what:
-        problems.add(kind, label.where, what, remedy)
+    problems.add(kind, label.where, what, remedy)
 
 
 def _digits(text: str) -> str:
@@ -201,19 +201,18 @@ def _digits(text: str) -> str:
     return text.lstrip("0") or "0"
 
 
-def _find_gaps(names: list[str], first: dict[str, Label], problems: Problems) -> None:
+def _find_gaps(names: list[str], first: dict[str, str], problems: Problems) -> None:
     spellings: dict[str, str] = {}  # digits: as they are written first
     for name in names:
-        other = spellings.setdefault(_digits(name), name)
-        if other != name:
-            what = f"the number {shown(name)} is also written {shown(other)}, in {first[other].where}"
-            problems.add("two spellings", first[name].where, what, "Write it one way")
+        if (other := spellings.setdefault(_digits(name), name)) != name:
+            what = f"the number {shown(name)} is also written {shown(other)}, in {first[other]}"
+            problems.add("two spellings", first[name], what, "Write it one way")
     for expected, (number, name) in enumerate(spellings.items()):
         if number != str(expected):
             known = ", ".join(map(shown, list(spellings)[:8])) + (" ..." if len(spellings) > 8 else "")
             what = f"label {shown(number)} leaves a gap: no image has label {expected} ({known})"
             remedy = f"Number the {len(spellings)} classes 0..{len(spellings) - 1}, or give them names"
-            problems.add("gap", first[name].where, what, remedy)
+            problems.add("gap", first[name], what, remedy)
             return
 
 
@@ -225,11 +224,3 @@ def _count_classes(names: list[str], where: str, problems: Problems) -> None:
         what = f"there are {len(names):,} different labels, from {shown(names[0])} to {shown(names[-1])}"
         remedy = f"At most {MOST_CLASSES:,} classes are supported: check that these are the labels"
         problems.add("classes", where, what, remedy)
-
-
-def _notice_similar(names: list[str], notices: list[str]) -> None:
-    alike: dict[str, str] = {}
-    for name in names:
-        other = alike.setdefault(name.casefold(), name)
-        if other != name:
-            notices.append(f"labels {shown(other)} and {shown(name)} differ only in case and are two classes")
