@@ -94,9 +94,9 @@ def _fetch(client: Any, staging: Path, force: bool) -> Path:
         # what the package prints is no result of ours, so it does not belong on standard output
         with contextlib.redirect_stdout(sys.stderr):
             client.competition_download_files(COMPETITION, path=str(staging), force=force, quiet=False)
+    except OSError:  # requests raises some that are a ValueError as well
+        raise
     except ValueError as error:
-        if isinstance(error, OSError):
-            raise
         raise zipfile.BadZipFile(str(error)) from error  # the size is not the one that was announced
     archive = staging / f"{COMPETITION}.zip"
     if not archive.is_file():
@@ -110,11 +110,9 @@ def _unpack(archive: Path, to: Path) -> dict[str, int]:
 
     with zipfile.ZipFile(archive) as opened:
         files = [info for info in opened.infolist() if not info.is_dir()]
-        try:
-            _refuse_unsafe(opened.infolist(), archive.stat().st_size, to)
-        except UserError:
+        if danger := _danger(opened.infolist(), archive.stat().st_size, to):
             shutil.rmtree(archive.parent, ignore_errors=True)
-            raise
+            raise UserError(f"the archive is refused: {danger}; nothing was unpacked.")
         missing = [info for info in files if not _is_unpacked(info, to / info.filename)]
         needed, free = sum(info.file_size for info in missing), shutil.disk_usage(to).free
         if needed > free:
@@ -139,26 +137,23 @@ def _is_unpacked(info: zipfile.ZipInfo, path: Path) -> bool:
     return same_size and zlib.crc32(path.read_bytes()) == info.CRC
 
 
-def _refuse_unsafe(members: list[zipfile.ZipInfo], archive_bytes: int, to: Path) -> None:
-    """Raise UserError, before anything is written, where an archive would leave `to` or fill the disk."""
+def _danger(members: list[zipfile.ZipInfo], archive_bytes: int, to: Path) -> str:
+    """Why unpacking an archive would leave `to` or fill the disk; "" where it would not."""
     total = sum(info.file_size for info in members)
     if len(members) > MAX_FILES or total > max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * archive_bytes):
-        raise UserError(
-            f"the archive would unpack to {len(members)} files and {total / 1e9:.1f} GB from "
-            f"{archive_bytes / 1e9:.3f} GB, which no image archive does; nothing was unpacked."
-        )
+        packed = f"{total / 1e9:.1f} GB from {archive_bytes / 1e9:.3f} GB"
+        return f"it would unpack to {len(members)} files and {packed}, which no image archive does"
     root = to.resolve()
     names = [info.filename.rstrip("/") for info in members]
     folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
     seen: set[str] = set()
     for info, name in zip(members, names, strict=True):
-        kind = stat.S_IFMT(info.external_attr >> 16)
-        reason = None
+        reason = ""
         if name.startswith("/") or "\\" in name or PureWindowsPath(name).drive or ".." in name.split("/"):
             reason = "leaves the folder"
         elif not name.strip("./") or any(ord(letter) < 32 for letter in name):
             reason = "is no file name"
-        elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        elif stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
             reason = "is a link or a device"
         elif info.flag_bits & 1:
             reason = "is encrypted"
@@ -169,8 +164,9 @@ def _refuse_unsafe(members: list[zipfile.ZipInfo], archive_bytes: int, to: Path)
         elif not (to / name).parent.resolve().is_relative_to(root):  # through a link that lies in the folder already
             reason = "leaves the folder"
         if reason:
-            raise UserError(f"the archive is refused: its member {info.filename!r} {reason}; nothing was unpacked.")
+            return f"its member {info.filename!r} {reason}"
         seen.add(name.casefold())
+    return ""
 
 
 def _is_complete(to: Path) -> bool:

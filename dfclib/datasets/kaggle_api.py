@@ -3,11 +3,11 @@
 import builtins
 import contextlib
 import io
-import json
-import socket
 import sys
 from collections.abc import Iterator
+from json import JSONDecodeError
 from pathlib import Path
+from socket import gaierror
 from typing import Any
 
 from dfclib.errors import UserError
@@ -124,34 +124,23 @@ def _uploaded_token(path: Path) -> dict[str, str]:
 @contextlib.contextmanager
 def explained_failures(folder: Path) -> Iterator[None]:
     """Raise UserError for the failures of Kaggle, network and disk; others, which are our mistakes, go through."""
+    import requests
+    from urllib3.exceptions import HTTPError
+
     try:
         yield
-    except UserError:
-        raise
-    except Exception as error:
-        if sentence := _explanation(error, folder):
-            raise UserError(sentence) from error
-        raise
-
-
-def _explanation(error: Exception, folder: Path) -> str | None:
-    """One sentence for an exception that the user can mend, None for any other."""
-    import requests
-    import urllib3
-
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return _refusal(error)
-    http = (requests.RequestException, urllib3.exceptions.HTTPError)
-    if isinstance(error, (*http, ConnectionError, TimeoutError, socket.gaierror, json.JSONDecodeError)):
-        return (
+    except (requests.RequestException, HTTPError, ConnectionError, TimeoutError, gaierror, JSONDecodeError) as error:
+        if isinstance(error, requests.HTTPError) and error.response is not None:
+            raise UserError(_refusal(error)) from error
+        raise UserError(
             f"cannot reach Kaggle ({type(error).__name__}): check that {COMPETITIONS_PAGE} opens on "
             "this machine and run the same command again; what has come is kept."
-        )
-    if isinstance(error, OSError) and error.errno in DISK_FULL:
-        return f"disk full while writing to {folder}: free some space and run the same command again; it goes on."
-    if isinstance(error, OSError):
-        return f"cannot read or write {error.filename or folder}: {error.strerror or error}."
-    return None
+        ) from error
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            advice = "free some space and run the same command again; it goes on where it stopped"
+            raise UserError(f"disk full while writing to {folder}: {advice}.") from error
+        raise UserError(f"cannot read or write {error.filename or folder}: {error.strerror or error}.") from error
 
 
 def _refusal(error: Any) -> str:
