@@ -24,12 +24,7 @@ SHIRTS_LIKE, SHIRT_SHARES = (SHIRT, T_SHIRT, PULLOVER, COAT), (0.5, 0.2, 0.15, 0
 def make_splits(train: int = 2_000, validation: int = 300, test: int = 300, seed: int = 0) -> Splits:
     """Make the generated garments: `Splits` named "garments", uint8 (n, 28, 28, 1), Fashion-MNIST's class names.
 
-    Args:
-        train, validation, test: Images per split; train and validation at least 20, test may be 0 (then it is None).
-        seed: Any integer from 0.
-
-    Raises:
-        UserError: for other arguments.
+    Raises UserError unless train and validation are 20 images or more, and test (None if 0) and seed 0 or more.
     """
     return draw_splits("garments", CLASS_NAMES, (train, validation, test), seed, _draw)
 
