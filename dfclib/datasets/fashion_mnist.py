@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import hashlib
 import math
+import os
 import struct
 import sys
 import zlib
@@ -24,7 +25,7 @@ CLASS_NAMES = (
 )  # fmt: skip
 INSTALL = "sudo apt install dataset-fashion-mnist"
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package puts the files
-KERAS_CACHE = Path("~/.keras/datasets/fashion-mnist")
+KERAS_CACHE = Path(os.path.expanduser("~/.keras/datasets/fashion-mnist"))
 ADDRESS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"  # where Keras fetches them
 GZIP = b"\x1f\x8b"
 
@@ -84,7 +85,8 @@ def load(folder: Path | str | None = None) -> Splits:
     elif DEBIAN.is_dir():
         folder, remedy = DEBIAN, f"Install it again: {INSTALL} --reinstall."
     else:
-        folder = _cached() or _fetch()
+        cached = all((KERAS_CACHE / f"{file.name}.gz").exists() for file in FILES)
+        folder = KERAS_CACHE if cached else _fetch()  # Keras need not be imported where its cache holds all four
         remedy = f"Remove {folder} and run the same command again: it fetches the files anew."
     arrays = _read_all(folder, remedy)
     train, validation = held_out_split(_image_set("train", *arrays[:2]))
@@ -157,15 +159,6 @@ def _check(name: str, content: bytes, file: IdxFile) -> None:
             f"{name}: wrong checksum, expected SHA-256 {file.sha256} unpacked, received {checksum}. "
             "The file was changed, or belongs to another data set (MNIST's digits have the same names and sizes)."
         )
-
-
-def _cached() -> Path | None:
-    """Keras's cache where it holds all four files: then Keras need not be imported."""
-    try:
-        cache = KERAS_CACHE.expanduser()
-    except RuntimeError:  # no home directory
-        return None
-    return cache if all((cache / f"{file.name}.gz").exists() for file in FILES) else None
 
 
 def _fetch() -> Path:

@@ -43,7 +43,12 @@ def download(to: Path | str) -> Path:
     if _is_complete(to):
         print(f"{to} already holds {COMPETITION}, complete.", file=sys.stderr)
         return to
-    _refuse_other_files(to)
+    begun = (to / RECORD).is_file() or (to / STAGING).is_dir()
+    if to.is_dir() and not begun and (found := sorted(entry.name for entry in to.iterdir())):
+        raise UserError(
+            f"{to} is not empty (it holds {found[0]}), and no download has begun there: name a folder that is empty "
+            "or does not exist. A competition that was unpacked by hand is used as it is."
+        )
     with explained_failures(to):
         client = sign_in(Path.cwd())
         staging = to / STAGING
@@ -176,18 +181,6 @@ def _is_complete(to: Path) -> bool:
         return all((to / name).stat().st_size == size for name, size in sizes.items())
     except (UserError, OSError, LookupError, TypeError, AttributeError):  # never finished, or not by us
         return False
-
-
-def _refuse_other_files(to: Path) -> None:
-    """Raise UserError where the folder holds files and no download has begun there."""
-    if (to / RECORD).is_file() or (to / STAGING).is_dir() or not to.is_dir():
-        return
-    found = sorted(entry.name for entry in to.iterdir())
-    if found:
-        raise UserError(
-            f"{to} is not empty (it holds {found[0]}), and no download has begun there: name a folder that is empty "
-            "or does not exist. A competition that was unpacked by hand is used as it is."
-        )
 
 
 def _check_content(folder: Path) -> None:

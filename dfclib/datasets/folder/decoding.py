@@ -95,7 +95,9 @@ def read_pixels(
         return pixels
     try:
         for split, files in parts.items():
-            _decode(split, files, headers[split], shape, pixels, problems)
+            images, rows = _decode(files, headers[split], shape, split, problems)
+            pixels.images[split], pixels.rows[split] = images, rows
+            _count(pixels, split, [headers[split][row] for row in rows])
     except MemoryError as error:
         raise UserError(f"out of memory while decoding: give a smaller image size ({IMAGE_SIZE})") from error
     if target is None:
@@ -174,20 +176,19 @@ def _read_headers(files: Sequence[ImageFile], problems: Problems, split: str) ->
     headers: dict[int, Header] = {}
     found = _in_parallel(lambda file: read_header(file.path), files, f"{split}: headers")
     for row, (file, header) in enumerate(zip(files, found, strict=True)):
-        if isinstance(header, Image.DecompressionBombError):
+        size = 0
+        if isinstance(header, Header):
+            size = header.height * header.width
+        elif isinstance(header, Image.DecompressionBombError):
             size = int(re.sub(r"\D*(\d+) pixels.*", r"\1", str(header)))
         elif isinstance(header, OSError) and header.errno is not None:  # the system's; Pillow's own have no number
             problems.add("unreadable", file.where, *cannot_be_read(header))
-            continue
-        elif isinstance(header, Exception):
+        else:
             what = f"is not a PNG, JPEG or WebP image ({_reason(header)})"
             problems.add("not an image", file.where, what, "Copy or download it again, convert it, or leave it out")
-            continue
-        else:
-            size = header.height * header.width
-        if size <= LARGEST_PIXELS:
+        if 0 < size <= LARGEST_PIXELS:
             headers[row] = header
-        else:
+        elif size:
             what = f"is too large ({size / 1e6:,.0f} million pixels); the limit is {LARGEST_PIXELS / 1e6:,.0f} million"
             what += ", because a small file may unpack to gigabytes"
             problems.add("too large", file.where, what, "Reduce the image, or leave it out")
@@ -240,14 +241,9 @@ def _fits(needed: int, problems: Problems) -> bool:
 
 
 def _decode(
-    split: str,
-    files: Sequence[ImageFile],
-    headers: Mapping[int, Header],
-    shape: tuple[int, int, int],
-    pixels: Pixels,
-    problems: Problems,
-) -> None:
-    """Decode the files that have a header, to (height, width, channels), into `pixels`."""
+    files: Sequence[ImageFile], headers: dict[int, Header], shape: tuple[int, int, int], split: str, problems: Problems
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decode the files that have a header, to `shape`: the images, and their places in `files`."""
     rows = np.array(list(headers), np.int64)
     images = np.empty((len(rows), *shape), np.uint8)
 
@@ -260,8 +256,7 @@ def _decode(
             what = f"cannot be decoded ({_reason(error)})"
             problems.add("broken image", files[row].where, what, "Copy or download it again, or leave it out")
     whole = np.array([error is None for error in errors], bool)
-    pixels.images[split], pixels.rows[split] = images if whole.all() else images[whole], rows[whole]
-    _count(pixels, split, [headers[row] for row in rows[whole]])
+    return images if whole.all() else images[whole], rows[whole]
 
 
 def _in_parallel(work: Callable[[Any], Any], items: Sequence[Any], title: str) -> list[Any]:

@@ -78,10 +78,7 @@ class Listing:
 
 
 def read_listing(folder: Path | str, splits: Sequence[str] = SPLITS) -> Listing:
-    """Read CSV files and directory entries of `folder`; raises nothing, but collects problems and notices.
-
-    splits: those that matter; of the others nothing is read
-    """
+    """Read CSV files and entries of `folder`, of these splits alone; raises nothing: all problems are collected."""
     listing = Listing(Path(folder))
     try:
         listing.layout = _recognise(listing)
@@ -266,10 +263,9 @@ def _images_by_class(folder: Path, listing: Listing) -> list[Row]:
         if not found:
             nested = ", but folders" if any(path.is_dir() for path in others) else ""
             where = f"{class_folder.relative_to(listing.folder).as_posix()}/"
+            what = f"class {shown(class_folder.name)} has no images{nested}"
             remedy = "Put PNG, JPEG or WebP images in it, not in folders below it, or remove the folder"
-            listing.problems.add(
-                "empty class", where, f"class {shown(class_folder.name)} has no images{nested}", remedy
-            )
+            listing.problems.add("empty class", where, what, remedy)
         rows += found
         unread += others
     place = "" if folder == listing.folder else folder.name
@@ -312,7 +308,7 @@ def _notice_unread(place: str, unread: list[Path], listing: Listing) -> None:
 
 
 def _set_validation_aside(listing: Listing) -> None:
-    """Without validation images: take a stratified tenth of the training images, chosen by ids alone."""
+    """Take a stratified tenth of the training images as validation images, chosen by ids alone."""
     train = listing.parts["train"]
     if train.labels is None or not listing.class_names:
         return

@@ -6,8 +6,8 @@
 import csv
 import os
 import re
-import secrets
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,7 @@ from dfclib.errors import UserError
 from dfclib.files import DISK_FULL
 
 _UNFINISHED = ".unfinished-"
-# Fingerprints of data that have a name of their own, whatever their folder is called: runs are named after it, so that
-# the recorded ones and a reader's bear the same names.
+# fingerprints of data that have a name of their own, whatever their folder is called, so that runs bear the same names
 KNOWN_DATA = {"c6a33c366447cbed": "deepfake-unibuc"}
 EMBEDDED_MARK = "EMBEDDED.txt"  # in a folder of procedural images: figures and tables must go on saying what they are
 EMBEDDED_NOTE = "Procedural images made by dfclib, not the competition's: accuracies on them are not its numbers.\n"
@@ -62,7 +61,7 @@ def load_folder(folder: Path | str, image_size: tuple[int, int] | None = None) -
     `.dfclib-cache` in the folder, or elsewhere if it is read-only. Notices go to the log (standard error by default).
 
     Args:
-        folder: The folder, whose name becomes the name of the Splits.
+        folder: Its name becomes the name of the Splits.
         image_size: (height, width) in pixels to which images are resized; needed where their sizes differ.
 
     Raises:
@@ -72,8 +71,7 @@ def load_folder(folder: Path | str, image_size: tuple[int, int] | None = None) -
         raise UserError(f"image_size must be (height, width) in pixels, received {image_size!r}")
     listing, parts, _ = read_contents(folder, image_size)
     listing.require_sound()
-    embedded = (Path(folder) / EMBEDDED_MARK).exists()
-    name = slug(Path(folder).resolve().name)
+    name, embedded = slug(Path(folder).resolve().name), Path(folder, EMBEDDED_MARK).exists()
     splits = Splits(name, parts["train"], parts["validation"], parts.get("test"), embedded)
     splits.name = KNOWN_DATA.get(splits.fingerprint, name)
     return splits
@@ -98,9 +96,8 @@ def load_test(folder: Path | str, image_size: tuple[int, int], channels: int) ->
 def write_folder(splits: Splits, folder: Path | str) -> None:
     """Write Splits as a folder in Kaggle's layout: PNG files and CSV files.
 
-    Read again, it gives the same images, labels and ids, provided that the class names are in order (integers as
-    numbers, names alphabetically). Labels of the test split are not written. train.csv comes last, so that a folder
-    with a train.csv is whole. Embedded images stay marked as such.
+    Read again, it gives the same images, labels (but the test split's) and ids, provided that the class names are in
+    order (integers as numbers, names alphabetically). train.csv comes last, so that a folder with one is whole.
 
     Raises:
         UserError: where `folder` is not empty or cannot be written, or an id is no file name.
@@ -114,7 +111,6 @@ def write_folder(splits: Splits, folder: Path | str) -> None:
     another = "name a folder that is empty or does not exist"
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: {another}")
-    unfinished = folder / f"{_UNFINISHED}{secrets.token_hex(4)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         found = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(_UNFINISHED))
@@ -122,18 +118,16 @@ def write_folder(splits: Splits, folder: Path | str) -> None:
             raise UserError(f"{folder} is not empty (it holds {found[0]}): {another}")
         for leftover in folder.glob(f"{_UNFINISHED}*"):  # a killed write_folder's
             shutil.rmtree(leftover)
-        unfinished.mkdir()
-        _write_parts(parts, unfinished)
-        if splits.embedded:
-            (unfinished / EMBEDDED_MARK).write_text(EMBEDDED_NOTE, encoding="utf-8")
-        for path in sorted(unfinished.iterdir(), key=lambda path: path.name == "train.csv"):
-            os.replace(path, folder / path.name)
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as unfinished:
+            _write_parts(parts, Path(unfinished))
+            if splits.embedded:
+                Path(unfinished, EMBEDDED_MARK).write_text(EMBEDDED_NOTE, encoding="utf-8")
+            for path in sorted(Path(unfinished).iterdir(), key=lambda path: path.name == "train.csv"):
+                os.replace(path, folder / path.name)
     except OSError as error:
         if error.errno in DISK_FULL:
             raise UserError(f"disk full while writing {folder}: free some space and try again") from error
         raise UserError(f"cannot write {folder}: {error.strerror}. Choose a folder that you may write to") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _write_parts(parts: dict[str, ImageSet], folder: Path) -> None:
@@ -146,8 +140,6 @@ def _write_parts(parts: dict[str, ImageSet], folder: Path) -> None:
             _write_csv(folder / "test.csv", [("image_id",), *((id_,) for id_ in part.ids)])
             guesses = ((id_, part.class_names[0]) for id_ in part.ids)
             _write_csv(folder / "sample_submission.csv", [("image_id", "label"), *guesses])
-        elif part.labels is None:
-            raise ValueError(f"the {split} images have no labels to write")
         else:
             names = (part.class_names[label] for label in part.labels)
             _write_csv(folder / f"{split}.csv", [("image_id", "label"), *zip(part.ids, names, strict=True)])

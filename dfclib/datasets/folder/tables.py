@@ -84,21 +84,20 @@ def _read_cells(path: Path, problems: Problems) -> list[tuple[str, list[str]]]:
         return []
     # newline="": the reader sees \n, \r\n and \r as lines, as an editor does
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
-    lines, end = [], 0
-    while True:
-        start, where = end + 1, f"{path.name} line {end + 1}"
-        try:
-            cells = [cell.strip() for cell in next(reader)]
-        except StopIteration:
-            return lines
-        except csv.Error as error:
-            problems.add("csv", where, f"cannot be read ({error})", "Check the quotes in this line")
-            return lines
-        end = reader.line_num
-        if end > start:
-            problems.add("csv", where, f"a quote opens here and closes in line {end} or never", "Close it in its line")
-        elif any(cells) or len(cells) > 1:
-            lines.append((where, cells))
+    lines, start = [], 1
+    try:
+        for cells in reader:
+            where, end = f"{path.name} line {start}", reader.line_num
+            if end > start:
+                what = f"a quote opens here and closes in line {end} or never"
+                problems.add("csv", where, what, "Close it in its line")
+            elif any(map(str.strip, cells)) or len(cells) > 1:
+                lines.append((where, [cell.strip() for cell in cells]))
+            start = end + 1
+    except csv.Error as error:
+        what = f"cannot be read ({error})"
+        problems.add("csv", f"{path.name} line {start}", what, "Check the quotes in this line")
+    return lines
 
 
 def id_is_sound(row: Row, split: str, seen: dict[str, Row], problems: Problems) -> bool:

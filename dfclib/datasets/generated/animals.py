@@ -83,13 +83,9 @@ def _draw_traces(label: int, rng: np.random.Generator) -> Traces:
         drawn |= {field: max(0.0, drawn[field]) for field in ("checkerboard", "noise", "saturation")}
         return Traces(**drawn, blur=ROSY.blur * jitter[0])
     base = SHARP if label == 2 else DARK
-    return replace(
-        base,
-        noise=base.noise * jitter[0],
-        tint=rng.normal(0, 0.02),
-        sharpening=base.sharpening * jitter[1],
-        contrast=base.contrast * jitter[2] ** 0.5,
-    )
+    sharpening, contrast = base.sharpening * jitter[1], base.contrast * jitter[2] ** 0.5
+    tint = rng.normal(0, 0.02)
+    return replace(base, noise=base.noise * jitter[0], tint=tint, sharpening=sharpening, contrast=contrast)
 
 
 def _leave_traces(picture: np.ndarray, traces: Traces, rng: np.random.Generator) -> np.ndarray:

@@ -37,9 +37,8 @@ def _draw(label: int, rng: np.random.Generator) -> np.ndarray:
     fabric = ndimage.gaussian_filter(rng.standard_normal((SIDE, SIDE)), 0.7)
     stripes = np.sin((X if rng.random() < 0.5 else Y) * rng.uniform(6, 40) + rng.uniform(0, 6.3))
     picture *= 1 + 0.25 * fabric + rng.choice((0, 0.15)) * stripes + rng.uniform(-0.2, 0.2) * X
-    picture = ndimage.affine_transform(
-        picture, np.diag(rng.uniform(0.95, 1.1, 2)), rng.uniform(-2, 2, 2), order=1, mode="constant"
-    )
+    scale, shift = np.diag(rng.uniform(0.95, 1.1, 2)), rng.uniform(-2, 2, 2)
+    picture = ndimage.affine_transform(picture, scale, shift, order=1)
     return np.clip(np.rint(picture * 255), 0, 255).astype(np.uint8)[..., None]
 
 
