@@ -1,7 +1,6 @@
 """From image files to arrays of pixels: headers first, then all pixels, in parallel."""
 
 import contextlib
-import heapq
 import math
 import os
 import re
@@ -90,7 +89,7 @@ def read_pixels(
     channels = _choose_channels(everything, decisive or everything, channels, pixels.notices)
     # without a size to agree on all are decoded all the same, to find every broken file
     shape = (*(target or (1, 1)), channels)
-    largest = heapq.nlargest(WORKERS, (header.height * header.width for header in everything))
+    largest = sorted(header.height * header.width for header in everything)[-WORKERS:]
     if not _fits(len(everything) * math.prod(shape) + BYTES_PER_PIXEL * sum(largest), problems):
         return pixels
     try:

@@ -22,7 +22,7 @@ _ID_RULE = "An image_id is the name of a file without folder and extension"
 class Row:
     """An image that a CSV row or a class folder names.
 
-    where: "train.csv line 5" or the file's name; label: as it is written, None in a test split
+    where: "train.csv line 5" or "train/cat/"; label: as it is written, None in a test split
     file: None until it is found, and where it cannot be used
     """
 
