@@ -94,10 +94,8 @@ def sha256(path: Path | str) -> str:
 def locked(folder: Path | str, name: str, message: str) -> Iterator[None]:
     """Hold the lock file `name` in `folder`, which is made where it is missing; the lock dies with the process.
 
-    Where the system or the file system has no locks, it goes on without one.
-
-    Raises:
-        UserError: with `message`, where another process holds the lock.
+    Where the system or the file system has no locks, it goes on without one. Raises UserError with `message` where
+    another process holds the lock.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -33,9 +33,8 @@ def download(to: Path | str) -> Path:
     Stopped at any moment and called again, it goes on: a partial archive is continued where the server allows it,
     unpacked files are kept, and a complete download is not fetched again. Bars and counts go to standard error.
 
-    Raises:
-        UserError: for whatever the user can mend: no token, rules not accepted, no network, disk full, an archive that
-            is damaged or that would write outside `to`, a folder that holds something else.
+    Raises UserError for whatever the user can mend: no token, rules not accepted, no network, disk full, an archive
+    that is damaged or that would write outside `to`, a folder that holds something else.
     """
     to = Path(to)
     if to.exists() and not to.is_dir():
@@ -73,8 +72,7 @@ def download(to: Path | str) -> Path:
 def submit(csv: Path | str, message: str) -> str:
     """Send the submission file `csv` with a description; return Kaggle's answer and where to see the score.
 
-    Raises:
-        UserError: where the file or the message is missing, and where Kaggle cannot be reached or refuses.
+    Raises UserError where the file or the message is missing, and where Kaggle cannot be reached or refuses.
     """
     path = Path(csv)
     if not path.is_file() or path.stat().st_size == 0:

@@ -25,7 +25,7 @@ from dfclib.datasets.folder.image_files import (
     stays_inside,
 )
 from dfclib.datasets.folder.problems import Problems, cannot_be_read, shown
-from dfclib.datasets.folder.tables import Label, Row, id_is_sound, interpret_labels, read_rows
+from dfclib.datasets.folder.tables import Row, id_is_sound, interpret_labels, read_rows
 from dfclib.datasets.images import ImageSet, held_out_split
 from dfclib.errors import UserError
 
@@ -91,10 +91,7 @@ def read_listing(folder: Path | str, splits: Sequence[str] = SPLITS) -> Listing:
 
 def _read_parts(listing: Listing, splits: Sequence[str]) -> None:
     rows = (_kaggle_rows if listing.layout == KAGGLE else _class_folder_rows)(listing, splits)
-    labels = [Label(row.label, row.where, split) for split in rows for row in rows[split] if row.label is not None]
-    # a class folder is the place of a label once, not once per image in it
-    labels = list(dict.fromkeys(labels))
-    numbers, listing.class_names = interpret_labels(labels, listing.problems, listing.notices)
+    numbers, listing.class_names = interpret_labels(rows, listing.problems, listing.notices)
     for split, found in rows.items():
         present = [row for row in found if row.file is not None]
         part = listing.parts[split] = Part([row.file for row in present])

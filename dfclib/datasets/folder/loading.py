@@ -97,10 +97,8 @@ def write_folder(splits: Splits, folder: Path | str) -> None:
     """Write Splits as a folder in Kaggle's layout: PNG files and CSV files.
 
     Read again, it gives the same images, labels (but the test split's) and ids, provided that the class names are in
-    order (integers as numbers, names alphabetically). train.csv comes last, so that a folder with one is whole.
-
-    Raises:
-        UserError: where `folder` is not empty or cannot be written, or an id is no file name.
+    order (integers as numbers, names alphabetically). train.csv comes last, so that a folder with one is whole. Raises
+    UserError where `folder` is not empty or cannot be written, or an id is no file name.
     """
     folder = Path(folder)
     parts = {name: part for name in SPLITS if (part := getattr(splits, name)) is not None}
@@ -118,7 +116,7 @@ def write_folder(splits: Splits, folder: Path | str) -> None:
             raise UserError(f"{folder} is not empty (it holds {found[0]}): {another}")
         for leftover in folder.glob(f"{_UNFINISHED}*"):  # a killed write_folder's
             shutil.rmtree(leftover)
-        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as unfinished:
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder, ignore_cleanup_errors=True) as unfinished:
             _write_parts(parts, Path(unfinished))
             if splits.embedded:
                 Path(unfinished, EMBEDDED_MARK).write_text(EMBEDDED_NOTE, encoding="utf-8")

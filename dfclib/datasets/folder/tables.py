@@ -4,10 +4,9 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from dfclib.datasets.folder.image_files import ImageFile
 from dfclib.datasets.folder.problems import Problems, cannot_be_read, shown
@@ -30,14 +29,6 @@ class Row:
     id: str
     label: str | None
     file: ImageFile | None = None
-
-
-class Label(NamedTuple):
-    """A label as it is written, where it stands ("train.csv line 5", "train/cat/"), and in which split."""
-
-    text: str
-    where: str
-    split: str
 
 
 def read_rows(path: Path, columns: tuple[str, ...], problems: Problems, notices: list[str]) -> list[Row]:
@@ -133,20 +124,22 @@ def id_is_sound(row: Row, split: str, seen: dict[str, Row], problems: Problems) 
 
 
 def interpret_labels(
-    labels: Sequence[Label], problems: Problems, notices: list[str]
+    rows: Mapping[str, Sequence[Row]], problems: Problems, notices: list[str]
 ) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Number the classes, integers ordered as numbers, names alphabetically: {label as written: class}, class names.
+    """Number the classes of all splits, integers as numbers, names alphabetically: {label: class}, and the class names.
 
     Every label that breaks a rule is added to `problems`; the others are numbered all the same, so that a report can
     count them.
     """
-    kinds = {text: _kind(text) for text in {label.text for label in labels}}
-    votes = Counter(kinds[label.text] for label in labels)
+    labelled = [row for found in rows.values() for row in found if row.label is not None]
+    labels = list(dict.fromkeys((row.label, row.where) for row in labelled))  # a class folder counts once
+    kinds = {text: _kind(text) for text, _ in labels}
+    votes = Counter(kinds[text] for text, _ in labels)
     wanted = "name" if votes["name"] > votes["integer"] else "integer"
     first: dict[str, str] = {}  # where a label stands first
-    for label in labels:
-        first.setdefault(label.text, label.where)
-        _check_kind(label, kinds[label.text], wanted, problems)
+    for text, where in labels:
+        first.setdefault(text, where)
+        _check_kind(text, where, kinds[text], wanted, problems)
     names = sorted(text for text, kind in kinds.items() if kind == wanted)
     if wanted == "name":
         alike: dict[str, str] = {}
@@ -157,8 +150,8 @@ def interpret_labels(
         names.sort(key=lambda text: (len(_digits(text)), _digits(text)))
         _find_gaps(names, first, problems)
     if labels:
-        _count_classes(names, re.sub(" line [0-9]+$", "", labels[0].where), problems)
-    in_train = {label.text for label in labels if label.split == "train"}
+        _count_classes(names, re.sub(" line [0-9]+$", "", labels[0][1]), problems)
+    in_train = {row.label for row in rows.get("train", ())}
     for name in names:
         if in_train and name not in in_train:
             what = f"label {shown(name)} has no training images"
@@ -177,8 +170,8 @@ def _kind(text: str) -> str:
     return "negative" if text.startswith("-") else "fraction"
 
 
-def _check_kind(label: Label, kind: str, wanted: str, problems: Problems) -> None:
-    text, remedy = shown(label.text), f"{_LABEL_RULE}: correct it"
+def _check_kind(label: str, where: str, kind: str, wanted: str, problems: Problems) -> None:
+    text, remedy = shown(label), f"{_LABEL_RULE}: correct it"
     if kind == wanted:
         return
     if kind == "empty":
@@ -187,12 +180,12 @@ def _check_kind(label: Label, kind: str, wanted: str, problems: Problems) -> Non
         what = f"label {text} is negative"
     elif kind == "fraction":
         what = f"label {text} is not written as an integer"
-        if whole := re.fullmatch(r"\+?([0-9]+)(\.0*)?", label.text):
+        if whole := re.fullmatch(r"\+?([0-9]+)(\.0*)?", label):
             remedy = f"{_LABEL_RULE}: write {whole[1]}"
     else:
         what = f"label {text} is {'an integer' if kind == 'integer' else 'a name'} where most labels are {wanted}s"
         remedy = f"{_LABEL_RULE}: make them alike"
-    problems.add(kind, label.where, what, remedy)
+    problems.add(kind, where, what, remedy)
 
 
 def _digits(text: str) -> str:
