@@ -22,12 +22,10 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # as on a mounted Google
 def write_atomically(path: Path | str, write: Callable[[BinaryIO], None], follow_links: bool = False) -> Path:
     """Let `write` fill a temporary file beside `path`, flush it to the disk and rename it to `path`.
 
-    A reader sees the old file or the new one, never a part. The temporary file is removed on failure.
-    What is no regular file (/dev/stdout, a named pipe) is written into, and never replaced.
+    A reader sees the old file or the new one, never a part. Missing folders are made. What is no regular file
+    (/dev/stdout, a named pipe) is written into, and never replaced.
 
     Args:
-        path: The file; its folders are made where they are missing.
-        write: Called with the open binary file.
         follow_links: Write to the target of a link at `path`, as for a path that the user typed. Else the link itself
             is replaced: in a folder that came from elsewhere it would lead our files out of it.
 
@@ -35,15 +33,24 @@ def write_atomically(path: Path | str, write: Callable[[BinaryIO], None], follow
         UserError: where the disk is full, the folder cannot be written, or `path` is a folder.
     """
     path = Path(path)
-    with _errors_explained(path):
+    try:
         if path.is_dir():
             raise UserError(f"{path} is a folder: name a file to write")
-        if is_stream(path):
-            if path.is_symlink() and not follow_links:
-                raise UserError(f"{path} is a link to what is no file: remove it, or name another file")
-            _write_into(path, write)
-        else:
+        if not is_stream(path):
             _replace(Path(os.path.realpath(path)) if follow_links else path, write)
+        elif path.is_symlink() and not follow_links:
+            raise UserError(f"{path} is a link to what is no file: remove it, or name another file")
+        else:
+            _write_into(path, write)
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise UserError(
+                f"disk full while writing {path}; nothing that stood there was harmed. "
+                "Free some space and run the same command again."
+            ) from error
+        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+            raise UserError(f"cannot write {path}: {error.strerror}. Choose a folder that you may write to.") from error
+        raise
     return path
 
 
@@ -87,21 +94,18 @@ def sha256(path: Path | str) -> str:
 def locked(folder: Path | str, name: str, message: str) -> Iterator[None]:
     """Hold the lock file `name` in `folder`, which is made where it is missing; the lock dies with the process.
 
-    Where the system or the file system has no locks, it goes on without one.
-
-    Raises:
-        UserError: with `message`, where another process holds the lock.
+    Where the system or the file system has no locks, it goes on without one. Raises UserError with `message` where
+    another process holds the lock.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:  # Windows: no such locks, and nothing else depends on them
-        yield
-        return
     with (folder / name).open("w") as file:
         try:
+            import fcntl
+
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # Windows: no such locks, and nothing else depends on them
+            pass
         except BlockingIOError as error:
             raise UserError(message) from error
         except OSError as error:
@@ -129,14 +133,12 @@ def _replace(path: Path, write: Callable[[BinaryIO], None]) -> None:
 def _write_into(path: Path, write: Callable[[BinaryIO], None]) -> None:
     content = io.BytesIO()  # what writes archives goes back and forth, which a pipe does not
     write(content)
-    if _is_standard_output(os.stat(path)):
-        # opened by its name, a socket is refused, and a file begins anew instead of going on
+    standard_output = _is_standard_output(os.stat(path))
+    if standard_output:
         with contextlib.suppress(AttributeError, ValueError):
             sys.stdout.flush()
-        with os.fdopen(os.dup(1), "wb") as file:
-            file.write(content.getvalue())
-        return
-    with path.open("wb") as file:
+    # standard output opened by its name: a socket is refused, and a file begins anew instead of going on
+    with os.fdopen(os.dup(1), "wb") if standard_output else path.open("wb") as file:
         file.write(content.getvalue())
 
 
@@ -145,18 +147,3 @@ def _is_standard_output(status: os.stat_result) -> bool:
         return status.st_ino != 0 and os.path.samestat(status, os.fstat(1))
     except OSError:  # closed
         return False
-
-
-@contextlib.contextmanager
-def _errors_explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in DISK_FULL:
-            raise UserError(
-                f"disk full while writing {path}; nothing that stood there was harmed. "
-                "Free some space and run the same command again."
-            ) from error
-        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-            raise UserError(f"cannot write {path}: {error.strerror}. Choose a folder that you may write to.") from error
-        raise

@@ -66,8 +66,7 @@ def folder_splits(names: tuple[str, ...] = ("0", "1"), channels: int = 3) -> Spl
 
 
 def load(folder: Path, **arguments) -> Splits:
-    """The folder, without a progress bar."""
-    return load_folder(folder, progress=False, **arguments)
+    return load_folder(folder, **arguments)
 
 
 def complaint(folder: Path, **arguments) -> str:

@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import hashlib
 import math
+import os
 import struct
 import sys
 import zlib
@@ -24,7 +25,7 @@ CLASS_NAMES = (
 )  # fmt: skip
 INSTALL = "sudo apt install dataset-fashion-mnist"
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package puts the files
-KERAS_CACHE = Path("~/.keras/datasets/fashion-mnist")
+KERAS_CACHE = Path(os.path.expanduser("~/.keras/datasets/fashion-mnist"))
 ADDRESS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"  # where Keras fetches them
 GZIP = b"\x1f\x8b"
 
@@ -33,10 +34,8 @@ GZIP = b"\x1f\x8b"
 class IdxFile:
     """One of the four files, in the IDX format: a magic number, the sizes, then one byte per value.
 
-    name: without .gz
-    shape: (images, height, width), or (labels,)
-    gz_md5: of the packed file, as the data set's authors publish it
-    sha256: of the unpacked content, which is the same wherever the file comes from; Debian packs it anew
+    name: without .gz; shape: (images, height, width), or (labels,)
+    gz_md5: of the packed file, as the data set's authors publish it; sha256: unpacked, as Debian packs it anew
     """
 
     name: str
@@ -51,7 +50,6 @@ class IdxFile:
 
     @property
     def size(self) -> int:
-        """Bytes, unpacked."""
         return len(self.header) + math.prod(self.shape)
 
 
@@ -70,10 +68,9 @@ FILES = (
 def load(folder: Path | str | None = None) -> Splits:
     """Fashion-MNIST: `Splits` named "fashion-mnist", images uint8 (n, 28, 28, 1), all three parts with labels.
 
-    train: 54,000 images, 5,400 per class; validation: 6,000, the stratified tenth of the 60,000 training images that
-    held_out_split sets aside, with their ids ("train-00001" is the first in the file); test: the 10,000 test images.
-    Sizes and checksums are verified each time, and data of any other size or content are refused: accuracies compare
-    on these images only.
+    train: 54,000 images; validation: 6,000, the stratified tenth of the 60,000 training images that held_out_split sets
+    aside, with their ids ("train-00001" is the first in the file); test: the 10,000 test images. Sizes and checksums
+    are verified each time: accuracies compare on these images only.
 
     Args:
         folder: Holds the four files, packed (.gz) or not. None: Debian's package where it is installed, else Keras's
@@ -88,12 +85,12 @@ def load(folder: Path | str | None = None) -> Splits:
     elif DEBIAN.is_dir():
         folder, remedy = DEBIAN, f"Install it again: {INSTALL} --reinstall."
     else:
-        folder = _cached() or _fetch()
+        cached = all((KERAS_CACHE / f"{file.name}.gz").exists() for file in FILES)
+        folder = KERAS_CACHE if cached else _fetch()  # Keras need not be imported where its cache holds all four
         remedy = f"Remove {folder} and run the same command again: it fetches the files anew."
     arrays = _read_all(folder, remedy)
-    train = _image_set("train", arrays[0], arrays[1])
-    rest, validation = held_out_split(train)
-    return Splits("fashion-mnist", rest, validation, _image_set("test", arrays[2], arrays[3]))
+    train, validation = held_out_split(_image_set("train", *arrays[:2]))
+    return Splits("fashion-mnist", train, validation, _image_set("test", *arrays[2:]))
 
 
 def _image_set(prefix: str, images: np.ndarray, labels: np.ndarray) -> ImageSet:
@@ -120,9 +117,9 @@ def _read_all(folder: Path, remedy: str) -> list[np.ndarray]:
 
 def _read(folder: Path, file: IdxFile) -> np.ndarray:
     """The values of one file, uint8 of file.shape. Raises UserError that begins with the file's name."""
-    path = next((path for path in (folder / file.name, folder / f"{file.name}.gz") if path.exists()), None)
-    if path is None:
-        raise UserError(f"{file.name}.gz: missing, and so is {file.name}.")
+    path = folder / file.name
+    if not path.exists() and not (path := folder / f"{file.name}.gz").exists():
+        raise UserError(f"{path.name}: missing, and so is {file.name}.")
     try:
         with path.open("rb") as raw:
             packed = raw.read(len(GZIP)) == GZIP  # not by name: browsers unpack and keep the .gz
@@ -164,30 +161,19 @@ def _check(name: str, content: bytes, file: IdxFile) -> None:
         )
 
 
-def _cached() -> Path | None:
-    """Keras's cache where it holds all four files: then Keras need not be imported."""
-    try:
-        cache = KERAS_CACHE.expanduser()
-    except RuntimeError:  # no home directory
-        return None
-    return cache if all((cache / f"{file.name}.gz").exists() for file in FILES) else None
-
-
 def _fetch() -> Path:
-    """Let Keras fetch what its cache lacks; return the cache. Raises UserError that names the other ways."""
-    ways = (
-        f"Or install Debian's package: {INSTALL}. "
-        "Or copy the four files from a machine that has them into a folder, and name it."
-    )
+    """Let Keras fetch what its cache lacks; return the cache."""
     print(f"fetching Fashion-MNIST (four files, 31 MB) from {ADDRESS}", file=sys.stderr)
     import keras
 
     for file in FILES:
-        address = f"{ADDRESS}{file.name}.gz"
-        options = {"file_hash": file.gz_md5, "cache_subdir": "datasets/fashion-mnist"}
+        name, folder = f"{file.name}.gz", "datasets/fashion-mnist"
         try:
             with contextlib.redirect_stdout(sys.stderr):  # where progress belongs
-                path = keras.utils.get_file(f"{file.name}.gz", address, **options)
+                path = keras.utils.get_file(name, ADDRESS + name, file_hash=file.gz_md5, cache_subdir=folder)
         except Exception as error:  # Keras raises nothing narrower where the network fails
-            raise UserError(f"{address} could not be fetched ({error}). Try again later. {ways}") from error
+            raise UserError(
+                f"{ADDRESS}{name} could not be fetched ({error}). Try again later. Or install Debian's package: "
+                f"{INSTALL}. Or copy the four files from a machine that has them into a folder, and name it."
+            ) from error
     return Path(path).parent

@@ -8,7 +8,6 @@ import numpy as np
 
 from dfclib.errors import UserError
 
-HELD_OUT_SHARE = 10  # one image in ten of each class
 BLOCK = 256  # images at a time: statistics of all at once would take eight bytes per pixel
 
 
@@ -32,16 +31,14 @@ class ImageSet:
             raise ValueError(
                 f"images must be uint8 (n, height, width, 1 or 3), received {self.images.dtype} {self.images.shape}"
             )
-        if len(self.ids) != len(self.images):
-            raise ValueError(f"{len(self.images)} images but {len(self.ids)} ids")
-        if self.labels is not None:
-            if self.labels.shape != (len(self.images),):
-                raise ValueError(f"{len(self.images)} images but labels of shape {self.labels.shape}")
-            if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.class_names):
-                raise ValueError(
-                    f"labels must lie in 0..{len(self.class_names) - 1}, "
-                    f"received {self.labels.min()}..{self.labels.max()}"
-                )
+        number, labels = len(self), self.labels
+        if len(self.ids) != number:
+            raise ValueError(f"{number} images but {len(self.ids)} ids")
+        if labels is not None and labels.shape != (number,):
+            raise ValueError(f"{number} images but labels of shape {labels.shape}")
+        if labels is not None and number and not 0 <= labels.min() <= labels.max() < len(self.class_names):
+            limits = f"0..{len(self.class_names) - 1}"
+            raise ValueError(f"labels must lie in {limits}, received {labels.min()}..{labels.max()}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -77,7 +74,7 @@ class ImageSet:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Splits:
     """Training, validation and, where there are any, test images of one data set.
 
@@ -97,35 +94,20 @@ class Splits:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that change with any id, label or pixel of training or validation images.
+        """Sixteen hexadecimal digits that change with any id, label or pixel, those of test images aside.
 
-        Test images are left out: a run trained before the test images came is still the same run.
+        A run trained before the test images came is still the same run.
         """
         parts = self.train.fingerprint() + self.validation.fingerprint()
         return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
-    def renamed(self, name: str) -> "Splits":
-        """The same images under another name. A fingerprint that is known is kept: hashing all pixels takes seconds."""
-        other = replace(self, name=name)
-        if "fingerprint" in vars(self):
-            vars(other)["fingerprint"] = self.fingerprint
-        return other
-
 
 def held_out_split(train: ImageSet) -> tuple[ImageSet, ImageSet]:
-    """Set a stratified tenth of the training images aside.
+    """(the other training images, a stratified tenth set aside). Raises UserError for a class of fewer than two images.
 
     Which tenth depends on the ids and labels alone (those whose SHA-256 sorts first within their class), so that it is
     the same for every recipe, seed and order of rows.
-
-    Returns:
-        The other training images, and the held-out tenth.
-
-    Raises:
-        UserError: where a class has fewer than two images.
     """
-    if train.labels is None:
-        raise ValueError("a held-out tenth needs labels")
     keys = np.array([hashlib.sha256(str(id_).encode()).hexdigest() for id_ in train.ids])
     aside = np.zeros(len(train), bool)
     for label, count in enumerate(train.class_counts()):
@@ -135,8 +117,7 @@ def held_out_split(train: ImageSet) -> tuple[ImageSet, ImageSet]:
                 "to hold some out. Add images, or use the published protocol."
             )
         members = np.flatnonzero(train.labels == label)
-        number = max(1, round(count / HELD_OUT_SHARE))
-        aside[members[np.argsort(keys[members])[:number]]] = True
+        aside[members[np.argsort(keys[members])[: max(1, round(count / 10))]]] = True
     return train.take(~aside), train.take(aside)
 
 
@@ -150,9 +131,6 @@ def channel_statistics(
         by_image: False: over all pixels together. True: each image's own mean and (unbiased, as PyTorch's) deviation,
             averaged over the images; the deviations are smaller then, as differences between images do not count.
         if_constant: The deviation of a channel whose pixels all have one value: 1 to divide by it, 0 to report it.
-
-    Returns:
-        Means and deviations, a number per channel each.
     """
     channels = images.shape[3]
     blocks = (images[i : i + BLOCK] for i in range(0, len(images), BLOCK))

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import re
 import shutil
 import stat
 import struct
@@ -14,11 +13,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from dfclib.datasets.folder.listing import read_listing
-from dfclib.datasets.kaggle_api import COMPETITIONS_PAGE, explained_failures, sign_in
+from dfclib.datasets.kaggle_api import COMPETITION, PAGE, explained_failures, sign_in
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json
-
-COMPETITION = "deepfake-classification-unibuc"
 
 STAGING = ".download"  # the archive and the file being unpacked; removed at the end
 RECORD = ".download.json"  # names and sizes of a complete download; null while it is unpacked
@@ -30,69 +27,63 @@ ALWAYS_ALLOWED_BYTES = 100_000_000  # whatever the ratio
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error, UnicodeDecodeError)
 
 
-def download(to: Path | str, competition: str = COMPETITION, client: Any | None = None, progress: bool = True) -> Path:
+def download(to: Path | str) -> Path:
     """Fetch the competition's archive, unpack it into the folder `to`, check it and return `to`.
 
     Stopped at any moment and called again, it goes on: a partial archive is continued where the server allows it,
-    unpacked files are kept, and a complete download is not fetched again.
+    unpacked files are kept, and a complete download is not fetched again. Bars and counts go to standard error.
 
-    Args:
-        to: The folder; it is made where it is missing, and must hold nothing else.
-        competition: The last part of the competition's address.
-        client: A signed-in KaggleApi (or something with its methods). None: the usual places are searched for a token.
-        progress: Show bars and counts on standard error.
-
-    Raises:
-        UserError: for whatever the user can mend: no token, rules not accepted, no network, disk full, an archive that
-            is damaged or that would write outside `to`, a folder that holds something else.
+    Raises UserError for whatever the user can mend: no token, rules not accepted, no network, disk full, an archive
+    that is damaged or that would write outside `to`, a folder that holds something else.
     """
     to = Path(to)
-    _check_name(competition)
     if to.exists() and not to.is_dir():
         raise UserError(f"{to} is a file: choose a folder to download to.")
-    if _is_complete(to, competition):
-        _say(f"{to} already holds {competition}, complete.", progress)
+    if _is_complete(to):
+        print(f"{to} already holds {COMPETITION}, complete.", file=sys.stderr)
         return to
-    _refuse_other_files(to)
-    with explained_failures(competition, to):
-        client = client or sign_in(Path.cwd())
+    begun = (to / RECORD).is_file() or (to / STAGING).is_dir()
+    if to.is_dir() and not begun and (found := sorted(entry.name for entry in to.iterdir())):
+        raise UserError(
+            f"{to} is not empty (it holds {found[0]}), and no download has begun there: name a folder that is empty "
+            "or does not exist. A competition that was unpacked by hand is used as it is."
+        )
+    with explained_failures(to):
+        client = sign_in(Path.cwd())
         staging = to / STAGING
         for last_try in (False, True):
             try:
-                archive = _fetch(client, competition, staging, force=last_try, progress=progress)
-                sizes = _unpack(archive, to, staging, competition, progress)
+                sizes = _unpack(_fetch(client, staging, force=last_try), to)
                 break
             except DAMAGED as error:
                 shutil.rmtree(staging, ignore_errors=True)
                 if last_try:
                     raise UserError(
-                        f"the archive of {competition} came damaged twice ({error}): try again later, or "
-                        f"fetch and unpack it by hand from {COMPETITIONS_PAGE}/{competition}/data."
+                        f"the archive of {COMPETITION} came damaged twice ({error}): try again later, or "
+                        f"fetch and unpack it by hand from {PAGE}/data."
                     ) from error
-                _say(f"the archive is damaged ({error}); fetching it again", progress)
-        _check_content(to, competition, progress)
-        write_json(to / RECORD, {"competition": competition, "files": sizes})
+                print(f"the archive is damaged ({error}); fetching it again", file=sys.stderr)
+        _check_content(to)
+        write_json(to / RECORD, {"competition": COMPETITION, "files": sizes})
         shutil.rmtree(staging, ignore_errors=True)
     return to
 
 
-def submit(csv: Path | str, message: str, competition: str = COMPETITION, client: Any | None = None) -> str:
+def submit(csv: Path | str, message: str) -> str:
     """Send the submission file `csv` with a description; return Kaggle's answer and where to see the score.
 
-    Raises:
-        UserError: where the file or the message is missing, and where Kaggle cannot be reached or refuses.
+    Raises UserError where the file or the message is missing, and where Kaggle cannot be reached or refuses.
     """
     path = Path(csv)
-    _check_name(competition)
     if not path.is_file() or path.stat().st_size == 0:
         raise UserError(f"{path} is missing or empty: make it with `python -m dfclib submit RUN --out {path}`.")
     if not message.strip():
         raise UserError("a submission needs a message of at least one letter: it is shown beside the score.")
-    page = f"{COMPETITIONS_PAGE}/{competition}/submissions"
-    with explained_failures(competition, path.parent):
-        client = client or sign_in(Path.cwd())
+    page = f"{PAGE}/submissions"
+    with explained_failures(path.parent):
+        client = sign_in(Path.cwd())
         with contextlib.redirect_stdout(io.StringIO()) as printed:  # the only place where it gives a reason
-            answer = client.competition_submit(str(path), message, competition, quiet=True)
+            answer = client.competition_submit(str(path), message, COMPETITION, quiet=True)
     # kaggle tells of a failed upload by this sentence, not by an exception
     if answer.message == "Could not submit to competition":
         reason = (printed.getvalue().strip().splitlines() or ["no reason given"])[-1]
@@ -100,33 +91,31 @@ def submit(csv: Path | str, message: str, competition: str = COMPETITION, client
     return f"{answer.message} - {page}"
 
 
-def _fetch(client: Any, competition: str, staging: Path, force: bool, progress: bool) -> Path:
+def _fetch(client: Any, staging: Path, force: bool) -> Path:
     staging.mkdir(parents=True, exist_ok=True)
     try:
         # what the package prints is no result of ours, so it does not belong on standard output
-        with contextlib.redirect_stdout(sys.stderr if progress else io.StringIO()):
-            client.competition_download_files(competition, path=str(staging), force=force, quiet=not progress)
+        with contextlib.redirect_stdout(sys.stderr):
+            client.competition_download_files(COMPETITION, path=str(staging), force=force, quiet=False)
+    except OSError:  # requests raises some that are a ValueError as well
+        raise
     except ValueError as error:
-        if isinstance(error, OSError):
-            raise
         raise zipfile.BadZipFile(str(error)) from error  # the size is not the one that was announced
-    archive = staging / f"{competition}.zip"
+    archive = staging / f"{COMPETITION}.zip"
     if not archive.is_file():
         raise zipfile.BadZipFile(f"{archive.name} did not come")
     return archive
 
 
-def _unpack(archive: Path, to: Path, staging: Path, competition: str, progress: bool) -> dict[str, int]:
+def _unpack(archive: Path, to: Path) -> dict[str, int]:
     """Unpack what is not there yet; return the size in bytes of every file by its name in the archive."""
     from tqdm import tqdm
 
     with zipfile.ZipFile(archive) as opened:
         files = [info for info in opened.infolist() if not info.is_dir()]
-        try:
-            _refuse_unsafe(opened.infolist(), archive.stat().st_size, to)
-        except UserError:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
+        if danger := _danger(opened.infolist(), archive.stat().st_size, to):
+            shutil.rmtree(archive.parent, ignore_errors=True)
+            raise UserError(f"the archive is refused: {danger}; nothing was unpacked.")
         missing = [info for info in files if not _is_unpacked(info, to / info.filename)]
         needed, free = sum(info.file_size for info in missing), shutil.disk_usage(to).free
         if needed > free:
@@ -135,9 +124,9 @@ def _unpack(archive: Path, to: Path, staging: Path, competition: str, progress: 
                 "Free some space and run the same command again; it goes on where it stopped."
             )
         if missing:  # from now on the folder holds files, and must be known as ours however this ends
-            write_json(to / RECORD, {"competition": competition, "files": None})
-        part = staging / f"{os.getpid()}.part"
-        for info in tqdm(missing, desc="unpacking", unit="file", disable=not progress):
+            write_json(to / RECORD, {"competition": COMPETITION, "files": None})
+        part = archive.with_name(f"{os.getpid()}.part")
+        for info in tqdm(missing, desc="unpacking", unit="file"):
             with opened.open(info) as source, part.open("wb") as sink:
                 shutil.copyfileobj(source, sink, 1 << 20)  # zipfile compares the checksum at the end
             target = to / info.filename
@@ -147,36 +136,27 @@ def _unpack(archive: Path, to: Path, staging: Path, competition: str, progress: 
 
 
 def _is_unpacked(info: zipfile.ZipInfo, path: Path) -> bool:
-    if not path.is_file() or path.stat().st_size != info.file_size:
-        return False
-    checksum = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            checksum = zlib.crc32(block, checksum)
-    return checksum == info.CRC
+    same_size = path.is_file() and path.stat().st_size == info.file_size
+    return same_size and zlib.crc32(path.read_bytes()) == info.CRC
 
 
-def _refuse_unsafe(members: list[zipfile.ZipInfo], archive_bytes: int, to: Path) -> None:
-    """Raise UserError, before anything is written, where an archive would leave `to` or fill the disk."""
+def _danger(members: list[zipfile.ZipInfo], archive_bytes: int, to: Path) -> str:
+    """Why unpacking an archive would leave `to` or fill the disk; "" where it would not."""
     total = sum(info.file_size for info in members)
     if len(members) > MAX_FILES or total > max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * archive_bytes):
-        raise UserError(
-            f"the archive would unpack to {len(members)} files and {total / 1e9:.1f} GB from "
-            f"{archive_bytes / 1e9:.3f} GB, which no image archive does; nothing was unpacked."
-        )
+        packed = f"{total / 1e9:.1f} GB from {archive_bytes / 1e9:.3f} GB"
+        return f"it would unpack to {len(members)} files and {packed}, which no image archive does"
     root = to.resolve()
     names = [info.filename.rstrip("/") for info in members]
     folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
     seen: set[str] = set()
-    inside: set[Path] = set()  # 14,000 files lie in three folders: each is resolved once
     for info, name in zip(members, names, strict=True):
-        kind = stat.S_IFMT(info.external_attr >> 16)
-        reason = None
+        reason = ""
         if name.startswith("/") or "\\" in name or PureWindowsPath(name).drive or ".." in name.split("/"):
             reason = "leaves the folder"
         elif not name.strip("./") or any(ord(letter) < 32 for letter in name):
             reason = "is no file name"
-        elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        elif stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
             reason = "is a link or a device"
         elif info.flag_bits & 1:
             reason = "is encrypted"
@@ -184,61 +164,29 @@ def _refuse_unsafe(members: list[zipfile.ZipInfo], archive_bytes: int, to: Path)
             reason = "is there twice, case aside"
         elif PurePosixPath(name).parts[0] in (STAGING, RECORD):
             reason = "is a name that dfclib keeps for itself"
-        elif (parent := (to / name).parent) not in inside:
-            if not parent.resolve().is_relative_to(root):  # through a link that lies in the folder already
-                reason = "leaves the folder"
-            inside.add(parent)
+        elif not (to / name).parent.resolve().is_relative_to(root):  # through a link that lies in the folder already
+            reason = "leaves the folder"
         if reason:
-            raise UserError(f"the archive is refused: its member {info.filename!r} {reason}; nothing was unpacked.")
+            return f"its member {info.filename!r} {reason}"
         seen.add(name.casefold())
+    return ""
 
 
-def _is_complete(to: Path, competition: str) -> bool:
+def _is_complete(to: Path) -> bool:
     """Whether the record of a complete download is there and every file still has its size."""
     try:
-        record = read_json(to / RECORD)
-        recorded, sizes = record["competition"], record["files"]
-    except (UserError, OSError, LookupError, TypeError):
-        return False  # never finished
-    if recorded != competition:
-        raise UserError(f"{to} holds the competition {recorded}: choose another folder for {competition}.")
-    try:
+        sizes = read_json(to / RECORD)["files"]
         return all((to / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, TypeError, AttributeError):
+    except (UserError, OSError, LookupError, TypeError, AttributeError):  # never finished, or not by us
         return False
 
 
-def _refuse_other_files(to: Path) -> None:
-    """Raise UserError where the folder holds files and no download has begun there."""
-    if (to / RECORD).is_file() or (to / STAGING).is_dir() or not to.is_dir():
-        return
-    found = sorted(entry.name for entry in to.iterdir())
-    if found:
-        raise UserError(
-            f"{to} is not empty (it holds {found[0]}), and no download has begun there: name a folder that is empty "
-            "or does not exist. A competition that was unpacked by hand is used as it is."
-        )
-
-
-def _check_content(folder: Path, competition: str, progress: bool) -> None:
+def _check_content(folder: Path) -> None:
     """Raise UserError where a row has no image, or the folder is not laid out as dfclib reads it."""
     listing = read_listing(folder)
     try:
         listing.require_sound()
     except UserError as error:
-        raise UserError(f"{error}\nCompare with {COMPETITIONS_PAGE}/{competition}/data.") from error
+        raise UserError(f"{error}\nCompare with {PAGE}/data.") from error
     for split, part in listing.parts.items():
-        _say(f"{split}: {len(part.files)} images", progress)
-
-
-def _check_name(competition: str) -> None:
-    # the name becomes a part of paths and addresses
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", competition):
-        raise UserError(
-            f"{competition!r} is no competition's name: take the last part of its address, as {COMPETITION}."
-        )
-
-
-def _say(text: str, progress: bool) -> None:
-    if progress:
-        print(text, file=sys.stderr)
+        print(f"{split}: {len(part.files)} images", file=sys.stderr)

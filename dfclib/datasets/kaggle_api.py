@@ -3,11 +3,11 @@
 import builtins
 import contextlib
 import io
-import json
-import socket
 import sys
 from collections.abc import Iterator
+from json import JSONDecodeError
 from pathlib import Path
+from socket import gaierror
 from typing import Any
 
 from dfclib.errors import UserError
@@ -15,6 +15,8 @@ from dfclib.files import DISK_FULL, read_json
 
 TOKEN_PAGE = "https://www.kaggle.com/settings"
 COMPETITIONS_PAGE = "https://www.kaggle.com/competitions"
+COMPETITION = "deepfake-classification-unibuc"
+PAGE = f"{COMPETITIONS_PAGE}/{COMPETITION}"
 
 
 def sign_in(folder: Path) -> Any:
@@ -120,40 +122,28 @@ def _uploaded_token(path: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def explained_failures(competition: str, folder: Path) -> Iterator[None]:
+def explained_failures(folder: Path) -> Iterator[None]:
     """Raise UserError for the failures of Kaggle, network and disk; others, which are our mistakes, go through."""
+    import requests
+    from urllib3.exceptions import HTTPError
+
     try:
         yield
-    except UserError:
-        raise
-    except Exception as error:
-        if sentence := _explanation(error, competition, folder):
-            raise UserError(sentence) from error
-        raise
-
-
-def _explanation(error: Exception, competition: str, folder: Path) -> str | None:
-    """One sentence for an exception that the user can mend, None for any other."""
-    import requests
-    import urllib3
-
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return _refusal(error, competition)
-    http = (requests.RequestException, urllib3.exceptions.HTTPError)
-    if isinstance(error, (*http, ConnectionError, TimeoutError, socket.gaierror, json.JSONDecodeError)):
-        return (
+    except (requests.RequestException, HTTPError, ConnectionError, TimeoutError, gaierror, JSONDecodeError) as error:
+        if isinstance(error, requests.HTTPError) and error.response is not None:
+            raise UserError(_refusal(error)) from error
+        raise UserError(
             f"cannot reach Kaggle ({type(error).__name__}): check that {COMPETITIONS_PAGE} opens on "
             "this machine and run the same command again; what has come is kept."
-        )
-    if isinstance(error, OSError) and error.errno in DISK_FULL:
-        advice = "free some space and run the same command again; it goes on where it stopped"
-        return f"disk full while writing to {folder}: {advice}."
-    if isinstance(error, OSError):
-        return f"cannot read or write {error.filename or folder}: {error.strerror or error}."
-    return None
+        ) from error
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            advice = "free some space and run the same command again; it goes on where it stopped"
+            raise UserError(f"disk full while writing to {folder}: {advice}.") from error
+        raise UserError(f"cannot read or write {error.filename or folder}: {error.strerror or error}.") from error
 
 
-def _refusal(error: Any, competition: str) -> str:
+def _refusal(error: Any) -> str:
     """One sentence for an answer of Kaggle's that is an error."""
     status, message = error.response.status_code, ""
     with contextlib.suppress(ValueError, OSError, AttributeError, TypeError):
@@ -161,17 +151,16 @@ def _refusal(error: Any, competition: str) -> str:
         message = str(body.get("message") or "").strip()
         # some errors come as 200 OK with the code in the body
         status = max(status, int(body.get("code") or 0))
-    home = f"{COMPETITIONS_PAGE}/{competition}"
     wait = error.response.headers.get("Retry-After", "")
     wait = f"{wait} seconds" if wait.isdigit() else "some minutes"
     advice = {
         # Kaggle also answers 401, without a word, where only the rules are missing
         401: f"it refused the token; make a new one at {TOKEN_PAGE}, and if that is refused too, accept the rules at "
-        f"{home}/rules",
-        403: f"accept the competition's rules at {home}/rules and run the same command again",
-        404: f"it knows no competition {competition!r}; look for its name at {COMPETITIONS_PAGE}",
-        429: f"too many requests; wait {wait} and run the same command again, or use {home}",
+        f"{PAGE}/rules",
+        403: f"accept the competition's rules at {PAGE}/rules and run the same command again",
+        404: f"it knows no competition {COMPETITION!r}; look for its name at {COMPETITIONS_PAGE}",
+        429: f"too many requests; wait {wait} and run the same command again, or use {PAGE}",
     }
-    trouble = f"Kaggle itself is in trouble; try again later, and see whether {home} opens"
+    trouble = f"Kaggle itself is in trouble; try again later, and see whether {PAGE} opens"
     received = f"Kaggle answered {status}" + (f' "{message}"' if message else "")
-    return f"{received}: {advice.get(status, trouble if status >= 500 else f'see {home}')}."
+    return f"{received}: {advice.get(status, trouble if status >= 500 else f'see {PAGE}')}."

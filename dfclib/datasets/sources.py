@@ -10,14 +10,10 @@ FASHION_MNIST = "fashion-mnist"
 
 
 def load(folder: Path | str | None = None, image_size: Sequence[int] | None = None) -> Splits:
-    """Load a folder of images, or make the embedded ones.
+    """Load a folder of images in a competition's layout or with a folder per class; None: draw the embedded images.
 
-    Args:
-        folder: A competition's, or any of its layout. None: the embedded images, drawn on the spot.
-        image_size: Height and width in pixels, for a folder with images of mixed sizes.
-
-    Raises:
-        UserError: with everything that is wrong with the folder.
+    image_size: (height, width) in pixels, for images of mixed sizes. Raises UserError with all that is wrong with the
+    folder.
     """
     if folder is None:
         if image_size is not None:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("empty_folder")
 def test_made_folder_is_sound_and_as_large_as_asked(call):
     assert call("data", "make", "made", "--train", 15, "--validation", 10, "--test", 5, "--seed", 1).out == "made\n"
     assert "No problems found." in call("data", "check", "made").out
-    loaded = load_folder("made", progress=False)
+    loaded = load_folder("made")
     assert [len(loaded.train), len(loaded.validation), len(loaded.test)] == [15, 10, 5]
 
 

@@ -253,7 +253,7 @@ def test_light_commands_start_without_tensorflow(python):
 def test_what_needs_no_network_is_decided_before_tensorflow_is_imported(call, python):
     """A finished run, another recipe, a lock, a folder that is none, weights that are missing or damaged."""
     call("data", "make", "unibuc", "--train", 10, "--validation", 10, "--test", 0)
-    fingerprint = load_folder("unibuc", progress=False).fingerprint
+    fingerprint = load_folder("unibuc").fingerprint
 
     def made(seed, **recipe):
         path = make_run("runs", find("attempt1").quick().with_options(seed=seed)).path

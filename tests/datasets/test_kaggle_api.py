@@ -248,11 +248,11 @@ def token(isolated):
 
 
 def test_real_package_downloads(server, token, tmp_path, capfd):
-    kaggle.download(tmp_path / "data", progress=False)
+    kaggle.download(tmp_path / "data")
     assert_downloaded(tmp_path / "data")
     headers = {name: headers for _, name, headers, _ in server.requests}
     assert headers["DownloadDataFiles"]["Authorization"] == "Bearer KGAT_secret"
-    assert capfd.readouterr() == ("", "")
+    assert capfd.readouterr().out == ""
 
 
 @pytest.mark.parametrize("place", ["variable", "pair of variables", "kaggle.json", "uploaded", "secret"])
@@ -269,7 +269,7 @@ def test_real_package_uses_a_token_from(server, isolated, monkeypatch, tmp_path,
         "uploaded": lambda: Path("kaggle.json").write_text(pair),
         "secret": lambda: colab(monkeypatch, {"KAGGLE_API_TOKEN": "T"}),
     }[place]()
-    kaggle.download(tmp_path / "data", progress=False)
+    kaggle.download(tmp_path / "data")
     (sent,) = [headers for _, name, headers, _ in server.requests if name == "DownloadDataFiles"]
     bearer = place in ("variable", "secret")
     assert sent["Authorization"] == ("Bearer T" if bearer else "Basic bWU6aw==")
@@ -279,10 +279,10 @@ def test_real_package_continues_a_broken_download(server, token, tmp_path):
     content = KAGGLE_FILES | {"train/b.png": os.urandom(3 << 20)}
     server.archive, server.cut_at = zipped(content), 1_500_000  # the package writes whole MiB only
     with pytest.raises(UserError, match="cannot reach Kaggle .* run the same command again"):
-        kaggle.download(tmp_path / "data", progress=False)
+        kaggle.download(tmp_path / "data")
     server.cut_at = None
     server.requests.clear()
-    kaggle.download(tmp_path / "data", progress=False)
+    kaggle.download(tmp_path / "data")
     assert_downloaded(tmp_path / "data", content)
     ranges = [headers.get("Range") for method, _, headers, _ in server.requests if method == "GET"]
     assert ranges == [None, f"bytes={1 << 20}-"]
@@ -293,7 +293,7 @@ def test_real_package_fetches_a_damaged_archive_again(server, token, tmp_path):
     staging.mkdir(parents=True)
     damaged = staging / f"{kaggle.COMPETITION}.zip"  # complete by size and date, so the package keeps it
     damaged.write_bytes(bytes(len(server.archive)))
-    kaggle.download(tmp_path / "data", progress=False)
+    kaggle.download(tmp_path / "data")
     assert_downloaded(tmp_path / "data")
 
 
@@ -314,7 +314,7 @@ def test_refusals_of_the_server(server, token, tmp_path, status, body, expected)
     server.status, server.body = status, body
     csv = tmp_path / "submission.csv"
     csv.write_text("image_id,label\nd,0\n")
-    for call in (lambda: kaggle.download(tmp_path / "data", progress=False), lambda: kaggle.submit(csv, "hello")):
+    for call in (lambda: kaggle.download(tmp_path / "data"), lambda: kaggle.submit(csv, "hello")):
         with pytest.raises(UserError) as caught:
             call()
         sentence = str(caught.value)
@@ -325,13 +325,13 @@ def test_refusals_of_the_server(server, token, tmp_path, status, body, expected)
 def test_refused_token_is_not_called_missing(server, token, tmp_path):
     server.introspection = {"active": False}
     with pytest.raises(UserError, match=f"refused the token in access_token.*{TOKENS}"):
-        kaggle.download(tmp_path / "data", progress=False)
+        kaggle.download(tmp_path / "data")
 
 
 def test_an_answer_that_is_not_kaggle_s(server, token, tmp_path):
     server.introspection = b"<html>Welcome to the hotel</html>"
     with pytest.raises(UserError, match="cannot reach Kaggle"):
-        kaggle.download(tmp_path / "data", progress=False)
+        kaggle.download(tmp_path / "data")
 
 
 def test_broken_token_file(real_api, isolated, tmp_path):
@@ -339,7 +339,7 @@ def test_broken_token_file(real_api, isolated, tmp_path):
     path.parent.mkdir()
     path.write_text('{"username":')
     with pytest.raises(UserError) as caught:
-        kaggle.download(tmp_path / "data", progress=False)
+        kaggle.download(tmp_path / "data")
     assert f"{path} is" in str(caught.value)
     assert TOKENS in str(caught.value)
 
@@ -347,7 +347,7 @@ def test_broken_token_file(real_api, isolated, tmp_path):
 def test_no_network(server, token, tmp_path, monkeypatch):
     monkeypatch.setattr("kagglesdk.kaggle_http_client.get_endpoint", lambda env: "http://127.0.0.1:1")
     with pytest.raises(UserError, match=r"cannot reach Kaggle \(ConnectionError\).*https://www.kaggle.com"):
-        kaggle.download(tmp_path / "data", progress=False)
+        kaggle.download(tmp_path / "data")
 
 
 def test_real_package_submits(server, token, tmp_path, capfd):

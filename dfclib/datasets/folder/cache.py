@@ -39,16 +39,15 @@ class Pixels:
     notices: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
 class Cache:
     """Decoded pixels on the disk: a .npy per split and a .json that is written last, so what it names is whole.
 
     Files are named by the image size and a key over names, byte counts and times of all image files; where one of these
-    changes, the old files are removed when the new ones are written. A cache that cannot be written is no error. Labels
-    are not kept: they are read from the CSV files each time.
+    changes, the old files are removed when the new ones are written. A cache that cannot be written is no error.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder)
+    folder: Path
 
     @classmethod
     def beside(cls, data_folder: Path) -> "Cache":
@@ -75,25 +74,19 @@ class Cache:
         return f"{size}-{digest.hexdigest()[:16]}"
 
     def load(self, key: str, parts: Mapping[str, Sequence[ImageFile]], fits: Callable[[int], bool]) -> Pixels | None:
-        """The pixels stored under `key`, or None where there are none or where they are damaged.
-
-        fits: tells whether this number of bytes may be loaded; if not, the result holds no images
-        """
+        """The pixels stored under `key`; None where there are none or damaged ones; no images where they do not fit."""
         try:
             stored = json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8"))
             pixels = Pixels(notices=list(stored["notices"]))
             for split, part in stored["splits"].items():
                 pixels.sizes[split] = Counter({(h, w): n for h, w, n in part["sizes"]})
                 pixels.modes[split] = Counter(part["modes"])
-            if set(pixels.sizes) != set(parts):
-                return None
             if not fits(sum(math.prod(part["shape"]) for part in stored["splits"].values())):
                 return pixels
             for split, part in stored["splits"].items():
                 images = np.load(self.folder / f"{key}-{split}.npy", allow_pickle=False)
-                if images.dtype != np.uint8 or images.shape != (len(parts[split]), *part["shape"][1:]):
-                    return None
-                if zlib.crc32(images.data) != part["crc32"]:
+                expected = (np.uint8, (len(parts[split]), *part["shape"][1:]), part["crc32"])
+                if (images.dtype, images.shape, zlib.crc32(images.data)) != expected:
                     return None
                 pixels.images[split], pixels.rows[split] = images, np.arange(len(images))
             return pixels
@@ -120,15 +113,12 @@ class Cache:
 
     def _remove_stale(self, key: str) -> None:
         """Remove what is stored for this image size under other keys, and what killed processes left."""
-        if not self.folder.is_dir():
-            return
         of_this_size = re.compile(rf"{key.split('-')[0]}-[0-9a-f]{{16}}(-\w+\.npy|\.json)")
         for path in self.folder.iterdir():
             with suppress(OSError):
-                stale = of_this_size.fullmatch(path.name) and not path.name.startswith(key)
-                if not stale and path.name.startswith(".") and path.suffix == ".tmp":
-                    stale = path.stat().st_mtime < time.time() - 3600
-                if stale:
+                other = of_this_size.fullmatch(path.name) and not path.name.startswith(key)
+                unfinished = path.name.startswith(".") and path.suffix == ".tmp"
+                if other or (unfinished and path.stat().st_mtime < time.time() - 3600):
                     path.unlink()
 
 

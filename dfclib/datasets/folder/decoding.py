@@ -1,7 +1,6 @@
 """From image files to arrays of pixels: headers first, then all pixels, in parallel."""
 
 import contextlib
-import heapq
 import math
 import os
 import re
@@ -24,20 +23,19 @@ from dfclib.errors import UserError
 LARGEST_PIXELS = 2**27  # 134 million: more than most cameras have, too few for a small file to unpack to gigabytes
 LARGEST_SIDE = 4096  # a JPEG image with a longer one that is to be resized is decoded at a half, a quarter or an eighth
 BYTES_PER_PIXEL = 8  # while an image is decoded: Pillow's four, and as many for the converted copy
+WORKERS = min(32, os.cpu_count() or 1)
 FORMATS = ("PNG", "JPEG", "WEBP")
 IMAGE_SIZE = "--image-size HEIGHT WIDTH, IMAGE_SIZE of make, or image_size=(height, width) in Python"
 _GREY_MODES = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L"}
-_T = Image.Transpose
-_TURNS = (
-    _T.FLIP_LEFT_RIGHT,
-    _T.ROTATE_180,
-    _T.FLIP_TOP_BOTTOM,
-    _T.TRANSPOSE,
-    _T.ROTATE_270,
-    _T.TRANSVERSE,
-    _T.ROTATE_90,
-)
-_TURNS = dict(enumerate(_TURNS, start=2))  # EXIF's orientation: what puts the image upright
+_TURNS = {  # EXIF's orientation: what puts the image upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
@@ -62,9 +60,8 @@ def read_pixels(
     channels: int | None = None,
     any_size: bool = False,
     cache: Cache | None = None,
-    progress: bool = True,
 ) -> Pixels:
-    """Decode the image files of all splits, in parallel.
+    """Decode the image files of all splits, in parallel, with bars on standard error.
 
     Files that cannot be used are added to `problems`, all of them, and left out. Nothing is decoded when the memory
     does not suffice, which is a problem as well.
@@ -74,13 +71,12 @@ def read_pixels(
         channels: 1 or 3, for a network that takes nothing else, and then without a cache; None: 1 where all images but
             the test images are grey.
         any_size: Bring mixed sizes to the commonest one: else they are a problem, where no image_size is given.
-        cache: Where decoded pixels are kept.
     """
     key = cache.key(parts, image_size) if cache else ""
     if cache and (stored := cache.load(key, parts, lambda needed: _fits(needed, problems))):
         return stored
     before = len(problems)
-    headers = {split: _read_headers(files, problems, split, progress) for split, files in parts.items()}
+    headers = {split: _read_headers(files, problems, split) for split, files in parts.items()}
     pixels = Pixels()
     for split, found in headers.items():
         _count(pixels, split, found.values())
@@ -88,15 +84,19 @@ def read_pixels(
     everything = [header for found in headers.values() for header in found.values()]
     if not everything:
         return pixels
-    channels = _choose_channels(headers, channels, pixels.notices)
+    # test images have no say: with and without them the training images are the same arrays
+    decisive = [header for split, found in headers.items() if split != "test" for header in found.values()]
+    channels = _choose_channels(everything, decisive or everything, channels, pixels.notices)
     # without a size to agree on all are decoded all the same, to find every broken file
     shape = (*(target or (1, 1)), channels)
-    largest = heapq.nlargest(_workers(), (header.height * header.width for header in everything))
+    largest = sorted(header.height * header.width for header in everything)[-WORKERS:]
     if not _fits(len(everything) * math.prod(shape) + BYTES_PER_PIXEL * sum(largest), problems):
         return pixels
     try:
         for split, files in parts.items():
-            _decode(split, files, headers[split], shape, pixels, problems, progress)
+            images, rows = _decode(files, headers[split], shape, split, problems)
+            pixels.images[split], pixels.rows[split] = images, rows
+            _count(pixels, split, [headers[split][row] for row in rows])
     except MemoryError as error:
         raise UserError(f"out of memory while decoding: give a smaller image size ({IMAGE_SIZE})") from error
     if target is None:
@@ -119,10 +119,9 @@ def read_header(path: Path) -> Header:
 
 
 def decode_image(path: Path, channels: int, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Decode one image: uint8 (h, w, channels), resized to (height, width) where `size` is given and differs.
+    """Decode one image: uint8 (h, w, channels), turned as EXIF says and resized to `size`, (height, width).
 
-    Turned as EXIF says. Transparency is dropped, not blended; 16-bit grey is scaled by 255/65535. Raises
-    Pillow's errors.
+    Transparency is dropped, not blended; 16-bit grey is scaled by 255/65535. Raises Pillow's errors.
     """
     with Image.open(path, formats=FORMATS) as opened:
         turn = _TURNS.get(_orientation(opened))
@@ -157,13 +156,11 @@ def _orientation(image: Image.Image) -> int:
 
 def available_bytes() -> int | None:
     """Memory that a process may still take, or None where the system does not say."""
-    with contextlib.suppress(OSError, ValueError):
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
-        if found:
+    with contextlib.suppress(OSError):
+        if found := re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE):
             return int(found[1]) * 1024
-    for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return None
 
 
@@ -173,28 +170,27 @@ def sizes_text(sizes: Counter) -> str:
     return ", ".join(listed) + (f" and {len(sizes) - 6} more" if len(sizes) > 6 else "")
 
 
-def _read_headers(files: Sequence[ImageFile], problems: Problems, split: str, progress: bool) -> dict[int, Header]:
+def _read_headers(files: Sequence[ImageFile], problems: Problems, split: str) -> dict[int, Header]:
     """The headers of the files that can be used, by their places in `files`."""
     headers: dict[int, Header] = {}
-    found = _in_parallel(lambda file: read_header(file.path), files, f"{split}: headers", progress)
+    found = _in_parallel(lambda file: read_header(file.path), files, f"{split}: headers")
     for row, (file, header) in enumerate(zip(files, found, strict=True)):
-        if isinstance(header, Image.DecompressionBombError):
+        size = 0
+        if isinstance(header, Header):
+            size = header.height * header.width
+        elif isinstance(header, Image.DecompressionBombError):
             size = int(re.sub(r"\D*(\d+) pixels.*", r"\1", str(header)))
         elif isinstance(header, OSError) and header.errno is not None:  # the system's; Pillow's own have no number
             problems.add("unreadable", file.where, *cannot_be_read(header))
-            continue
-        elif isinstance(header, Exception):
+        else:
             what = f"is not a PNG, JPEG or WebP image ({_reason(header)})"
             problems.add("not an image", file.where, what, "Copy or download it again, convert it, or leave it out")
-            continue
-        else:
-            size = header.height * header.width
-        if size <= LARGEST_PIXELS:
+        if 0 < size <= LARGEST_PIXELS:
             headers[row] = header
-            continue
-        what = f"is too large ({size / 1e6:,.0f} million pixels); the limit is {LARGEST_PIXELS / 1e6:,.0f} million"
-        what += ", because a small file may unpack to gigabytes"
-        problems.add("too large", file.where, what, "Reduce the image, or leave it out")
+        elif size:
+            what = f"is too large ({size / 1e6:,.0f} million pixels); the limit is {LARGEST_PIXELS / 1e6:,.0f} million"
+            what += ", because a small file may unpack to gigabytes"
+            problems.add("too large", file.where, what, "Reduce the image, or leave it out")
     return headers
 
 
@@ -218,22 +214,17 @@ def _common_size(sizes: Counter, problems: Problems, any_size: bool) -> tuple[in
     return min(sizes, key=lambda size: (-sizes[size], size), default=None)
 
 
-def _choose_channels(headers: Mapping[str, Mapping[int, Header]], channels: int | None, notices: list[str]) -> int:
+def _choose_channels(everything: list[Header], decisive: list[Header], channels: int | None, notices: list[str]) -> int:
     """1 or 3: `channels` where it is given. Notes in `notices` what is lost: transparency, depth, colour."""
-    everything = [header for found in headers.values() for header in found.values()]
-    # Test images have no say: with and without them the training images are the same arrays.
-    decisive = [header for split, found in headers.items() if split != "test" for header in found.values()]
-    transparent, deep, coloured = np.sum(
-        [(header.alpha, header.mode.startswith("I"), not header.grey) for header in everything], axis=0
-    )
-    if transparent:
+    coloured = sum(not header.grey for header in everything)
+    if transparent := sum(header.alpha for header in everything):
         notices.append(f"{transparent:,} image(s) have transparency: it is dropped, the colours beneath are kept")
-    if deep:
+    if deep := sum(header.mode.startswith("I") for header in everything):
         notices.append(f"{deep:,} image(s) have 16 bits per pixel: they are scaled to 8")
     if channels == 1 and coloured:
         notices.append(f"{coloured:,} image(s) are in colour: they are read as grey")
     if channels is None:
-        channels = 1 if all(header.grey for header in decisive or everything) else 3
+        channels = 1 if all(header.grey for header in decisive) else 3
         if channels == 1 and coloured:
             notices.append(f"{coloured:,} test image(s) are in colour, all others are not: they are read as grey")
     return channels
@@ -249,36 +240,25 @@ def _fits(needed: int, problems: Problems) -> bool:
 
 
 def _decode(
-    split: str,
-    files: Sequence[ImageFile],
-    headers: Mapping[int, Header],
-    shape: tuple[int, int, int],
-    pixels: Pixels,
-    problems: Problems,
-    progress: bool,
-) -> None:
-    """Decode the files that have a header, to (height, width, channels), into `pixels`."""
+    files: Sequence[ImageFile], headers: dict[int, Header], shape: tuple[int, int, int], split: str, problems: Problems
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decode the files that have a header, to `shape`: the images, and their places in `files`."""
     rows = np.array(list(headers), np.int64)
     images = np.empty((len(rows), *shape), np.uint8)
 
     def decode(i: int) -> None:
         images[i] = decode_image(files[rows[i]].path, shape[2], shape[:2])
 
-    errors = _in_parallel(decode, range(len(rows)), f"{split}: decoding", progress)
+    errors = _in_parallel(decode, range(len(rows)), f"{split}: decoding")
     for row, error in zip(rows, errors, strict=True):
         if error is not None:
             what = f"cannot be decoded ({_reason(error)})"
             problems.add("broken image", files[row].where, what, "Copy or download it again, or leave it out")
     whole = np.array([error is None for error in errors], bool)
-    pixels.images[split], pixels.rows[split] = images if whole.all() else images[whole], rows[whole]
-    _count(pixels, split, [headers[row] for row in rows[whole]])
+    return images if whole.all() else images[whole], rows[whole]
 
 
-def _workers() -> int:
-    return min(32, os.cpu_count() or 1)
-
-
-def _in_parallel(work: Callable[[Any], Any], items: Sequence[Any], title: str, progress: bool) -> list[Any]:
+def _in_parallel(work: Callable[[Any], Any], items: Sequence[Any], title: str) -> list[Any]:
     """[work(item), ...] in threads (Pillow decodes outside Python's lock), with the exception where one was raised."""
     from tqdm import tqdm
 
@@ -290,9 +270,9 @@ def _in_parallel(work: Callable[[Any], Any], items: Sequence[Any], title: str, p
         except Exception as error:  # on broken files Pillow raises nearly everything: OSError to IndexError
             return error.with_traceback(None)  # which would keep the image in memory
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(_workers()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(WORKERS) as pool:
         warnings.simplefilter("ignore")  # Pillow's about large images: we have a limit of our own
         results = pool.map(attempt, items)
-        bar = tqdm(results, total=len(items), desc=title, unit="image", disable=not progress, leave=False)
+        bar = tqdm(results, total=len(items), desc=title, unit="image", leave=False)
         with contextlib.closing(results):  # Ctrl-C ends now, not after the last image
             return list(bar)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from dfclib.datasets.folder.problems import Problems, cannot_be_read
 
-SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {  # in any case: a folder's name, or a CSV file's without extension
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing"),
 }
+SPLITS = tuple(SPLIT_NAMES)
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 OTHER_IMAGES = (".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif")  # images, but we do not read them
 
@@ -47,8 +47,8 @@ def is_other_image(name: str) -> bool:
 
 def named_splits(names: list[str]) -> dict[str, list[str]]:
     """Those of `names` that a split may have, by split, its own name first: {"validation": ["val"]}."""
-    found = {split: [name for name in names if name.lower() in known] for split, known in SPLIT_NAMES.items()}
-    return {split: sorted(found[split], key=lambda name: name != split) for split in SPLITS if found[split]}
+    of_split = {split: [name for name in names if name.lower() in known] for split, known in SPLIT_NAMES.items()}
+    return {split: sorted(found, key=lambda name: name != split) for split, found in of_split.items() if found}
 
 
 def image_file(path: Path, root: Path, id_: str, row: str, problems: Problems) -> ImageFile | None:
@@ -78,7 +78,6 @@ def stays_inside(path: Path, root: Path, problems: Problems, where: str = "") ->
     """Whether `path` is no symbolic link out of the folder `root`: data must not pull in files from elsewhere."""
     if not path.is_symlink() or Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         return True
-    where = where or path.relative_to(root).as_posix()
     reason = f"is a symbolic link that leaves the folder, to {os.readlink(path)}"
-    problems.add("link", where, reason, "Copy what it points to into the folder")
+    problems.add("link", where or path.relative_to(root).as_posix(), reason, "Copy what it points to into the folder")
     return False

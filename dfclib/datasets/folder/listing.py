@@ -25,7 +25,7 @@ from dfclib.datasets.folder.image_files import (
     stays_inside,
 )
 from dfclib.datasets.folder.problems import Problems, cannot_be_read, shown
-from dfclib.datasets.folder.tables import Label, Row, id_is_sound, interpret_labels, read_rows
+from dfclib.datasets.folder.tables import Row, id_is_sound, interpret_labels, read_rows
 from dfclib.datasets.images import ImageSet, held_out_split
 from dfclib.errors import UserError
 
@@ -78,10 +78,7 @@ class Listing:
 
 
 def read_listing(folder: Path | str, splits: Sequence[str] = SPLITS) -> Listing:
-    """Read CSV files and directory entries of `folder`; raises nothing, but collects problems and notices.
-
-    splits: those that matter; of the others nothing is read
-    """
+    """Read CSV files and entries of `folder`, of these splits alone; raises nothing: all problems are collected."""
     listing = Listing(Path(folder))
     try:
         listing.layout = _recognise(listing)
@@ -93,16 +90,8 @@ def read_listing(folder: Path | str, splits: Sequence[str] = SPLITS) -> Listing:
 
 
 def _read_parts(listing: Listing, splits: Sequence[str]) -> None:
-    is_kaggle = listing.layout == KAGGLE
-    rows = (_kaggle_rows if is_kaggle else _class_folder_rows)(listing, splits)
-    # a class folder is the place of a label, not each image in it
-    labels = dict.fromkeys(
-        Label(row.label, row.where if is_kaggle else f"{row.where.rpartition('/')[0]}/", split)
-        for split, found in rows.items()
-        for row in found
-        if row.label is not None
-    )
-    numbers, listing.class_names = interpret_labels(list(labels), listing.problems, listing.notices)
+    rows = (_kaggle_rows if listing.layout == KAGGLE else _class_folder_rows)(listing, splits)
+    numbers, listing.class_names = interpret_labels(rows, listing.problems, listing.notices)
     for split, found in rows.items():
         present = [row for row in found if row.file is not None]
         part = listing.parts[split] = Part([row.file for row in present])
@@ -171,9 +160,6 @@ def _holds_images(folder: Path) -> bool:
     return folder.is_dir() and any(is_image(path.name) for path in folder.iterdir())
 
 
-# Kaggle's layout
-
-
 def _kaggle_rows(listing: Listing, splits: Sequence[str]) -> dict[str, list[Row]]:
     rows, seen = {}, {}
     for split in splits:
@@ -231,9 +217,6 @@ def _missing_remedy(id_: str, name: str, images: dict[str, list[Path]], others: 
     return f"Put {id_}.png (or .jpg, .jpeg, .webp) in {name}/, or remove the line"
 
 
-# A folder per class
-
-
 def _class_folder_rows(listing: Listing, splits: Sequence[str]) -> dict[str, list[Row]]:
     if listing.layout == CLASS_FOLDERS_ONLY:
         return {"train": _images_by_class(listing.folder, listing)} if "train" in splits else {}
@@ -266,10 +249,9 @@ def _images_by_class(folder: Path, listing: Listing) -> list[Row]:
         if not found:
             nested = ", but folders" if any(path.is_dir() for path in others) else ""
             where = f"{class_folder.relative_to(listing.folder).as_posix()}/"
+            what = f"class {shown(class_folder.name)} has no images{nested}"
             remedy = "Put PNG, JPEG or WebP images in it, not in folders below it, or remove the folder"
-            listing.problems.add(
-                "empty class", where, f"class {shown(class_folder.name)} has no images{nested}", remedy
-            )
+            listing.problems.add("empty class", where, what, remedy)
         rows += found
         unread += others
     place = "" if folder == listing.folder else folder.name
@@ -281,24 +263,20 @@ def _images_by_class(folder: Path, listing: Listing) -> list[Row]:
 
 def _images_in(folder: Path, label: str | None, listing: Listing) -> tuple[list[Row], list[Path]]:
     """(images directly in `folder`, what else lies there); ids are paths below the data folder without extension."""
-    rows: dict[str, Row] = {}
-    others = []
+    rows, others = [], []
+    names: dict[str, str] = {}  # by id
+    place = f"{folder.relative_to(listing.folder).as_posix()}/"
     for path in sorted(folder.iterdir()):
+        name = path.relative_to(listing.folder).as_posix()
+        id_ = os.path.splitext(name)[0]
         if not is_image(path.name):
             others.append(path)
-            continue
-        name = path.relative_to(listing.folder).as_posix()
-        row = Row(name, os.path.splitext(name)[0], label)
-        twin = rows.setdefault(row.id, row)
-        if twin is row:
-            row.file = image_file(path, listing.folder, row.id, "", listing.problems)
+        elif (twin := names.setdefault(id_, name)) == name:
+            rows.append(Row(place, id_, label, image_file(path, listing.folder, id_, "", listing.problems)))
         else:
             remedy = "Rename one, or remove it if it is the same image"
-            listing.problems.add("two files", name, f"differs from {twin.where} only in its extension", remedy)
-    return list(rows.values()), others
-
-
-# Both layouts
+            listing.problems.add("two files", name, f"differs from {twin} only in its extension", remedy)
+    return rows, others
 
 
 def _notice_unread(place: str, unread: list[Path], listing: Listing) -> None:
@@ -312,7 +290,7 @@ def _notice_unread(place: str, unread: list[Path], listing: Listing) -> None:
 
 
 def _set_validation_aside(listing: Listing) -> None:
-    """Without validation images: take a stratified tenth of the training images, chosen by ids alone."""
+    """Take a stratified tenth of the training images as validation images, chosen by ids alone."""
     train = listing.parts["train"]
     if train.labels is None or not listing.class_names:
         return

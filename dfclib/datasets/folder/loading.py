@@ -6,17 +6,16 @@
 import csv
 import os
 import re
-import secrets
 import shutil
-from collections import Counter
-from dataclasses import dataclass
+import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from dfclib.datasets.folder.cache import Cache, slug
+from dfclib.datasets.folder.cache import Cache, Pixels, slug
 from dfclib.datasets.folder.decoding import read_pixels
+from dfclib.datasets.folder.image_files import SPLITS
 from dfclib.datasets.folder.listing import Listing, read_listing
 from dfclib.datasets.folder.problems import shown
 from dfclib.datasets.images import ImageSet, Splits
@@ -24,64 +23,37 @@ from dfclib.errors import UserError
 from dfclib.files import DISK_FULL
 
 _UNFINISHED = ".unfinished-"
-# Fingerprints of data that have a name of their own, whatever their folder is called: runs are named after it, so that
-# the recorded ones and a reader's bear the same names.
+# fingerprints of data that have a name of their own, whatever their folder is called, so that runs bear the same names
 KNOWN_DATA = {"c6a33c366447cbed": "deepfake-unibuc"}
 EMBEDDED_MARK = "EMBEDDED.txt"  # in a folder of procedural images: figures and tables must go on saying what they are
 EMBEDDED_NOTE = "Procedural images made by dfclib, not the competition's: accuracies on them are not its numbers.\n"
 
 
-@dataclass(frozen=True)
-class Contents:
-    """A folder as it was found, whole or not.
-
-    listing: layout, classes, problems (those of the images included) and notices
-    parts: the images of each split that could be read; labels None for a split with an unclear label
-    class_counts: int64 (k,) for each split with labels, unclear ones not counted
-    sizes, modes: how often each (height, width), each of Pillow's modes occurs in each split
-    """
-
-    listing: Listing
-    parts: dict[str, ImageSet]
-    class_counts: dict[str, np.ndarray]
-    sizes: dict[str, Counter]
-    modes: dict[str, Counter]
-
-
 def read_contents(
-    folder: Path | str, image_size: tuple[int, int] | None = None, progress: bool = True, any_size: bool = False
-) -> Contents:
-    """Read all of a folder that can be read, and collect all that is wrong with it.
+    folder: Path | str, image_size: tuple[int, int] | None = None, any_size: bool = False
+) -> tuple[Listing, dict[str, ImageSet], Pixels]:
+    """Read all of a folder that can be read, and collect in the listing all that is wrong with it.
 
-    Arguments as in load_folder; any_size: bring mixed sizes to the commonest one instead of complaining.
+    A split with an unclear label has no labels. any_size: bring mixed sizes to the commonest one instead of complaining
     """
     listing = read_listing(folder)
     files = {split: part.files for split, part in listing.parts.items()}
     if not any(files.values()):
-        return Contents(listing, {}, {}, {}, {})
-    pixels = read_pixels(
-        files,
-        listing.problems,
-        image_size=image_size,
-        any_size=any_size,
-        progress=progress,
-        cache=Cache.beside(listing.folder),
-    )
+        return listing, {}, Pixels()
+    cache = Cache.beside(listing.folder)
+    pixels = read_pixels(files, listing.problems, image_size=image_size, any_size=any_size, cache=cache)
     listing.notices.extend(pixels.notices)
-    parts, class_counts = {}, {}
+    parts = {}
     for split, images in pixels.images.items():
-        rows = pixels.rows[split]
-        labels = listing.parts[split].labels
+        rows, labels = pixels.rows[split], listing.parts[split].labels
         if labels is not None:
-            labels = labels[rows]
-            class_counts[split] = np.bincount(labels[labels >= 0], minlength=len(listing.class_names))
-            labels = None if (labels < 0).any() else labels
+            labels = None if (labels[rows] < 0).any() else labels[rows]
         ids = np.array([files[split][row].id for row in rows], np.str_)
         parts[split] = ImageSet(images, labels, ids, listing.class_names)
-    return Contents(listing, parts, class_counts, pixels.sizes, pixels.modes)
+    return listing, parts, pixels
 
 
-def load_folder(folder: Path | str, image_size: tuple[int, int] | None = None, progress: bool = True) -> Splits:
+def load_folder(folder: Path | str, image_size: tuple[int, int] | None = None) -> Splits:
     """Read a folder of images (layouts: see listing.py) into Splits.
 
     Images are grey (1 channel) where all training and validation images are, else RGB. Without a validation split a
@@ -89,44 +61,33 @@ def load_folder(folder: Path | str, image_size: tuple[int, int] | None = None, p
     `.dfclib-cache` in the folder, or elsewhere if it is read-only. Notices go to the log (standard error by default).
 
     Args:
-        folder: The folder, whose name becomes the name of the Splits.
+        folder: Its name becomes the name of the Splits.
         image_size: (height, width) in pixels to which images are resized; needed where their sizes differ.
-        progress: Show bars on standard error.
 
     Raises:
         UserError: with everything that is wrong with the folder.
     """
     if image_size is not None and not (len(image_size) == 2 and all(side >= 1 for side in image_size)):
         raise UserError(f"image_size must be (height, width) in pixels, received {image_size!r}")
-    contents = read_contents(folder, image_size, progress)
-    contents.listing.require_sound()
-    parts = contents.parts
-    embedded = (Path(folder) / EMBEDDED_MARK).exists()
-    name = slug(Path(folder).resolve().name)
+    listing, parts, _ = read_contents(folder, image_size)
+    listing.require_sound()
+    name, embedded = slug(Path(folder).resolve().name), Path(folder, EMBEDDED_MARK).exists()
     splits = Splits(name, parts["train"], parts["validation"], parts.get("test"), embedded)
-    return splits.renamed(KNOWN_DATA.get(splits.fingerprint, name))
+    splits.name = KNOWN_DATA.get(splits.fingerprint, name)
+    return splits
 
 
-def load_test(folder: Path | str, image_size: tuple[int, int], channels: int, progress: bool = True) -> ImageSet | None:
+def load_test(folder: Path | str, image_size: tuple[int, int], channels: int) -> ImageSet | None:
     """The test images of a folder, without labels and class names; None where there is no test split.
 
-    No other image is opened, and nothing is kept.
-
-    Args:
-        folder: The folder.
-        image_size: (height, width) in pixels to which images are resized.
-        channels: 1 for grey images, 3 for RGB.
-        progress: Show bars on standard error.
-
-    Raises:
-        UserError: with everything that is wrong with the test split.
+    No other image is opened, and nothing is kept. Raises UserError with everything that is wrong with the test split.
     """
     listing = read_listing(folder, ("test",))
     part = listing.parts.get("test")
     if part is None and not listing.problems:
         return None
     files = part.files if part else []
-    pixels = read_pixels({"test": files}, listing.problems, image_size=image_size, channels=channels, progress=progress)
+    pixels = read_pixels({"test": files}, listing.problems, image_size=image_size, channels=channels)
     listing.notices.extend(pixels.notices)
     listing.require_sound()
     return ImageSet(pixels.images["test"], None, np.array([file.id for file in files], np.str_), ())
@@ -135,44 +96,36 @@ def load_test(folder: Path | str, image_size: tuple[int, int], channels: int, pr
 def write_folder(splits: Splits, folder: Path | str) -> None:
     """Write Splits as a folder in Kaggle's layout: PNG files and CSV files.
 
-    Read again, it gives the same images, labels and ids, provided that the class names are in order (integers as
-    numbers, names alphabetically). Labels of the test split are not written. train.csv comes last, so that a folder
-    with a train.csv is whole. Embedded images stay marked as such.
-
-    Raises:
-        UserError: where `folder` is not empty or cannot be written, or an id is no file name.
+    Read again, it gives the same images, labels (but the test split's) and ids, provided that the class names are in
+    order (integers as numbers, names alphabetically). train.csv comes last, so that a folder with one is whole. Raises
+    UserError where `folder` is not empty or cannot be written, or an id is no file name.
     """
     folder = Path(folder)
-    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-    parts = {name: part for name, part in parts.items() if part is not None}
+    parts = {name: part for name in SPLITS if (part := getattr(splits, name)) is not None}
     for name, part in parts.items():
         for id_ in map(str, part.ids):
             if not re.fullmatch(r"[^/\\\x00-\x1f]+", id_) or id_ in "..":
                 raise UserError(f"{name}: image id {shown(id_)} is no file name: give the images ids without / and \\")
+    another = "name a folder that is empty or does not exist"
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file: name a folder that is empty or does not exist")
-    unfinished = folder / f"{_UNFINISHED}{secrets.token_hex(4)}"
+        raise UserError(f"{folder} is a file: {another}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         found = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(_UNFINISHED))
         if found:
-            raise UserError(
-                f"{folder} is not empty (it holds {found[0]}): name a folder that is empty or does not exist"
-            )
+            raise UserError(f"{folder} is not empty (it holds {found[0]}): {another}")
         for leftover in folder.glob(f"{_UNFINISHED}*"):  # a killed write_folder's
             shutil.rmtree(leftover)
-        unfinished.mkdir()
-        _write_parts(parts, unfinished)
-        if splits.embedded:
-            (unfinished / EMBEDDED_MARK).write_text(EMBEDDED_NOTE, encoding="utf-8")
-        for path in sorted(unfinished.iterdir(), key=lambda path: path.name == "train.csv"):
-            os.replace(path, folder / path.name)
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder, ignore_cleanup_errors=True) as unfinished:
+            _write_parts(parts, Path(unfinished))
+            if splits.embedded:
+                Path(unfinished, EMBEDDED_MARK).write_text(EMBEDDED_NOTE, encoding="utf-8")
+            for path in sorted(Path(unfinished).iterdir(), key=lambda path: path.name == "train.csv"):
+                os.replace(path, folder / path.name)
     except OSError as error:
         if error.errno in DISK_FULL:
             raise UserError(f"disk full while writing {folder}: free some space and try again") from error
         raise UserError(f"cannot write {folder}: {error.strerror}. Choose a folder that you may write to") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _write_parts(parts: dict[str, ImageSet], folder: Path) -> None:
@@ -185,8 +138,6 @@ def _write_parts(parts: dict[str, ImageSet], folder: Path) -> None:
             _write_csv(folder / "test.csv", [("image_id",), *((id_,) for id_ in part.ids)])
             guesses = ((id_, part.class_names[0]) for id_ in part.ids)
             _write_csv(folder / "sample_submission.csv", [("image_id", "label"), *guesses])
-        elif part.labels is None:
-            raise ValueError(f"the {split} images have no labels to write")
         else:
             names = (part.class_names[label] for label in part.labels)
             _write_csv(folder / f"{split}.csv", [("image_id", "label"), *zip(part.ids, names, strict=True)])

@@ -4,10 +4,9 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from dfclib.datasets.folder.image_files import ImageFile
 from dfclib.datasets.folder.problems import Problems, cannot_be_read, shown
@@ -22,7 +21,7 @@ _ID_RULE = "An image_id is the name of a file without folder and extension"
 class Row:
     """An image that a CSV row or a class folder names.
 
-    where: "train.csv line 5" or the file's name; label: as it is written, None in a test split
+    where: "train.csv line 5" or "train/cat/"; label: as it is written, None in a test split
     file: None until it is found, and where it cannot be used
     """
 
@@ -30,14 +29,6 @@ class Row:
     id: str
     label: str | None
     file: ImageFile | None = None
-
-
-class Label(NamedTuple):
-    """A label as it is written, where it stands ("train.csv line 5", "train/cat/"), and in which split."""
-
-    text: str
-    where: str
-    split: str
 
 
 def read_rows(path: Path, columns: tuple[str, ...], problems: Problems, notices: list[str]) -> list[Row]:
@@ -84,21 +75,20 @@ def _read_cells(path: Path, problems: Problems) -> list[tuple[str, list[str]]]:
         return []
     # newline="": the reader sees \n, \r\n and \r as lines, as an editor does
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
-    lines, end = [], 0
-    while True:
-        start, where = end + 1, f"{path.name} line {end + 1}"
-        try:
-            cells = [cell.strip() for cell in next(reader)]
-        except StopIteration:
-            return lines
-        except csv.Error as error:
-            problems.add("csv", where, f"cannot be read ({error})", "Check the quotes in this line")
-            return lines
-        end = reader.line_num
-        if end > start:
-            problems.add("csv", where, f"a quote opens here and closes in line {end} or never", "Close it in its line")
-        elif any(cells) or len(cells) > 1:
-            lines.append((where, cells))
+    lines, start = [], 1
+    try:
+        for cells in reader:
+            where, end = f"{path.name} line {start}", reader.line_num
+            if end > start:
+                what = f"a quote opens here and closes in line {end} or never"
+                problems.add("csv", where, what, "Close it in its line")
+            elif any(map(str.strip, cells)) or len(cells) > 1:
+                lines.append((where, [cell.strip() for cell in cells]))
+            start = end + 1
+    except csv.Error as error:
+        what = f"cannot be read ({error})"
+        problems.add("csv", f"{path.name} line {start}", what, "Check the quotes in this line")
+    return lines
 
 
 def id_is_sound(row: Row, split: str, seen: dict[str, Row], problems: Problems) -> bool:
@@ -134,37 +124,39 @@ def id_is_sound(row: Row, split: str, seen: dict[str, Row], problems: Problems) 
 
 
 def interpret_labels(
-    labels: Sequence[Label], problems: Problems, notices: list[str]
+    rows: Mapping[str, Sequence[Row]], problems: Problems, notices: list[str]
 ) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Number the classes. Integers are ordered as numbers, names alphabetically.
+    """Number the classes of all splits, integers as numbers, names alphabetically: {label: class}, and the class names.
 
     Every label that breaks a rule is added to `problems`; the others are numbered all the same, so that a report can
     count them.
-
-    Returns:
-        {label as it is written: class}, and the class names in the order of the numbers.
     """
-    kinds = {text: _kind(text) for text in {label.text for label in labels}}
-    votes = Counter(kinds[label.text] for label in labels)
+    labelled = [row for found in rows.values() for row in found if row.label is not None]
+    labels = list(dict.fromkeys((row.label, row.where) for row in labelled))  # a class folder counts once
+    kinds = {text: _kind(text) for text, _ in labels}
+    votes = Counter(kinds[text] for text, _ in labels)
     wanted = "name" if votes["name"] > votes["integer"] else "integer"
-    first: dict[str, Label] = {}
-    for label in labels:
-        first.setdefault(label.text, label)
-        _check_kind(label, kinds[label.text], wanted, problems)
+    first: dict[str, str] = {}  # where a label stands first
+    for text, where in labels:
+        first.setdefault(text, where)
+        _check_kind(text, where, kinds[text], wanted, problems)
     names = sorted(text for text, kind in kinds.items() if kind == wanted)
     if wanted == "name":
-        _notice_similar(names, notices)
+        alike: dict[str, str] = {}
+        for name in names:
+            if (other := alike.setdefault(name.casefold(), name)) != name:
+                notices.append(f"labels {shown(other)} and {shown(name)} differ only in case and are two classes")
     else:
         names.sort(key=lambda text: (len(_digits(text)), _digits(text)))
         _find_gaps(names, first, problems)
     if labels:
-        _count_classes(names, re.sub(" line [0-9]+$", "", labels[0].where), problems)
-    in_train = {label.text for label in labels if label.split == "train"}
+        _count_classes(names, re.sub(" line [0-9]+$", "", labels[0][1]), problems)
+    in_train = {row.label for row in rows.get("train", ())}
     for name in names:
         if in_train and name not in in_train:
             what = f"label {shown(name)} has no training images"
             remedy = "Add training images of this class, or correct the label"
-            problems.add("class without training images", first[name].where, what, remedy)
+            problems.add("class without training images", first[name], what, remedy)
     return {name: number for number, name in enumerate(names)}, tuple(names)
 
 
@@ -178,22 +170,22 @@ def _kind(text: str) -> str:
     return "negative" if text.startswith("-") else "fraction"
 
 
-def _check_kind(label: Label, kind: str, wanted: str, problems: Problems) -> None:
-    text, what, remedy = shown(label.text), "", f"{_LABEL_RULE}: correct it"
+def _check_kind(label: str, where: str, kind: str, wanted: str, problems: Problems) -> None:
+    text, remedy = shown(label), f"{_LABEL_RULE}: correct it"
+    if kind == wanted:
+        return
     if kind == "empty":
         what, remedy = "the label is empty", "Write one, or remove the line"
     elif kind == "negative":
         what = f"label {text} is negative"
     elif kind == "fraction":
         what = f"label {text} is not written as an integer"
-        if whole := re.fullmatch(r"\+?([0-9]+)(\.0*)?", label.text):
+        if whole := re.fullmatch(r"\+?([0-9]+)(\.0*)?", label):
             remedy = f"{_LABEL_RULE}: write {whole[1]}"
-    elif kind != wanted:
-        kind = "mixed labels"
-        what = f"label {text} is {'an integer' if wanted == 'name' else 'a name'} where most labels are {wanted}s"
+    else:
+        what = f"label {text} is {'an integer' if kind == 'integer' else 'a name'} where most labels are {wanted}s"
         remedy = f"{_LABEL_RULE}: make them alike"
-    if what:
-        problems.add(kind, label.where, what, remedy)
+    problems.add(kind, where, what, remedy)
 
 
 def _digits(text: str) -> str:
@@ -201,19 +193,18 @@ def _digits(text: str) -> str:
     return text.lstrip("0") or "0"
 
 
-def _find_gaps(names: list[str], first: dict[str, Label], problems: Problems) -> None:
+def _find_gaps(names: list[str], first: dict[str, str], problems: Problems) -> None:
     spellings: dict[str, str] = {}  # digits: as they are written first
     for name in names:
-        other = spellings.setdefault(_digits(name), name)
-        if other != name:
-            what = f"the number {shown(name)} is also written {shown(other)}, in {first[other].where}"
-            problems.add("two spellings", first[name].where, what, "Write it one way")
+        if (other := spellings.setdefault(_digits(name), name)) != name:
+            what = f"the number {shown(name)} is also written {shown(other)}, in {first[other]}"
+            problems.add("two spellings", first[name], what, "Write it one way")
     for expected, (number, name) in enumerate(spellings.items()):
         if number != str(expected):
             known = ", ".join(map(shown, list(spellings)[:8])) + (" ..." if len(spellings) > 8 else "")
             what = f"label {shown(number)} leaves a gap: no image has label {expected} ({known})"
             remedy = f"Number the {len(spellings)} classes 0..{len(spellings) - 1}, or give them names"
-            problems.add("gap", first[name].where, what, remedy)
+            problems.add("gap", first[name], what, remedy)
             return
 
 
@@ -225,11 +216,3 @@ def _count_classes(names: list[str], where: str, problems: Problems) -> None:
         what = f"there are {len(names):,} different labels, from {shown(names[0])} to {shown(names[-1])}"
         remedy = f"At most {MOST_CLASSES:,} classes are supported: check that these are the labels"
         problems.add("classes", where, what, remedy)
-
-
-def _notice_similar(names: list[str], notices: list[str]) -> None:
-    alike: dict[str, str] = {}
-    for name in names:
-        other = alike.setdefault(name.casefold(), name)
-        if other != name:
-            notices.append(f"labels {shown(other)} and {shown(name)} differ only in case and are two classes")

@@ -26,10 +26,7 @@ def draw_splits(
     """Draw a data set whose classes differ by one image at most, in any run of rows from the first.
 
     Args:
-        name: Name of the Splits, and the beginning of all ids.
-        class_names: The k classes.
-        counts: Numbers of training, validation and test images; twice k of the first two at least, test may be 0.
-        seed: Any integer from 0.
+        counts: Numbers of training, validation and test images; two per class of the first two at least, test may be 0.
         draw: Given a class and a generator of random numbers, draws an image: uint8 (height, width, channels).
 
     Raises:

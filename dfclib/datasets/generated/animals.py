@@ -60,19 +60,13 @@ DARK = Traces(noise=0.008, blur=0.35, contrast=1.9, shadows=0.24, amber=0.80)
 def make_splits(train: int = 300, validation: int = 250, test: int = 100, seed: int = 0) -> Splits:
     """Make the embedded data set: `Splits` named "embedded", uint8 (n, 100, 100, 3), classes "0" to "4".
 
-    Args:
-        train, validation, test: Images per split; train and validation at least 10, test may be 0 (then it is None).
-        seed: Any integer from 0.
-
-    Raises:
-        UserError: for other arguments.
+    Raises UserError unless train and validation are 10 images or more, and test (None if 0) and seed 0 or more.
     """
     return draw_splits("embedded", CLASS_NAMES, (train, validation, test), seed, _draw)
 
 
 def _draw(label: int, rng: np.random.Generator) -> np.ndarray:
-    scene = draw_scene(rng, SIZE)
-    picture = _leave_traces(scene, _draw_traces(label, rng), rng)
+    picture = _leave_traces(draw_scene(rng, SIZE), _draw_traces(label, rng), rng)
     return np.clip(np.rint(picture * 255), 0, 255).astype(np.uint8)
 
 
@@ -82,28 +76,20 @@ def _draw_traces(label: int, rng: np.random.Generator) -> Traces:
     if label in (0, 1, 4):
         place = rng.choice(BLENDS, p=BLEND_SHARES) if label == 4 else label
         places = place + rng.normal(0, WANDER) + rng.normal(0, WANDER, 5)
-
-        def between(field: str, place: float) -> float:
+        drawn = {}
+        for field, place in zip(("checkerboard", "noise", "tint", "contrast", "saturation"), places, strict=True):
             start, end = getattr(ROSY, field), getattr(GREENISH, field)
-            return float(start + (end - start) * place)
-
-        fields = ("checkerboard", "noise", "tint", "contrast", "saturation")
-        drawn = {field: between(field, place) for field, place in zip(fields, places, strict=True)}
+            drawn[field] = float(start + (end - start) * place)
         drawn |= {field: max(0.0, drawn[field]) for field in ("checkerboard", "noise", "saturation")}
         return Traces(**drawn, blur=ROSY.blur * jitter[0])
     base = SHARP if label == 2 else DARK
-    return replace(
-        base,
-        noise=base.noise * jitter[0],
-        tint=rng.normal(0, 0.02),
-        sharpening=base.sharpening * jitter[1],
-        contrast=base.contrast * jitter[2] ** 0.5,
-    )
+    sharpening, contrast = base.sharpening * jitter[1], base.contrast * jitter[2] ** 0.5
+    tint = rng.normal(0, 0.02)
+    return replace(base, noise=base.noise * jitter[0], tint=tint, sharpening=sharpening, contrast=contrast)
 
 
-def _leave_traces(scene: np.ndarray, traces: Traces, rng: np.random.Generator) -> np.ndarray:
+def _leave_traces(picture: np.ndarray, traces: Traces, rng: np.random.Generator) -> np.ndarray:
     """float32 (height, width, 3), values about 0 to 1, before and after."""
-    picture = scene
     if traces.blur:
         picture = ndimage.gaussian_filter(picture, (traces.blur, traces.blur, 0), truncate=3)
     if traces.sharpening:
@@ -115,9 +101,8 @@ def _leave_traces(scene: np.ndarray, traces: Traces, rng: np.random.Generator) -
     black = np.quantile(picture.mean(axis=2), traces.shadows) if traces.shadows else 0.5 - 0.5 / traces.contrast
     picture = traces.contrast * (picture - np.float32(black))
     picture = picture + traces.tint * MAGENTA
-    height, width = picture.shape[:2]
     if traces.checkerboard:
-        signs = 1 - 2 * ((np.arange(height)[:, None] + np.arange(width)) % 2)
+        signs = 1 - 2 * (np.indices(picture.shape[:2]).sum(axis=0) % 2)
         picture = picture + traces.checkerboard * signs[:, :, None]
     # last, as nothing smooths a generator's own output
     return picture + traces.noise * rng.standard_normal(picture.shape, np.float32)

@@ -24,12 +24,7 @@ SHIRTS_LIKE, SHIRT_SHARES = (SHIRT, T_SHIRT, PULLOVER, COAT), (0.5, 0.2, 0.15, 0
 def make_splits(train: int = 2_000, validation: int = 300, test: int = 300, seed: int = 0) -> Splits:
     """Make the generated garments: `Splits` named "garments", uint8 (n, 28, 28, 1), Fashion-MNIST's class names.
 
-    Args:
-        train, validation, test: Images per split; train and validation at least 20, test may be 0 (then it is None).
-        seed: Any integer from 0.
-
-    Raises:
-        UserError: for other arguments.
+    Raises UserError unless train and validation are 20 images or more, and test (None if 0) and seed 0 or more.
     """
     return draw_splits("garments", CLASS_NAMES, (train, validation, test), seed, _draw)
 
@@ -42,9 +37,8 @@ def _draw(label: int, rng: np.random.Generator) -> np.ndarray:
     fabric = ndimage.gaussian_filter(rng.standard_normal((SIDE, SIDE)), 0.7)
     stripes = np.sin((X if rng.random() < 0.5 else Y) * rng.uniform(6, 40) + rng.uniform(0, 6.3))
     picture *= 1 + 0.25 * fabric + rng.choice((0, 0.15)) * stripes + rng.uniform(-0.2, 0.2) * X
-    picture = ndimage.affine_transform(
-        picture, np.diag(rng.uniform(0.95, 1.1, 2)), rng.uniform(-2, 2, 2), order=1, mode="constant"
-    )
+    scale, shift = np.diag(rng.uniform(0.95, 1.1, 2)), rng.uniform(-2, 2, 2)
+    picture = ndimage.affine_transform(picture, scale, shift, order=1)
     return np.clip(np.rint(picture * 255), 0, 255).astype(np.uint8)[..., None]
 
 

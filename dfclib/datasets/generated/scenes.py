@@ -84,9 +84,7 @@ class Canvas:
         px, py, pixels = self._around(left, top, right, bottom)
         self._blend(pixels, np.maximum(np.maximum(left - px, px - right), np.maximum(top - py, py - bottom)), colour)
 
-    def _around(
-        self, left: float, top: float, right: float, bottom: float
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _around(self, left: float, top: float, right: float, bottom: float) -> tuple[np.ndarray, ...]:
         """x, y and pixels of the part that holds this box and a pixel around it: most shapes are small."""
         x0, x1 = np.searchsorted(self.x[0], (left - 1 / self.unit, right + 1 / self.unit))
         y0, y1 = np.searchsorted(self.y[:, 0], (top - 1 / self.unit, bottom + 1 / self.unit))
@@ -115,8 +113,8 @@ def _clouds(rng: np.random.Generator, size: tuple[int, int], fall: float) -> np.
     return (0.3 * noise / noise.std()).astype(np.float32)
 
 
-def _pick(rng: np.random.Generator, colours: np.ndarray, spread: float = 0.03) -> Colour:
-    chosen = colours[rng.integers(len(colours))] * rng.uniform(0.7, 1.3) + rng.normal(0, spread, 3)
+def _pick(rng: np.random.Generator, colours: np.ndarray) -> Colour:
+    chosen = colours[rng.integers(len(colours))] * rng.uniform(0.7, 1.3) + rng.normal(0, 0.03, 3)
     return np.clip(chosen, 0.02, 1).astype(np.float32)
 
 
@@ -126,10 +124,10 @@ def _outdoors(canvas: Canvas, rng: np.random.Generator) -> None:
     horizon = rng.uniform(0.42, 0.66)
     canvas.pixels[:] = sky + (0.95 - sky) * np.clip(canvas.y / horizon, 0, 1)[..., None] * 0.6
     for row in range(rng.integers(1, 3)):
-        waves = (
-            rng.uniform(0.01, 0.05) * np.sin(canvas.x * rng.uniform(3, 14) + rng.uniform(0, 6.3)) for _ in range(3)
-        )
-        distance = horizon - 0.12 + 0.06 * row + sum(waves) - canvas.y
+        waves = 0
+        for _ in range(3):
+            waves += rng.uniform(0.01, 0.05) * np.sin(canvas.x * rng.uniform(3, 14) + rng.uniform(0, 6.3))
+        distance = horizon - 0.12 + 0.06 * row + waves - canvas.y
         canvas.cover(distance, 0.5 * (_pick(rng, GROUNDS) + sky) * (0.9 - 0.15 * row))
     for _ in range(rng.integers(0, 4)):
         x, height, leaves = rng.uniform(-0.1, 1.1), rng.uniform(0.12, 0.3), _pick(rng, GROUNDS[1:2])

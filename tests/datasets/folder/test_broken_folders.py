@@ -10,7 +10,7 @@ from PIL import Image
 
 from dfclib.datasets.folder.loading import write_folder
 from dfclib.datasets.folder.problems import Problems
-from dfclib.datasets.folder.tables import Label, interpret_labels
+from dfclib.datasets.folder.tables import Row, interpret_labels
 
 
 def encoded(kind: str) -> bytes:
@@ -233,9 +233,9 @@ def test_class_folders_that_are_neither_integers_nor_names(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("count", "complaints"), [(2, 0), (1000, 0), (1001, 1)])
 def test_the_number_of_classes_is_bounded(count: int, complaints: int) -> None:
-    labels = [Label(str(i), f"train.csv line {i + 2}", "train") for i in range(count)]
+    rows = [Row(f"train.csv line {i + 2}", f"t{i}", str(i)) for i in range(count)]
     problems = Problems()
-    numbers, names = interpret_labels(labels, problems, [])
+    numbers, names = interpret_labels({"train": rows}, problems, [])
     assert names == tuple(map(str, range(count))) and numbers["1"] == 1
     assert len(problems) == complaints
     if complaints:

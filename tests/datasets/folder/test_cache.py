@@ -77,5 +77,5 @@ def test_a_read_only_folder_is_cached_elsewhere(folder: Path, tmp_path: Path, mo
 
 def test_pixels_need_no_cache(folder: Path) -> None:
     files = {split: part.files for split, part in loading.read_listing(folder).parts.items()}
-    pixels = decoding.read_pixels(files, Problems(), progress=False)
+    pixels = decoding.read_pixels(files, Problems())
     assert np.array_equal(pixels.images["train"], folder_splits().train.images)

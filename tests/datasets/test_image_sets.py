@@ -83,15 +83,6 @@ def test_equal_data_have_equal_fingerprints_and_test_images_do_not_matter(images
     assert len(fingerprint) == 16 and int(fingerprint, 16)
 
 
-def test_another_name_needs_no_hashing(images, monkeypatch):
-    splits = Splits("a", images, tiny_images(1, 1, "v", size=(6, 8)), embedded=True)
-    assert splits.renamed("b").fingerprint == splits.fingerprint
-    monkeypatch.setattr(ImageSet, "fingerprint", None)
-    renamed = splits.renamed("b")
-    assert (renamed.name, renamed.embedded, renamed.fingerprint) == ("b", True, splits.fingerprint)
-    assert splits.name == "a"
-
-
 def test_held_out_is_a_tenth_of_each_class_whatever_the_order_of_rows_and_the_pixels():
     train = tiny_images(30, 0, "x", size=(2, 2))
     rest, held_out = held_out_split(train)
