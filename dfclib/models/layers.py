@@ -15,9 +15,8 @@ Normalisation = tuple[Sequence[float], Sequence[float]]  # mean and deviation of
 class FusedBatchNormalization(layers.BatchNormalization):
     """Keras's BatchNormalization, whose training step is TensorFlow's one fused kernel instead of several passes.
 
-    The same numbers within rounding; on a CPU a network of such blocks trains faster, with bfloat16 above all
-    (benchmarks/results/batch_normalization.json has by how much). On another backend, and in inference, it is Keras's
-    own layer.
+    The same numbers within rounding, sooner on a CPU (benchmarks/results/batch_normalization.json has by how much).
+    On another backend, and in inference, it is Keras's own layer.
     """
 
     def call(self, inputs, training=None, mask=None):
