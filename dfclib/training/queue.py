@@ -55,7 +55,7 @@ QUEUE = (
 
 @dataclass(frozen=True)
 class Job:
-    """One training, or one vote over trainings: a recipe with scale, seed and protocol set; weights: record them."""
+    """One training or vote: a recipe with scale, seed and protocol set; weights: record them."""
 
     recipe: Recipe | EnsembleRecipe
     weights: bool
@@ -86,13 +86,14 @@ def find_jobs(scale: str, only: Sequence[str] = (), queue: Sequence[Entry] = QUE
     """
     jobs: dict[tuple, Job] = {}
     chosen = set()
+    beginnings = tuple(only) or ("",)
     for entry in queue:
         recipe = find(entry.recipe).at_scale(entry.scale or scale)
         recipe = recipe.with_options(seed=entry.seed, protocol=entry.protocol)
         for each in (*recipe.members, recipe):
             key = (each.name, each.scale, each.protocol, each.seed)
             jobs.setdefault(key, Job(each, entry.weights))
-            if not only or recipe.name.startswith(tuple(only)) or each.name.startswith(tuple(only)):
+            if recipe.name.startswith(beginnings) or each.name.startswith(beginnings):
                 chosen.add(key)
     names = dict.fromkeys(job.recipe.name for job in jobs.values())
     unknown = [beginning for beginning in only if not any(name.startswith(beginning) for name in names)]
@@ -121,8 +122,7 @@ class Images:
             raise self.problems[name]
         if name not in self._loaded:
             try:
-                competition = recipe.dataset == COMPETITION
-                self._loaded[name] = load(self.folder) if competition else load_fashion(FASHION_MNIST)
+                self._loaded[name] = load(self.folder) if name == COMPETITION.name else load_fashion(FASHION_MNIST)
             except UserError as error:
                 self.problems[name] = error
                 raise
@@ -164,16 +164,11 @@ def is_same(run: Run, recipe: Recipe | EnsembleRecipe, splits: Splits) -> bool:
 def reproduce(
     jobs: Sequence[Job], images: Images, runs_dir: Path, recorded: Path, hours: float | None = None
 ) -> Iterator[Run | UserError]:
-    """Train and record the open jobs in order.
+    """Train and record the open jobs in order, waiting while the file .paused is in `runs_dir`.
 
-    While the file .paused is in `runs_dir`, it waits. After `hours` it ends with the epoch at hand; what is unfinished
-    goes on the next time.
-
-    Yields:
-        Each run in `recorded`, or the error of a training that failed: the next one begins all the same.
-
-    Raises:
-        UserError: another process works on the same folder.
+    Yields each run in `recorded`, or the error of a training that failed: the next one begins all the same. After
+    `hours` it ends with the epoch at hand; what is unfinished goes on the next time. Raises UserError where another
+    process works on the same folder.
     """
     from dfclib.callbacks import OutOfTime, Pause, TimeLimit
     from dfclib.training import train
