@@ -165,11 +165,10 @@ def training_transforms(
     signed = {name: 2 * value - 1 for name, value in draw.items()}
     height, width = size
 
-    matrices = _affine(len(ids))
+    matrices = _affine()
     if recipe.framing == "crop":  # anywhere, but by whole pixels: a crop alone must not resample
         room_y, room_x = height - recipe.image_size[0], width - recipe.image_size[1]
-        matrices[:, 0, 2] = np.floor(draw["crop_x"] * (room_x + 1))
-        matrices[:, 1, 2] = np.floor(draw["crop_y"] * (room_y + 1))
+        matrices = _affine(x=np.floor(draw["crop_x"] * (room_x + 1)), y=np.floor(draw["crop_y"] * (room_y + 1)))
 
     # From here on in the image's own pixels. Output is seen in perspective, then, about the image's centre and in the
     # order of Keras's ImageDataGenerator, mirrored, zoomed, shifted and rotated on its way to the place where it is
@@ -177,19 +176,14 @@ def training_transforms(
     # rotation moved out of the image and a distortion moves in again, where torchvision, image by image, has cut it.
     if augmentation.perspective:
         matrices = _perspectives(draw, size, augmentation) @ matrices
-    centre = np.array([[1, 0, (width - 1) / 2], [0, 1, (height - 1) / 2], [0, 0, 1]])
-    zoom = _affine(len(ids))
+    centre = _affine(x=(width - 1) / 2, y=(height - 1) / 2)
     drawn = (draw["flip"] < 0.5) & augmentation.horizontal_flip
-    mirrored = repeats % 2 == 1 if augmentation.every_mirror else drawn
-    zoom[:, 0, 0] = (1 + augmentation.zoom * signed["zoom_x"]) * np.where(mirrored, -1, 1)
-    zoom[:, 1, 1] = 1 + augmentation.zoom * signed["zoom_y"]
-    shift = _affine(len(ids))
-    shift[:, 0, 2] = augmentation.shift * width * signed["shift_x"]
-    shift[:, 1, 2] = augmentation.shift * height * signed["shift_y"]
+    mirrored = np.where(repeats % 2 == 1 if augmentation.every_mirror else drawn, -1, 1)
+    zoom_x, zoom_y = (1 + augmentation.zoom * signed[name] for name in ("zoom_x", "zoom_y"))
+    zoom = _affine(xx=zoom_x * mirrored, yy=zoom_y)
+    shift = _affine(x=augmentation.shift * width * signed["shift_x"], y=augmentation.shift * height * signed["shift_y"])
     angle = np.radians(augmentation.rotation) * signed["rotation"]
-    rotation = _affine(len(ids))
-    rotation[:, 0, 0] = rotation[:, 1, 1] = np.cos(angle)
-    rotation[:, 0, 1], rotation[:, 1, 0] = -np.sin(angle), np.sin(angle)
+    rotation = _affine(xx=np.cos(angle), xy=-np.sin(angle), yx=np.sin(angle), yy=np.cos(angle))
     return centre @ rotation @ shift @ zoom @ np.linalg.inv(centre) @ matrices
 
 
@@ -225,8 +219,10 @@ def _mix(x: np.ndarray) -> np.ndarray:
         return x ^ (x >> np.uint64(31))
 
 
-def _affine(count: int) -> np.ndarray:
-    return np.tile(np.eye(3), (count, 1, 1))
+def _affine(xx=1.0, xy=0.0, x=0.0, yx=0.0, yy=1.0, y=0.0) -> np.ndarray:
+    """Matrices float64 (m, 3, 3) that take (a, b, 1) to (xx a + xy b + x, yx a + yy b + y, 1)."""
+    entries = np.broadcast_arrays(xx, xy, x, yx, yy, y, 0.0, 0.0, 1.0)
+    return np.stack(entries, axis=-1).reshape(-1, 3, 3)
 
 
 def _rows(
