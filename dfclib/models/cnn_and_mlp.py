@@ -4,22 +4,13 @@ Layers, their order and how they start are the PyTorch originals'.
 Sources: https://github.com/andra2602/Deepfake-Classification, https://github.com/stefanvoica/Deepfake-detection
 """
 
-from collections.abc import Sequence
-
 from keras import KerasTensor, layers
 
-from dfclib.models.layers import logits, torch_block, torch_dense, torch_initializers
+from dfclib.models.layers import Floats, Ints, logits, torch_block, torch_dense, torch_initializers
 
 
 def cnn(
-    x: KerasTensor,
-    classes: int,
-    *,
-    filters: Sequence[int],
-    kernel: int,
-    pool_after: Sequence[int],
-    dropouts: tuple[float, float],
-    units: int,
+    x: KerasTensor, classes: int, *, filters: Ints, kernel: int, pool_after: Ints, dropouts: Floats, units: int
 ) -> KerasTensor:
     """Blocks of convolution, batch normalisation and perhaps pooling; flattened; one dense layer.
 
@@ -35,9 +26,7 @@ def cnn(
     return logits(x, classes, **torch_initializers(units))
 
 
-def mlp(
-    x: KerasTensor, classes: int, *, units: Sequence[int], negative_slope: float, dropouts: Sequence[float]
-) -> KerasTensor:
+def mlp(x: KerasTensor, classes: int, *, units: Ints, negative_slope: float, dropouts: Floats) -> KerasTensor:
     """Every pixel into dense layers.
 
     units: a dense layer each; dropouts: after each, 0 for none; negative_slope: LeakyReLU's, 0 for ReLU

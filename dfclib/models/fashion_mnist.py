@@ -4,22 +4,13 @@ The author's project has no public address; its description names layers and wid
 where the recipe says so, our choice.
 """
 
-from collections.abc import Sequence
-
 from keras import KerasTensor, layers
 
-from dfclib.models.layers import FusedBatchNormalization, logits
+from dfclib.models.layers import Floats, FusedBatchNormalization, Ints, logits
 
 
 def author_cnn(
-    x: KerasTensor,
-    classes: int,
-    *,
-    filters: Sequence[int],
-    kernel: int,
-    dropout: float,
-    units: int,
-    head_dropout: float,
+    x: KerasTensor, classes: int, *, filters: Ints, kernel: int, dropout: float, units: int, head_dropout: float
 ) -> KerasTensor:
     """Blocks of convolution, max pooling, batch normalisation and dropout, then dense layers. filters: a block each."""
     for block, width in enumerate(filters, start=1):
@@ -31,14 +22,7 @@ def author_cnn(
 
 
 def double_cnn(
-    x: KerasTensor,
-    classes: int,
-    *,
-    filters: Sequence[int],
-    kernel: int,
-    dropouts: Sequence[float],
-    units: int,
-    head_dropout: float,
+    x: KerasTensor, classes: int, *, filters: Ints, kernel: int, dropouts: Floats, units: int, head_dropout: float
 ) -> KerasTensor:
     """Blocks of two convolutions, each normalised before its ReLU. filters, dropouts: a block each."""
     # the normalisation brings its own offset: a bias before it would do nothing

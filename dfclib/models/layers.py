@@ -9,6 +9,7 @@ import keras
 from keras import layers
 
 TORCH_MOMENTUM, TORCH_EPSILON = 0.9, 1e-5  # PyTorch's momentum of .1 is what Keras calls .9
+Ints, Floats, Head = Sequence[int], Sequence[float], Sequence[tuple[int, float]]  # Head: units and dropout per layer
 Normalisation = tuple[Sequence[float], Sequence[float]]  # mean and deviation of each channel, on 0..255
 
 
@@ -64,8 +65,8 @@ def pixels_and_normalised(
 ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """The input, pixels 0..255, and (pixels - mean) / deviation per channel, in float32 whatever the precision:
     bfloat16 would round a normalised bright pixel to its neighbour before the first convolution sees it."""
-    means, deviations = normalisation
-    scale, offset = [1 / d for d in deviations], [-m / d for m, d in zip(means, deviations, strict=True)]
+    scale = [1 / deviation for deviation in normalisation[1]]
+    offset = [-mean / deviation for mean, deviation in zip(*normalisation, strict=True)]
     if len(scale) == 1:
         scale, offset = scale[0], offset[0]
     pixels = keras.Input((*image_size, channels), name="pixels")

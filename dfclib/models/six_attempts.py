@@ -4,16 +4,12 @@ Attempts 4, 5 and 6 are one builder: what changed from one to the next are numbe
 dfclib/recipes/six_attempts.py. Source: https://github.com/CezarTulceanu/Deepfake-classification-project
 """
 
-from collections.abc import Sequence
-
 from keras import KerasTensor, layers, regularizers
 
-from dfclib.models.layers import logits
+from dfclib.models.layers import Floats, Head, Ints, logits
 
 
-def plain_cnn(
-    x: KerasTensor, classes: int, *, filters: Sequence[int], kernels: Sequence[int], units: int
-) -> KerasTensor:
+def plain_cnn(x: KerasTensor, classes: int, *, filters: Ints, kernels: Ints, units: int) -> KerasTensor:
     """Attempt 1: stages of convolution (valid) and pooling, one dense layer. filters, kernels: a stage each."""
     for stage, (width, kernel) in enumerate(zip(filters, kernels, strict=True), start=1):
         x = layers.Conv2D(width, kernel, activation="relu", name=f"conv{stage}")(x)
@@ -23,13 +19,7 @@ def plain_cnn(
 
 
 def dropout_cnn(
-    x: KerasTensor,
-    classes: int,
-    *,
-    filters: Sequence[int],
-    kernels: Sequence[int],
-    dropouts: Sequence[float],
-    head: Sequence[tuple[int, float]],
+    x: KerasTensor, classes: int, *, filters: Ints, kernels: Ints, dropouts: Floats, head: Head
 ) -> KerasTensor:
     """Attempt 2: dropout after every stage and dense layer.
 
@@ -46,13 +36,13 @@ def two_branch_cnn(
     x: KerasTensor,
     classes: int,
     *,
-    filters: Sequence[int],
-    kernels: Sequence[int],
-    dropouts: Sequence[float],
+    filters: Ints,
+    kernels: Ints,
+    dropouts: Floats,
     branch_filters: int,
     branch_kernel: int,
     branch_pool: int,
-    head: Sequence[tuple[int, float]],
+    head: Head,
     hidden_l2: float,
 ) -> KerasTensor:
     """Attempts 4, 5 and 6: a main branch whose first stage does not pool, and one coarse look at the input beside it.
@@ -75,7 +65,7 @@ def two_branch_cnn(
     return _head(layers.Concatenate(name="join")([x, branch]), classes, head, regularizer)
 
 
-def _head(x: KerasTensor, classes: int, head: Sequence[tuple[int, float]], regularizer=None) -> KerasTensor:
+def _head(x: KerasTensor, classes: int, head: Head, regularizer=None) -> KerasTensor:
     for number, (units, dropout) in enumerate(head, start=1):
         x = layers.Dense(units, activation="relu", kernel_regularizer=regularizer, name=f"dense{number}")(x)
         x = layers.Dropout(dropout, name=f"head_dropout{number}")(x)

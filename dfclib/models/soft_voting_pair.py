@@ -4,18 +4,16 @@ Layers, their order and how they start are the PyTorch original's.
 Source: https://github.com/ghrghbogdan/CNN-Deepfake-Classification
 """
 
-from collections.abc import Sequence
-
 from keras import KerasTensor, layers
 
-from dfclib.models.layers import logits, torch_block, torch_dense, torch_initializers
+from dfclib.models.layers import Ints, logits, torch_block, torch_dense, torch_initializers
 
 
 def pooled_cnn(
     x: KerasTensor,
     classes: int,
     *,
-    filters: Sequence[int],
+    filters: Ints,
     kernel: int,
     channel_dropout: float,
     pooled: int,
