@@ -64,17 +64,9 @@ class Run:
         check_name(recipe.name, f"{path}: recipe.name")
         return recipe
 
-    @property
-    def scale(self) -> str:
-        return self.recipe.scale
-
-    @property
-    def seed(self) -> int:
-        return self.recipe.seed
-
-    @property
-    def protocol(self) -> str:
-        return self.recipe.protocol
+    scale = property(lambda self: self.recipe.scale)
+    seed = property(lambda self: self.recipe.seed)
+    protocol = property(lambda self: self.recipe.protocol)
 
     @property
     def data(self) -> dict[str, Any]:

@@ -15,10 +15,6 @@ from dfclib.errors import UserError
 from dfclib.files import read_json
 from dfclib.recipes.schedules import Schedule
 
-ScaleName = Literal["quick", "compact", "full"]
-Protocol = Literal["published", "held_out"]
-Split = Literal["held_out", "validation", "test"]
-Monitor = Literal["val_loss", "val_accuracy"]
 PrecisionName = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 LARGEST_SEED = 2**32 - 1  # Keras and numpy take no more
 # Where a recipe comes from and how it is shown, and not what is trained: left out of the fingerprint. Precision
@@ -32,10 +28,7 @@ SPEED_FILE = Path(__file__).with_name("measured_speed.json")
 
 @dataclass(frozen=True)
 class Dataset:
-    """The images that an author trained on: how many, their height and width in pixels, channels and classes.
-
-    A schedule's steps are steps over so many images, and parameters are counted for so many channels and classes.
-    """
+    """The images that an author trained on: how many, their height and width in pixels, channels and classes."""
 
     name: str
     images: int
@@ -52,7 +45,7 @@ FASHION_MNIST = Dataset("fashion-mnist", images=54_000, size=(28, 28), channels=
 class Stopping:
     """Stop after `patience` epochs without a better value of `monitor`; what is kept says Recipe.keep."""
 
-    monitor: Monitor
+    monitor: Literal["val_loss", "val_accuracy"]
     patience: int
 
 
@@ -130,7 +123,6 @@ class Recipe(_Trainable):
     framing: `resize` brings the whole image to image_size, once, before training begins; `crop` cuts image_size native
         pixels (the centre in evaluation; a random place in training where there is augmentation)
     framing_interpolation: how `resize` enlarges (it always reduces with antialiasing); None: it has nothing to do
-        (runs recorded before this field were resized bilinearly, together with the augmentation)
     repeats: how often an epoch shows every image; class_repeats overrides it by class name
     class_weights: `balanced` weights the loss by the inverse frequency of each class in an epoch
     normalisation: `unit` 0..1; `half` mean and deviation .5 of that; `imagenet` ImageNet's means and deviations (three
@@ -175,15 +167,15 @@ class Recipe(_Trainable):
     repeats: int = 1
     class_repeats: dict[str, int] = field(default_factory=dict)
     class_weights: Literal["balanced"] | None = None
-    protocol: Protocol = "published"
+    protocol: Literal["published", "held_out"] = "published"
     precision: PrecisionName = "auto"
     seed: int = 0
-    scale: ScaleName = "full"
+    scale: Literal["quick", "compact", "full"] = "full"
     source_epochs: int | None = None
     given_epochs: int | None = None
     claims: dict[str, float] = field(default_factory=dict)
     claims_note: str = ""
-    reported_split: Split = "validation"
+    reported_split: Literal["held_out", "validation", "test"] = "validation"
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -260,10 +252,7 @@ class Recipe(_Trainable):
         return math.ceil(self.images_per_epoch(images) / self.batch_size)
 
     def expected_minutes(self, images: int) -> float | None:
-        """Minutes that the training takes on two CPU cores, from measured speed; None where nobody measured.
-
-        `benchmarks/training_speed.py` measures images per second and writes them beside this file.
-        """
+        """Minutes that the training takes on two CPU cores, from measured speed; None where nobody measured."""
         speed = measured("images_per_second").get(f"{self.name}-{self.scale}")
         return None if speed is None else self.epochs * self.images_per_epoch(images) / speed / 60
 
@@ -277,15 +266,11 @@ class Recipe(_Trainable):
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change with whatever changes the training.
 
-        What equals its default does not count, here and in every part, so that a field added later leaves old runs
-        valid: its default must mean what was done before it.
+        What equals its default does not count, here and in every part: a field added later leaves old runs valid where
+        its default means what was done before it.
         """
         values = {name: value for name, value in _counted(self).items() if name not in DESCRIPTION}
         return hashlib.sha256(json.dumps(values, sort_keys=True, default=_counted).encode()).hexdigest()[:16]
-
-
-def _of_members(name: str) -> property:
-    return property(lambda ensemble: getattr(ensemble.members[0], name), doc=f"The {name} of all members.")
 
 
 @dataclass(frozen=True)
@@ -326,8 +311,12 @@ class EnsembleRecipe(_Trainable):
                 f"images alone; received vote {self.vote}, weights {self.weights}, protocol {self.protocol}",
             )
 
-    scale, protocol, reported_split = _of_members("scale"), _of_members("protocol"), _of_members("reported_split")
-    dataset, given_epochs = _of_members("dataset"), _of_members("given_epochs")
+    # what all members have alike
+    scale = property(lambda self: self.members[0].scale)
+    protocol = property(lambda self: self.members[0].protocol)
+    dataset = property(lambda self: self.members[0].dataset)
+    reported_split = property(lambda self: self.members[0].reported_split)
+    given_epochs = property(lambda self: self.members[0].given_epochs)
 
     def at_scale(self, scale: str) -> "EnsembleRecipe":
         return replace(self, members=tuple(member.at_scale(scale) for member in self.members))
@@ -382,8 +371,7 @@ def training_fields(recipe: Recipe) -> dict[str, Any]:
 
 
 def _counted(part: Any) -> dict[str, Any]:
-    """What of a recipe or of one of its parts counts in a fingerprint: what is not its default, and a schedule's kind
-    (each schedule's own default)."""
+    """What of a recipe or a part counts in a fingerprint: what is not its default, and a schedule's kind, which is."""
     defaults = {f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(part)}
     return {name: value for name, value in vars(part).items() if name == "kind" or value != defaults[name]}
 

@@ -23,10 +23,8 @@ PAUSE = ".paused"  # in the folder of runs: while this file exists, the queue wa
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the queue. None: the recipe's own seed and protocol, and the scale that the queue is given.
-
-    weights: record the networks as well, for commands that README shows; they must be small
-    """
+    """A line of the queue. None: the recipe's own seed and protocol, the queue's scale. weights: record small networks,
+    for commands that README shows."""
 
     recipe: str
     seed: int | None = None
@@ -63,9 +61,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is.
+    """How far a job is: `recorded`, `finished` (not recorded yet), `epoch 3 of 20`, `to train`, or `no data`.
 
-    state: `recorded`, `finished` (not recorded yet), `epoch 3 of 20`, `to train`, or `no data`
     minutes: left of it, on two CPU cores; None where that was not measured
     """
 
@@ -103,10 +100,7 @@ def find_jobs(scale: str, only: Sequence[str] = (), queue: Sequence[Entry] = QUE
 
 
 class Images:
-    """The images of the queue's data sets, each loaded when it is first asked for.
-
-    folder: the competition's; Fashion-MNIST is found on this machine or fetched
-    """
+    """The images of the queue's data sets, each loaded when it is first asked for. folder: the competition's."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
