@@ -30,9 +30,7 @@ def align(members: Members, names: Names = None) -> list[Predictions]:
 
     Class names come from the members that have probabilities, which must name the same classes; where none
     has, they are all labels that occur in any member. True labels that one member knows are given to all.
-
-    Raises:
-        UserError: ids, class names or true labels differ, an id occurs twice, or probabilities are not finite.
+    Raises UserError where ids, class names or true labels differ, an id occurs twice, or probabilities are not finite.
     """
     if not members:
         raise UserError("nothing to vote on: give at least one run or prediction file")
@@ -107,10 +105,8 @@ def search_weights(members: Members, step: float = 0.05, kind: str = "soft", nam
     All multiples of `step` are tried. Where several weights get as many images right, the lowest log loss decides (to
     nine decimals), then the nearest to equal weights, then the first member's larger weight. Members are for images
     held out of training, never for validation: a vote looks better than it is on images that chose its weights.
-
-    Raises:
-        UserError: as `soft_vote` does, where labels are not known, where `step` does not divide 1, and where there
-            are more than 20,000 weights to try (naming a step that will do).
+    Raises UserError as `soft_vote` does, where labels are not known, where `step` does not divide 1, and where there
+    are more than 20,000 weights to try (naming a step that will do).
     """
     members, terms = _terms(kind, members, names)
     labels = members[0].require_labels()

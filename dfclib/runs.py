@@ -207,18 +207,18 @@ def find_recorded(*names: str, protocol: str | None = None, folder: Path | str =
 def find_alike(run: Run, *names: str) -> list[Run]:
     """Finished runs beside `run` of the recipes in `names`, in that order: of its data, scale, protocol and seed, and
     of as many epochs where a number was asked for."""
+
+    def epochs(run: Run) -> set[int]:
+        return {member.epochs for member in run.recipe.members}
+
     alike = {
         other.recipe.name: other
         for other in find_runs(run.path.parent)
         if (other.scale, other.protocol, other.seed) == (run.scale, run.protocol, run.seed)
         and other.data["fingerprint"] == run.data["fingerprint"]
-        and (other.recipe.given_epochs == run.recipe.given_epochs or _epochs(other) == _epochs(run))
+        and (other.recipe.given_epochs == run.recipe.given_epochs or epochs(other) == epochs(run))
     }
     return [alike[name] for name in names if name in alike]
-
-
-def _epochs(run: Run) -> set[int]:
-    return {member.epochs for member in run.recipe.members}
 
 
 def write_predictions_file(path: Path, predictions: dict[str, Predictions]) -> None:

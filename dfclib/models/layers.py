@@ -28,14 +28,10 @@ class FusedBatchNormalization(layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
+        x, none = tf.cast(inputs, self.compute_dtype), tf.zeros((0,))
+        options = {"epsilon": self.epsilon, "is_training": True}
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=tf.cast(inputs, self.compute_dtype),
-            scale=self.gamma.value,
-            offset=self.beta.value,
-            mean=tf.zeros((0,)),
-            variance=tf.zeros((0,)),
-            epsilon=self.epsilon,
-            is_training=True,
+            x=x, scale=self.gamma.value, offset=self.beta.value, mean=none, variance=none, **options
         )
         count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
         variance *= (count - 1) / count  # the kernel's is unbiased, Keras keeps the biased one
@@ -79,10 +75,8 @@ def logits(x: keras.KerasTensor, classes: int, **options) -> keras.KerasTensor:
 
 
 def torch_initializers(fan_in: int) -> dict[str, keras.initializers.Initializer]:
-    """Initialisers of kernel and bias as PyTorch's Linear and Conv2d have them: uniform within 1/sqrt(fan_in).
-
-    fan_in: inputs of one unit: features, or kernel height x kernel width x channels
-    """
+    """Initialisers of kernel and bias as PyTorch's Linear and Conv2d have them: uniform within 1/sqrt(fan_in), the
+    inputs of one unit."""
     limit = max(1, fan_in) ** -0.5  # of an image too small nothing is left: build() says so
     return {f"{name}_initializer": keras.initializers.RandomUniform(-limit, limit) for name in ("kernel", "bias")}
 

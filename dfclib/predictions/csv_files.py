@@ -61,10 +61,9 @@ def read_predictions(path: Path | str) -> Predictions:
 
 
 def write_predictions(predictions: Predictions, path: Path | str) -> Path:
-    """Write `image_id,label` and, where there are probabilities, one column of them per class, atomically.
+    """Write class names as labels and, where there are probabilities, one column of them per class, atomically.
 
-    Labels are the class names. Probabilities have nine digits, enough to read the same float32 back.
-    A link is followed, and /dev/stdout or a pipe written into.
+    Nine digits are enough to read the same float32 back. A link is followed, /dev/stdout or a pipe written into.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -131,13 +131,11 @@ class Recipe(_Trainable):
     label_smoothing: the share of each target that is spread evenly over all classes
     optimizer: `adam` with a weight_decay adds, as PyTorch's does, weight_decay * p to the gradient of every trainable
         tensor p (an L2 term weight_decay / 2 * sum(p^2)); `adamw` takes it off the tensor itself; `sgd` has a momentum
-    stopping: None: every epoch is trained
     keep: which epoch's weights the run ends with: the last one's, or those of the best val_loss or val_accuracy
     precision: `auto` follows the device (training.devices); no part of the fingerprint
     source_epochs: how many epochs the author's training really ran, where it stopped early
     given_epochs: a number of epochs that somebody asked for instead of the scale's
-    claims: what the author states: public_test, validation, ... as fractions, parameters as a count; claims_note: what
-        must be said beside them
+    claims: what the author states, parameters as a count, else fractions; claims_note: what must be said beside them
     reported_split: the images that the run is judged by
     """
 
@@ -193,9 +191,8 @@ class Recipe(_Trainable):
             _require(self.repeats >= 2, f"{who}: every_mirror shows the mirror second: repeats must be at least 2")
         unused = "weight_decay" if self.optimizer == "sgd" else "momentum"
         _require(not getattr(self, unused), f"{who}: {self.optimizer} has no {unused}; leave it out")
-        if self.reported_split == "held_out":
-            needed = "reported_split held_out needs protocol held_out"
-            _require(self.protocol == "held_out", f"{who}: {needed}, received {self.protocol}")
+        if self.reported_split == "held_out" and self.protocol != "held_out":
+            raise UserError(f"{who}: reported_split held_out needs protocol held_out, received {self.protocol}")
         known = self.builder.startswith("dfclib.models.")
         _require(known, f"{who}: builder must name a function in dfclib.models, received {self.builder!r}")
         plain = self.name and not set(self.name) - set("abcdefghijklmnopqrstuvwxyz0123456789-")
@@ -210,8 +207,8 @@ class Recipe(_Trainable):
         """This recipe at `scale`: quick, compact or full. Raises UserError for another word."""
         if scale == self.scale:
             return self
-        only = "only a full recipe can be rescaled"
-        _require(self.scale == "full", f"recipe {self.name} is at scale {self.scale} already; {only}")
+        if self.scale != "full":
+            raise UserError(f"recipe {self.name} is at scale {self.scale} already; only a full recipe can be rescaled")
         _require(scale in ("quick", "compact"), f"scale must be quick, compact or full, received {scale!r}")
         given = vars(self.quick_scale if scale == "quick" else self.compact_scale)
         changes = {name: value for name, value in given.items() if value is not None}

@@ -48,9 +48,8 @@ def check_weights(run: Run, runs_dir: Path | str = "runs") -> None:
         raise UserError(_how_to_train(run, lacking, runs_dir))
     for network in networks:
         if sha256(network.model_path) != network.metrics.get("model_sha256"):
-            raise UserError(
-                f"{network.model_path} is not the file that the training wrote: train the run again with --fresh"
-            )
+            hint = "train the run again with --fresh"
+            raise UserError(f"{network.model_path} is not the file that the training wrote: {hint}")
 
 
 def _networks(run: Run) -> list[Run]:
@@ -66,9 +65,8 @@ def _networks(run: Run) -> list[Run]:
 
 def _how_to_train(run: Run, lacking: list[Run], runs_dir: Path | str) -> str:
     """The message that `lacking` have no weights, with the commands that make them and where `run` will then lie."""
-    who = f"run {run.name} has no weights"
-    if run.members:
-        who = f"run {run.name} votes with {', '.join(member.name for member in lacking)}, without weights"
+    voters = ", ".join(member.name for member in lacking)
+    who = f"run {run.name} " + (f"votes with {voters}, without weights" if run.members else "has no weights")
     # members are taken from beside their vote: a vote that lies elsewhere must itself come to runs_dir
     trained = lacking if _lies_in(run, runs_dir) else [run]
     commands = "".join(f"\n  {_training_command(each, runs_dir)}" for each in trained)
