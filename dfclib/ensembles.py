@@ -16,9 +16,9 @@ from dfclib.errors import UserError
 from dfclib.predictions import Predictions
 from dfclib.predictions.csv_files import label_key, sorted_labels
 
-Members = Sequence[Predictions]
-Weights = Sequence[float] | None  # one per member
-Names = Sequence[str] | None  # of the members, for messages
+Members = Sequence[Predictions]  # for the same images
+Weights = Sequence[float] | None  # one per member, not negative, not all 0; divided by their sum. None: all alike
+Names = Sequence[str] | None  # how messages call the members; None: "member 1" and so on
 
 SHOWN = 3  # differing ids that a message names
 MOST_WEIGHTS = 20_000  # weight vectors that a search tries: some seconds for five members and 1,250 images
@@ -30,13 +30,7 @@ def align(members: Members, names: Names = None) -> list[Predictions]:
 
     Class names come from the members that have probabilities, which must name the same classes; where none
     has, they are all labels that occur in any member. True labels that one member knows are given to all.
-
-    Args:
-        members: predictions for the same images.
-        names: how messages call the members ("member 1" and so on by default).
-
-    Raises:
-        UserError: ids, class names or true labels differ, an id occurs twice, or probabilities are not finite.
+    Raises UserError where ids, class names or true labels differ, an id occurs twice, or probabilities are not finite.
     """
     if not members:
         raise UserError("nothing to vote on: give at least one run or prediction file")
@@ -53,87 +47,66 @@ def align(members: Members, names: Names = None) -> list[Predictions]:
 
 
 def hard_vote(members: Members, seed: int = 0, names: Names = None) -> Predictions:
-    """Vote for the most frequent label of each image.
+    """Vote for the most frequent label of each image; its probabilities are shares of the votes, float32 (n, k).
 
     A tie goes to the highest mean probability where every member has probabilities; where not, or where that
     ties too, to a draw from (seed, id).
-
-    Args:
-        members: any number of predictions for the same images.
-        seed: draws ties.
-        names: how messages call the members.
-
-    Returns:
-        The winners, with shares of the votes as probabilities, float32 (n, k); rows as the first member's.
     """
     members = align(members, names)
     class_names = members[0].class_names
     votes = np.zeros((len(members[0]), len(class_names)), np.int64)
     for member in members:
         votes[np.arange(len(votes)), member.predicted] += 1
-    candidates = votes == votes.max(axis=1, keepdims=True)
+    scores = votes
     if all(member.probabilities is not None for member in members):
         mean = _mean(np.stack([member.probabilities for member in members]), np.ones(len(members)))
-        best = np.where(candidates, mean, -np.inf)
-        candidates = best == best.max(axis=1, keepdims=True)
+        scores = np.where(votes == votes.max(axis=1, keepdims=True), mean, -np.inf)
     shares = (votes / len(members)).astype(np.float32)
-    return replace(members[0], predicted=_decide(candidates, members[0], seed), probabilities=shares)
+    return replace(members[0], predicted=_winners(scores, members[0], seed), probabilities=shares)
 
 
 def soft_vote(members: Members, weights: Weights = None, seed: int = 0, names: Names = None) -> Predictions:
     """Vote for the highest weighted mean probability of each image; exact ties are drawn from (seed, id).
 
-    Args:
-        members: any number of predictions, with probabilities, for the same images.
-        weights: one per member, not negative, not all 0; divided by their sum. None: all alike.
-        seed: draws ties.
-        names: how messages call the members.
-
-    Returns:
-        The winners, with the weighted means as probabilities, float32 (n, k).
+    The vote's probabilities are these means, float32 (n, k). Raises UserError where a member has none.
     """
-    return _weighted_vote("soft", members, weights, seed, names)
+    return vote("soft", members, weights, seed, names)
 
 
 def geometric_vote(members: Members, weights: Weights = None, seed: int = 0, names: Names = None) -> Predictions:
-    """Vote for the highest weighted geometric mean of each image's probabilities.
+    """Vote for the highest weighted geometric mean of each image's probabilities; ties and errors as in `soft_vote`.
 
     This averages the members' logits, up to a constant per image: a member that gives a class next to nothing
     counts for more than in a soft vote. A probability of 0 would forbid its class whatever the others say; it
-    counts as the smallest normal float32, 1.2e-38. Arguments, ties and errors are those of `soft_vote`.
-
-    Returns:
-        The winners, with the means divided by their sum over classes as probabilities, float32 (n, k).
+    counts as the smallest normal float32, 1.2e-38. The vote's probabilities are the means, divided by their sum.
     """
-    return _weighted_vote("geometric", members, weights, seed, names)
+    return vote("geometric", members, weights, seed, names)
 
 
 def vote(kind: str, members: Members, weights: Weights = None, seed: int = 0, names: Names = None) -> Predictions:
     """Vote as an EnsembleRecipe's `vote` names it: hard (which ignores weights), soft or geometric."""
     if kind == "hard":
         return hard_vote(members, seed, names)
-    return _weighted_vote(kind, members, weights, seed, names)
+    members, terms = _terms(kind, members, names)
+    weights = np.ones(len(members)) if weights is None else np.asarray(weights, np.float64)
+    if weights.shape != (len(members),):
+        raise UserError(f"{len(members)} members but {weights.size} weights: give one weight per member")
+    # beyond these, sums of products of weights leave what a float holds
+    if not np.isfinite(weights).all() or weights.min() < 0 or not 1e-9 <= weights.max() <= 1e9:
+        raise UserError(f"weights must be numbers from 0 up to 1e9 and not all 0, received {weights.tolist()}")
+    mean = _mean(terms, weights)
+    probabilities = _as_probabilities(kind, mean).astype(np.float32)
+    return replace(members[0], predicted=_winners(mean, members[0], seed), probabilities=probabilities)
 
 
 def search_weights(members: Members, step: float = 0.05, kind: str = "soft", names: Names = None) -> tuple[float, ...]:
-    """Find the weights with which a vote gets most images right.
+    """Find the weights, one per member and adding up to 1, with which a soft or geometric vote gets most images right.
 
-    All weights of the grid are tried. Where several get as many images right, the lowest log loss decides (to nine
-    decimals), then the nearest to equal weights, then the first member's larger weight.
-
-    Args:
-        members: predictions with labels and probabilities for images that were held out of training. Never for
-            validation: a vote looks better than it is on the images that its weights were chosen on.
-        step: weights are multiples of it.
-        kind: soft or geometric.
-        names: how messages call the members.
-
-    Returns:
-        One weight per member; they add up to 1.
-
-    Raises:
-        UserError: as `soft_vote` does, where labels are not known, where `step` does not divide 1, and where the
-            grid has more than 20,000 points (naming a step that will do).
+    All multiples of `step` are tried. Where several weights get as many images right, the lowest log loss decides (to
+    nine decimals), then the nearest to equal weights, then the first member's larger weight. Members are for images
+    held out of training, never for validation: a vote looks better than it is on images that chose its weights.
+    Raises UserError as `soft_vote` does, where labels are not known, where `step` does not divide 1, and where there
+    are more than 20,000 weights to try (naming a step that will do).
     """
     members, terms = _terms(kind, members, names)
     labels = members[0].require_labels()
@@ -147,20 +120,6 @@ def search_weights(members: Members, step: float = 0.05, kind: str = "soft", nam
         return -right, loss, sum((m * count - parts) ** 2 for count in counts), [-count for count in counts]
 
     return tuple(count / parts for count in min(_compositions(parts, m), key=cost))
-
-
-def _weighted_vote(kind: str, members: Members, weights: Weights, seed: int, names: Names) -> Predictions:
-    """`soft_vote` or `geometric_vote`."""
-    members, terms = _terms(kind, members, names)
-    weights = np.ones(len(members)) if weights is None else np.asarray(weights, np.float64)
-    if weights.shape != (len(members),):
-        raise UserError(f"{len(members)} members but {weights.size} weights: give one weight per member")
-    # beyond these, sums of products of weights leave what a float holds
-    if not np.isfinite(weights).all() or weights.min() < 0 or not 1e-9 <= weights.max() <= 1e9:
-        raise UserError(f"weights must be numbers from 0 up to 1e9 and not all 0, received {weights.tolist()}")
-    mean = _mean(terms, weights)
-    probabilities = _as_probabilities(kind, mean).astype(np.float32)
-    return replace(members[0], predicted=_winners(mean, members[0], seed), probabilities=probabilities)
 
 
 def _terms(kind: str, members: Members, names: Names) -> tuple[list[Predictions], np.ndarray]:
@@ -219,13 +178,9 @@ def _mean(terms: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.sort(terms, axis=0).sum(axis=0) / math.fsum(weights)
 
 
-def _winners(mean: np.ndarray, member: Predictions, seed: int) -> np.ndarray:
-    """The class with the highest mean of each image, exact ties drawn: int64 (n,)."""
-    return _decide(mean == mean.max(axis=1, keepdims=True), member, seed)
-
-
-def _decide(candidates: np.ndarray, member: Predictions, seed: int) -> np.ndarray:
-    """One class for each row of bool (n, k): the only candidate, or one drawn from (seed, id). int64 (n,)."""
+def _winners(scores: np.ndarray, member: Predictions, seed: int) -> np.ndarray:
+    """The class with the highest score of each image, exact ties drawn from (seed, id): int64 (n,)."""
+    candidates = scores == scores.max(axis=1, keepdims=True)
     winners = candidates.argmax(axis=1).astype(np.int64)
     for row in np.flatnonzero(candidates.sum(axis=1) > 1):
         # by name and not by index: which index a class has may depend on the order of members
@@ -242,13 +197,12 @@ def _matching_rows(first: Predictions, first_name: str, other: Predictions, name
         ids, counts = np.unique(other.ids, return_counts=True)
         raise UserError(f"{name} has ids more than once: {_some(ids[counts > 1])}")
     wanted = first.ids.tolist()
-    missing, extra = set(wanted) - rows.keys(), rows.keys() - set(wanted)
+    missing, extra = sorted(set(wanted) - rows.keys()), sorted(rows.keys() - set(wanted))
     if missing or extra:
-        parts = [f"only in {first_name}: {_some(sorted(missing))}"] if missing else []
-        parts += [f"only in {name}: {_some(sorted(extra))}"] if extra else []
+        only = [f"only in {who}: {_some(ids)}" for who, ids in ((first_name, missing), (name, extra)) if ids]
         raise UserError(
             f"{first_name} ({len(wanted)} ids) and {name} ({len(rows)} ids) are about different images; "
-            f"{'; '.join(parts)}. Vote over predictions for the same split."
+            f"{'; '.join(only)}. Vote over predictions for the same split."
         )
     return [rows[id_] for id_ in wanted]
 
@@ -257,14 +211,13 @@ def _common_classes(members: Members, names: Sequence[str]) -> tuple[str, ...]:
     complete = [i for i, member in enumerate(members) if member.probabilities is not None]
     if not complete:
         return sorted_labels((label for member in members for label in member.class_names), " and ".join(names))
-    first = complete[0]
-    classes = members[first].class_names
+    classes = members[complete[0]].class_names
     for i, member in enumerate(members):
         # a file of labels only knows the classes that it predicts: any part of all classes will do
-        same = set(member.class_names) == set(classes) if i in complete else set(member.class_names) <= set(classes)
-        if not same:
+        differ = set(member.class_names) ^ set(classes) if i in complete else set(member.class_names) - set(classes)
+        if differ:
             raise UserError(
-                f"{names[first]} and {names[i]} have different classes: {_some(classes)} against "
+                f"{names[complete[0]]} and {names[i]} have different classes: {_some(classes)} against "
                 f"{_some(member.class_names)}. Vote over predictions for the same classes."
             )
     return classes

@@ -27,20 +27,11 @@ DRAWS = ("rotation", "shift_x", "shift_y", "zoom_x", "zoom_y", "flip", "crop_x",
 def training_dataset(
     images: ImageSet, recipe: Recipe, first_epoch: int, last_epoch: int | None = None
 ) -> "tf.data.Dataset":
-    """Batches of shuffled, augmented epochs, one after the other, as one `fit` takes them.
+    """Batches of shuffled, augmented epochs, one after the other: float32 pixels in 0..255 and int32 labels (b,).
 
-    Every image comes as often per epoch as the recipe repeats its class; indices are repeated, pixels are not copied.
-    A batch never holds images of two epochs.
-
-    Args:
-        images: with labels.
-        first_epoch, last_epoch: counting from 1, both included; None: first_epoch alone.
-
-    Returns:
-        float32 (b, height, width, channels) in 0..255 and int32 labels (b,).
-
-    Raises:
-        UserError: where the images do not suit the recipe.
+    Every image comes as often per epoch as the recipe repeats its class; a batch never holds images of two epochs.
+    first_epoch, last_epoch: counting from 1, both included; None: first_epoch alone
+    Raises UserError as check_size does.
     """
     import tensorflow as tf
 
@@ -66,15 +57,12 @@ def training_dataset(
 
     # the next epoch is planned while this one is trained
     plans = tf.data.Dataset.range(first_epoch, (last_epoch or first_epoch) + 1).map(rows).prefetch(1)
-    batches = plans.flat_map(lambda rows: tf.data.Dataset.from_tensor_slices(rows).batch(recipe.batch_size))
-    return _read(pixels, batches, recipe)
+    return _read(pixels, plans.flat_map(lambda rows: _batches(rows, recipe)), recipe)
 
 
 def evaluation_dataset(images: ImageSet, recipe: Recipe, labelled: bool = False) -> "tf.data.Dataset":
-    """Batches of every image once, in order, framed but never augmented: float32 pixels.
-
-    labelled: with int32 labels (b,) beside the pixels, as `fit` takes validation data
-    """
+    """Batches of every image once, in order, framed but never augmented: float32 pixels and, if `labelled`, int32
+    labels (b,)."""
     check_size(images, recipe)
     rows = {"index": np.arange(len(images))}
     if labelled:
@@ -94,8 +82,7 @@ def augmented(images: ImageSet, recipe: Recipe, epoch: int = 0) -> np.ndarray:
 def framed(images: np.ndarray, recipe: Recipe) -> np.ndarray:
     """`images` as `recipe` sees them unaugmented: uint8 (n, height, width, channels) of the recipe's image size.
 
-    A crop is the centre. An image is enlarged by the recipe's interpolation (`nearest`: pixel k of n is taken from
-    floor((k + .5) * side / n)), and reduced with antialiasing. Raises UserError as check_size does.
+    A crop is the centre. `nearest` takes pixel k of n from floor((k + .5) * side / n). Raises UserError as check_size.
     """
     from PIL import Image
 
@@ -141,18 +128,14 @@ def _check_size(size: tuple[int, int], recipe: Recipe) -> None:
 
 def share_seen(size: tuple[int, int], recipe: Recipe) -> float:
     """The share of an image of `size` (height, width in pixels) that a crop of the recipe's size shows; else 1."""
-    if recipe.framing != "crop":
-        return 1.0
-    return recipe.image_size[0] * recipe.image_size[1] / (size[0] * size[1])
+    return math.prod(recipe.image_size) / math.prod(size) if recipe.framing == "crop" else 1.0
 
 
 def epoch_indices(images: ImageSet, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
     """(index, repeat) of everything that one epoch shows, unshuffled: int64 (m,) each."""
-    times = np.array([recipe.class_repeats.get(name, recipe.repeats) for name in images.class_names])
-    times = times[images.labels]
+    times = np.array([recipe.class_repeats.get(name, recipe.repeats) for name in images.class_names])[images.labels]
     indices = np.repeat(np.arange(len(images)), times)
-    starts = np.cumsum(times) - times
-    return indices, np.arange(len(indices)) - np.repeat(starts, times)
+    return indices, np.arange(len(indices)) - np.repeat(np.cumsum(times) - times, times)
 
 
 def uniforms(ids: np.ndarray, repeats: np.ndarray, seed: int, epoch: int) -> dict[str, np.ndarray]:
@@ -162,10 +145,8 @@ def uniforms(ids: np.ndarray, repeats: np.ndarray, seed: int, epoch: int) -> dic
     (Steele, Lea and Flood 2014, doi:10.1145/2660193.2660195), so that neither order nor company of images matters.
     """
     names, inverse = np.unique(ids, return_inverse=True)
-    keys = np.array(
-        [int.from_bytes(hashlib.blake2b(str(name).encode(), digest_size=8).digest(), "little") for name in names],
-        np.uint64,
-    )
+    digests = b"".join(hashlib.blake2b(str(name).encode(), digest_size=8).digest() for name in names)
+    keys = np.frombuffer(digests, "<u8").astype(np.uint64)
     state = _mix(keys[inverse] ^ _mix(np.uint64(seed)))
     state = _mix(state + np.uint64(epoch))
     state = _mix(state + repeats.astype(np.uint64))
@@ -177,19 +158,17 @@ def training_transforms(
 ) -> np.ndarray:
     """Matrices float64 (m, 3, 3) that take (x, y, 1) of a training pixel to the place in the image where it is read.
 
-    ids: str (m,); repeats: int (m,), which showing of the image this is; size: height and width of the images as they
-    are framed for training. The recipe must have an augmentation.
+    ids: str (m,); repeats: int (m,), which showing of the image this is; size: height and width as framed for training
     """
     augmentation = recipe.augmentation
     draw = uniforms(ids, repeats, recipe.seed, epoch)
     signed = {name: 2 * value - 1 for name, value in draw.items()}
     height, width = size
 
-    matrices = _affine(len(ids))
+    matrices = _affine()
     if recipe.framing == "crop":  # anywhere, but by whole pixels: a crop alone must not resample
         room_y, room_x = height - recipe.image_size[0], width - recipe.image_size[1]
-        matrices[:, 0, 2] = np.floor(draw["crop_x"] * (room_x + 1))
-        matrices[:, 1, 2] = np.floor(draw["crop_y"] * (room_y + 1))
+        matrices = _affine(x=np.floor(draw["crop_x"] * (room_x + 1)), y=np.floor(draw["crop_y"] * (room_y + 1)))
 
     # From here on in the image's own pixels. Output is seen in perspective, then, about the image's centre and in the
     # order of Keras's ImageDataGenerator, mirrored, zoomed, shifted and rotated on its way to the place where it is
@@ -197,19 +176,14 @@ def training_transforms(
     # rotation moved out of the image and a distortion moves in again, where torchvision, image by image, has cut it.
     if augmentation.perspective:
         matrices = _perspectives(draw, size, augmentation) @ matrices
-    centre = np.array([[1, 0, (width - 1) / 2], [0, 1, (height - 1) / 2], [0, 0, 1]])
-    zoom = _affine(len(ids))
+    centre = _affine(x=(width - 1) / 2, y=(height - 1) / 2)
     drawn = (draw["flip"] < 0.5) & augmentation.horizontal_flip
-    mirrored = repeats % 2 == 1 if augmentation.every_mirror else drawn
-    zoom[:, 0, 0] = (1 + augmentation.zoom * signed["zoom_x"]) * np.where(mirrored, -1, 1)
-    zoom[:, 1, 1] = 1 + augmentation.zoom * signed["zoom_y"]
-    shift = _affine(len(ids))
-    shift[:, 0, 2] = augmentation.shift * width * signed["shift_x"]
-    shift[:, 1, 2] = augmentation.shift * height * signed["shift_y"]
+    mirrored = np.where(repeats % 2 == 1 if augmentation.every_mirror else drawn, -1, 1)
+    zoom_x, zoom_y = (1 + augmentation.zoom * signed[name] for name in ("zoom_x", "zoom_y"))
+    zoom = _affine(xx=zoom_x * mirrored, yy=zoom_y)
+    shift = _affine(x=augmentation.shift * width * signed["shift_x"], y=augmentation.shift * height * signed["shift_y"])
     angle = np.radians(augmentation.rotation) * signed["rotation"]
-    rotation = _affine(len(ids))
-    rotation[:, 0, 0] = rotation[:, 1, 1] = np.cos(angle)
-    rotation[:, 0, 1], rotation[:, 1, 0] = -np.sin(angle), np.sin(angle)
+    rotation = _affine(xx=np.cos(angle), xy=-np.sin(angle), yx=np.sin(angle), yy=np.cos(angle))
     return centre @ rotation @ shift @ zoom @ np.linalg.inv(centre) @ matrices
 
 
@@ -220,13 +194,10 @@ def _perspectives(draw: dict[str, np.ndarray], size: tuple[int, int], augmentati
     perspective * (side // 2), and the image's corners come to lie on the four places.
     """
     height, width = size
-    most = {axis: int(augmentation.perspective * (side // 2)) for axis, side in (("x", width), ("y", height))}
-    inwards = {name: np.floor(draw[name] * (most[name[-1]] + 1)) for name in CORNERS}
+    most = np.floor(augmentation.perspective * (np.array([width, height]) // 2))
+    inwards = np.floor(np.stack([draw[name] for name in CORNERS], axis=1).reshape(-1, 4, 2) * (most + 1))
     corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], float)  # nw, ne, sw, se
-    moved = np.tile(corners[None], (len(draw["flip"]), 1, 1))
-    for place, corner in enumerate(("nw", "ne", "sw", "se")):
-        moved[:, place, 0] += inwards[f"corner_{corner}_x"] * (1 if corner[1] == "w" else -1)
-        moved[:, place, 1] += inwards[f"corner_{corner}_y"] * (1 if corner[0] == "n" else -1)
+    moved = corners + inwards * [[1, 1], [-1, 1], [1, -1], [-1, -1]]
     # x = (a u + b v + c) / (g u + h v + 1), y = (d u + e v + f) / (...), each moved (u, v) to its corner (x, y)
     u, v = moved[..., 0], moved[..., 1]
     x, y = (np.broadcast_to(corners[:, axis], u.shape) for axis in (0, 1))
@@ -248,8 +219,10 @@ def _mix(x: np.ndarray) -> np.ndarray:
         return x ^ (x >> np.uint64(31))
 
 
-def _affine(count: int) -> np.ndarray:
-    return np.tile(np.eye(3), (count, 1, 1))
+def _affine(xx=1.0, xy=0.0, x=0.0, yx=0.0, yy=1.0, y=0.0) -> np.ndarray:
+    """Matrices float64 (m, 3, 3) that take (a, b, 1) to (xx a + xy b + x, yx a + yy b + y, 1)."""
+    entries = np.broadcast_arrays(xx, xy, x, yx, yy, y, 0.0, 0.0, 1.0)
+    return np.stack(entries, axis=-1).reshape(-1, 3, 3)
 
 
 def _rows(
@@ -260,12 +233,12 @@ def _rows(
     index: int64 (m,); with augmentation transform: float32 (m, 8), as ImageProjectiveTransformV3 takes it; distorted:
     bool (m,), those read by the perspective's own interpolation, where it has one
     """
-    rows = {"index": indices}
     augmentation = recipe.augmentation
     if augmentation is None:
-        return rows
+        return {"index": indices}
     transforms = training_transforms(images.ids[indices], repeats, size, recipe, epoch)
-    rows["transform"] = (transforms / transforms[:, 2:, 2:]).reshape(-1, 9)[:, :8].astype(np.float32)
+    transforms = (transforms / transforms[:, 2:, 2:]).reshape(-1, 9)[:, :8].astype(np.float32)
+    rows = {"index": indices, "transform": transforms}
     if augmentation.perspective_interpolation not in (None, augmentation.interpolation):
         draw = uniforms(images.ids[indices], repeats, recipe.seed, epoch)["perspective"]
         rows["distorted"] = draw < augmentation.perspective_probability
@@ -283,13 +256,9 @@ def _read(pixels: "tf.Tensor", batches: "tf.data.Dataset", recipe: Recipe) -> "t
     import tensorflow as tf
 
     def warp(batch: "tf.Tensor", transform: "tf.Tensor", interpolation: str) -> "tf.Tensor":
+        how = {"interpolation": interpolation.upper(), "fill_mode": recipe.augmentation.fill.upper(), "fill_value": 0.0}
         return tf.raw_ops.ImageProjectiveTransformV3(
-            images=batch,
-            transforms=transform,
-            output_shape=recipe.image_size,
-            fill_value=0.0,
-            interpolation=interpolation.upper(),
-            fill_mode=recipe.augmentation.fill.upper(),
+            images=batch, transforms=transform, output_shape=recipe.image_size, **how
         )
 
     def read(rows: dict[str, "tf.Tensor"]) -> "tf.Tensor | tuple[tf.Tensor, tf.Tensor]":
@@ -313,9 +282,8 @@ def _pixels(images: ImageSet, recipe: Recipe, training: bool = False) -> "tf.Ten
     """uint8 (n, height, width, channels): framed, but for a training that crops at random, which sees all pixels."""
     import tensorflow as tf
 
-    native = images.size == recipe.image_size or (
-        training and recipe.framing == "crop" and recipe.augmentation is not None
-    )
+    cut_later = training and recipe.framing == "crop" and recipe.augmentation is not None
+    native = cut_later or images.size == recipe.image_size
     way = () if native else (recipe.image_size, recipe.framing, recipe.framing_interpolation)
     tensors = _tensors.setdefault(images, {})
     if way not in tensors:

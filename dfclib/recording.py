@@ -36,22 +36,12 @@ def check_recordable(run: Run, to: Path | str = "report/runs") -> None:
 
 
 def record(run: Run, to: Path | str = "report/runs", weights: bool = True) -> Run:
-    """Copy a finished run's files to `to`, without its checkpoint and, above 12 MB, without its weights.
+    """Copy a finished run's files to `to`, without its checkpoint and weights above 12 MB, and return the copy.
 
     A recorded run of that name is replaced by the same training, and by one of the current recipe where its own is
     an earlier one. Stopped at any moment and called again, it completes; what was recorded before stays until the
-    new copy is whole.
-
-    Args:
-        run: a finished run.
-        to: the folder of recorded runs.
-        weights: False leaves small weights out as well, as for the many voters of an ensemble.
-
-    Returns:
-        The recorded run.
-
-    Raises:
-        UserError: the run is unfinished, a file of it is a link, or another training of that name is recorded.
+    new copy is whole. weights: False leaves small weights out as well, as for the many voters of an ensemble
+    Raises UserError where the run is unfinished, a file of it is a link, or another training of that name is recorded.
     """
     run, to = load_run(run.path), Path(to)
     target, new, old = to / run.name, to / f".{run.name}.new", to / f".{run.name}.old"

@@ -34,15 +34,11 @@ def predictions_by_split(
 ) -> dict[str, Predictions]:
     """Predictions by split from the arrays of probabilities.npz. Raises ValueError where an array is wrong."""
     found = {}
-    for split in splits:
-        if f"{split}_ids" not in arrays:
-            continue
-        if f"{split}_predicted" not in arrays:
+    for split in (split for split in splits if f"{split}_ids" in arrays):
+        columns = {name: arrays[f"{split}_{name}"] for name in PREDICTION_ARRAYS if f"{split}_{name}" in arrays}
+        if "predicted" not in columns:
             raise ValueError(f"{split}_predicted is missing")
-        columns = {name: arrays.get(f"{split}_{name}") for name in PREDICTION_ARRAYS}
         for name, array in columns.items():
-            if array is None:
-                continue
             if array.dtype.kind != PREDICTION_ARRAYS[name]:
                 raise ValueError(f"{split}_{name} has the type {array.dtype}")
             if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -83,10 +79,8 @@ def check_recipe_file(values: Any, path: Path) -> None:
     require(isinstance(data, dict), "data", "an object", data)
     require(isinstance(environment, dict), "environment", "an object", environment)
     require(isinstance(members, list), "members", "a list of names", members)
-    check_name(values["name"], f"{path}: name")
-    check_name(data.get("name"), f"{path}: data.name")
-    for member in members:
-        check_name(member, f"{path}: members")
+    for name, field in [(values["name"], "name"), (data.get("name"), "data.name"), *((m, "members") for m in members)]:
+        check_name(name, f"{path}: {field}")
     classes, size = data.get("class_names"), data.get("image_size", [1, 1])
     fits = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
     require(fits, "data.class_names", "a list of texts", classes)

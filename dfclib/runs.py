@@ -9,8 +9,6 @@
     checkpoint/         only while unfinished: weights, optimizer and counters of the last finished epoch
 """
 
-import csv
-import io
 import json
 import zipfile
 import zlib
@@ -22,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dfclib.errors import UserError
-from dfclib.files import read_json, write_atomically, write_text
+from dfclib.files import read_json, write_atomically
 from dfclib.predictions import Predictions
 from dfclib.recipes import EnsembleRecipe, Recipe, find, from_dict
 from dfclib.run_checks import PREDICTION_ARRAYS, Fields, check_name, check_recipe_file, predictions_by_split
@@ -66,17 +64,9 @@ class Run:
         check_name(recipe.name, f"{path}: recipe.name")
         return recipe
 
-    @property
-    def scale(self) -> str:
-        return self.recipe.scale
-
-    @property
-    def seed(self) -> int:
-        return self.recipe.seed
-
-    @property
-    def protocol(self) -> str:
-        return self.recipe.protocol
+    scale = property(lambda self: self.recipe.scale)
+    seed = property(lambda self: self.recipe.seed)
+    protocol = property(lambda self: self.recipe.protocol)
 
     @property
     def data(self) -> dict[str, Any]:
@@ -153,24 +143,19 @@ class Run:
 
     @cached_property
     def is_current(self) -> bool:
-        """Whether today's recipe of this name, at the run's scale, seed and protocol, is the one it was trained by.
-
-        False: by an earlier one, or by an edited one.
-        """
+        """Whether it was trained by today's recipe of this name, and not by an earlier or an edited one."""
         try:
-            recipe = find(self.recipe.name).at_scale(self.scale)
-            options = {"seed": self.seed, "epochs": self.recipe.given_epochs, "protocol": self.protocol}
-            return recipe.with_options(**options).fingerprint == self.recipe.fingerprint
+            today = find(self.recipe.name).at_scale(self.scale)
+            today = today.with_options(self.seed, self.recipe.given_epochs, self.protocol)
+            return today.fingerprint == self.recipe.fingerprint
         except UserError:  # no recipe of that name, or none for this protocol
             return False
 
     @property
     def scale_text(self) -> str:
         """The scale with what must be said beside it: `compact, 3 epochs, earlier recipe`."""
-        parts = [self.scale]
-        parts += [f"{self.recipe.given_epochs} epochs"] if self.recipe.given_epochs else []
-        parts += [] if self.is_current else ["earlier recipe"]
-        return ", ".join(parts)
+        epochs = f", {self.recipe.given_epochs} epochs" if self.recipe.given_epochs else ""
+        return f"{self.scale}{epochs}{'' if self.is_current else ', earlier recipe'}"
 
     @property
     def is_finished(self) -> bool:
@@ -178,10 +163,7 @@ class Run:
 
 
 def run_name(recipe: Recipe | EnsembleRecipe, data_name: str) -> str:
-    """<recipe>-<scale>-<data>-<protocol>-seed<N>, with a number of epochs after the scale where one was asked for.
-
-    Raises UserError where that would be no plain name of a folder.
-    """
+    """<recipe>-<scale>-<data>-<protocol>-seed<N>, with a number of epochs after the scale where one was asked for."""
     check_name(recipe.name, "recipe name")
     check_name(data_name, "name of the data")
     scale = recipe.scale if recipe.given_epochs is None else f"{recipe.scale}-{recipe.given_epochs}-epochs"
@@ -211,50 +193,32 @@ def find_recorded(*names: str, protocol: str | None = None, folder: Path | str =
     """The recorded run on real images of each recipe in `names`, in that order; recipes without one are left out.
 
     Of several runs the current recipe's comes first, then the largest scale, the published protocol, the lowest seed.
-
-    Args:
-        names: recipes' names.
-        protocol: only runs of this protocol; None: of both.
-        folder: where recorded runs lie.
+    protocol: only runs of this one
     """
-    scales, protocols = ("full", "compact", "quick"), ("published", "held_out")
 
-    def order(run: Run) -> tuple:
-        return not run.is_current, scales.index(run.scale), protocols.index(run.protocol), run.seed
+    def rank(run: Run) -> tuple:
+        return not run.is_current, ("full", "compact", "quick").index(run.scale), run.protocol != "published", run.seed
 
-    best: dict[str, Run] = {}
     runs = [run for run in find_runs(folder) if not run.data["embedded"] and protocol in (None, run.protocol)]
-    for run in sorted(runs, key=order):
-        best.setdefault(run.recipe.name, run)
+    best = {run.recipe.name: run for run in reversed(sorted(runs, key=rank))}
     return [best[name] for name in names if name in best]
 
 
 def find_alike(run: Run, *names: str) -> list[Run]:
-    """Finished runs beside `run` of the recipes in `names`, in that order, to compare with it.
+    """Finished runs beside `run` of the recipes in `names`, in that order: of its data, scale, protocol and seed, and
+    of as many epochs where a number was asked for."""
 
-    They have its data, scale, protocol and seed, and as many epochs where a number was asked for.
-    """
+    def epochs(run: Run) -> set[int]:
+        return {member.epochs for member in run.recipe.members}
+
     alike = {
         other.recipe.name: other
         for other in find_runs(run.path.parent)
         if (other.scale, other.protocol, other.seed) == (run.scale, run.protocol, run.seed)
         and other.data["fingerprint"] == run.data["fingerprint"]
-        and (other.recipe.given_epochs == run.recipe.given_epochs or _epochs(other) == _epochs(run))
+        and (other.recipe.given_epochs == run.recipe.given_epochs or epochs(other) == epochs(run))
     }
     return [alike[name] for name in names if name in alike]
-
-
-def _epochs(run: Run) -> set[int]:
-    return {member.epochs for member in run.recipe.members}
-
-
-def write_history(path: Path, rows: list[dict[str, float]]) -> None:
-    """Write history.csv in the folder `path` from one dictionary per epoch, with the keys HISTORY_COLUMNS."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, HISTORY_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path / "history.csv", text.getvalue())
 
 
 def write_predictions_file(path: Path, predictions: dict[str, Predictions]) -> None:

@@ -3,6 +3,7 @@
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 MISSING = "–"
 
@@ -35,18 +36,14 @@ def duration(seconds: float) -> str:
 def text_table(rows: Sequence[Mapping[str, str]], heading_width: int | None = None) -> str:
     """Rows with the same headings as columns of text, two spaces apart, no line ending in spaces.
 
-    heading_width: letters after which a heading goes on in another line, with an empty line below the headings;
-    None: one line of headings and no empty line
+    heading_width: letters after which a heading goes on in another line, with an empty line below the headings
     """
     headings = list(rows[0])
     heads = [textwrap.wrap(heading, heading_width) if heading_width else [heading] for heading in headings]
-    height = max(map(len, heads))
-    columns = []
-    for heading, head in zip(headings, heads, strict=True):
-        above = [*head, *[""] * (height - len(head)), *([""] if heading_width else [])]
-        columns.append([*above, *(row[heading] for row in rows)])
-    widths = [max(map(len, column)) for column in columns]
-    lines = zip(*columns, strict=True)
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+    lines = [*zip_longest(*heads, fillvalue="")]
+    if heading_width:
+        lines.append([""] * len(headings))
+    lines += [[row[heading] for heading in headings] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return "\n".join(line.rstrip() for line in padded)

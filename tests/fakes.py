@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -21,7 +22,7 @@ from dfclib.errors import UserError
 from dfclib.files import write_json
 from dfclib.predictions import Predictions
 from dfclib.recipes import EnsembleRecipe, Recipe, find
-from dfclib.runs import HISTORY_COLUMNS, Run, load_run, run_name, write_history, write_predictions_file
+from dfclib.runs import HISTORY_COLUMNS, Run, load_run, run_name, write_predictions_file
 
 COLOURS = np.array([[180, 0, 0], [0, 180, 0], [0, 0, 180], [180, 180, 0], [0, 180, 180]])
 
@@ -288,7 +289,7 @@ def make_run(
     figures = {split: {"n": len(p), "accuracy": p.accuracy} for split, p in splits.items() if p.labels is not None}
     if not contents["members"]:
         history = _history(recipe, figures.get("validation", {}).get("accuracy", 0.8), val_accuracies)
-        write_history(path, history)
+        pd.DataFrame(history).to_csv(path / "history.csv", index=False)
         figures |= {"epochs": len(history), "kept_epoch": max(1, len(history) - 2)}
         figures["train_accuracy"] = history[-1]["accuracy"]
     write_json(path / "metrics.json", {"seconds": 90.0} | figures | (metrics or {}))

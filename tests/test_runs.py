@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from dfclib import runs
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json
 from dfclib.recipes import find
@@ -300,7 +300,7 @@ def test_history_is_read_without_a_warning(run):
 
 def test_history_keeps_every_digit(tmp_path):
     row = dict.fromkeys(HISTORY_COLUMNS, 0.1 + 0.2) | {"epoch": 1, "loss": 1e-17 / 3}
-    runs.write_history(tmp_path, [row, row | {"epoch": 2}])
+    pd.DataFrame([row, row | {"epoch": 2}]).to_csv(tmp_path / "history.csv", index=False)
     history = Run(tmp_path).history
     assert history["epoch"].to_list() == [1, 2]
     assert history["loss"].to_list() == [1e-17 / 3] * 2

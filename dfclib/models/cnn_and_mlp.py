@@ -1,43 +1,21 @@
 """S2 and S3: a convolutional network, and a multilayer perceptron that shows what convolution is worth.
 
-Both take float32 pixels (n, height, width, channels) in 0..255, normalise inside, and end in float32 logits
-(n, classes). Layers, their order and how they start are the PyTorch originals'.
-
+Layers, their order and how they start are the PyTorch originals'.
 Sources: https://github.com/andra2602/Deepfake-Classification, https://github.com/stefanvoica/Deepfake-detection
 """
 
-from collections.abc import Sequence
+from keras import KerasTensor, layers
 
-import keras
-from keras import layers
-
-from dfclib.models.layers import (
-    Normalisation,
-    logits,
-    pixels_and_normalised,
-    torch_block,
-    torch_dense,
-    torch_initializers,
-)
+from dfclib.models.layers import Floats, Ints, logits, torch_block, torch_dense, torch_initializers
 
 
 def cnn(
-    *,
-    image_size: tuple[int, int],
-    channels: int,
-    classes: int,
-    normalisation: Normalisation,
-    filters: Sequence[int],
-    kernel: int,
-    pool_after: Sequence[int],
-    dropouts: tuple[float, float],
-    units: int,
-) -> keras.Model:
+    x: KerasTensor, classes: int, *, filters: Ints, kernel: int, pool_after: Ints, dropouts: Floats, units: int
+) -> KerasTensor:
     """Blocks of convolution, batch normalisation and perhaps pooling; flattened; one dense layer.
 
     filters: a block each; pool_after: blocks, from 1, that end in pooling; dropouts: before and after the dense layer
     """
-    pixels, x = pixels_and_normalised(image_size, channels, normalisation)
     for block, width in enumerate(filters, start=1):
         x = torch_block(x, width, kernel, block, pool=block in pool_after)
     before, after = dropouts
@@ -45,28 +23,18 @@ def cnn(
     x = layers.Dropout(before, name="dropout1")(x)
     x = torch_dense(x, units, "dense1", activation="relu")
     x = layers.Dropout(after, name="dropout2")(x)
-    return keras.Model(pixels, logits(x, classes, **torch_initializers(units)), name="cnn")
+    return logits(x, classes, **torch_initializers(units))
 
 
-def mlp(
-    *,
-    image_size: tuple[int, int],
-    channels: int,
-    classes: int,
-    normalisation: Normalisation,
-    units: Sequence[int],
-    negative_slope: float,
-    dropouts: Sequence[float],
-) -> keras.Model:
+def mlp(x: KerasTensor, classes: int, *, units: Ints, negative_slope: float, dropouts: Floats) -> KerasTensor:
     """Every pixel into dense layers.
 
     units: a dense layer each; dropouts: after each, 0 for none; negative_slope: LeakyReLU's, 0 for ReLU
     """
-    pixels, x = pixels_and_normalised(image_size, channels, normalisation)
     x = layers.Flatten(name="flatten")(x)
     for number, (width, dropout) in enumerate(zip(units, dropouts, strict=True), start=1):
         x = torch_dense(x, width, f"dense{number}")
         x = layers.LeakyReLU(negative_slope, name=f"relu{number}")(x)
         if dropout:
             x = layers.Dropout(dropout, name=f"dropout{number}")(x)
-    return keras.Model(pixels, logits(x, classes, **torch_initializers(units[-1])), name="mlp")
+    return logits(x, classes, **torch_initializers(units[-1]))

@@ -9,15 +9,15 @@ import keras
 from keras import layers
 
 TORCH_MOMENTUM, TORCH_EPSILON = 0.9, 1e-5  # PyTorch's momentum of .1 is what Keras calls .9
+Ints, Floats, Head = Sequence[int], Sequence[float], Sequence[tuple[int, float]]  # Head: units and dropout per layer
 Normalisation = tuple[Sequence[float], Sequence[float]]  # mean and deviation of each channel, on 0..255
 
 
 class FusedBatchNormalization(layers.BatchNormalization):
     """Keras's BatchNormalization, whose training step is TensorFlow's one fused kernel instead of several passes.
 
-    The same numbers within rounding; on a CPU a network of such blocks trains faster, with bfloat16 above all
-    (benchmarks/results/batch_normalization.json has by how much). On another backend, and in inference, it is Keras's
-    own layer.
+    The same numbers within rounding, sooner on a CPU (benchmarks/results/batch_normalization.json has by how much).
+    On another backend, and in inference, it is Keras's own layer.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -28,14 +28,10 @@ class FusedBatchNormalization(layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
+        x, none = tf.cast(inputs, self.compute_dtype), tf.zeros((0,))
+        options = {"epsilon": self.epsilon, "is_training": True}
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=tf.cast(inputs, self.compute_dtype),
-            scale=self.gamma.value,
-            offset=self.beta.value,
-            mean=tf.zeros((0,)),
-            variance=tf.zeros((0,)),
-            epsilon=self.epsilon,
-            is_training=True,
+            x=x, scale=self.gamma.value, offset=self.beta.value, mean=none, variance=none, **options
         )
         count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
         variance *= (count - 1) / count  # the kernel's is unbiased, Keras keeps the biased one
@@ -65,8 +61,8 @@ def pixels_and_normalised(
 ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """The input, pixels 0..255, and (pixels - mean) / deviation per channel, in float32 whatever the precision:
     bfloat16 would round a normalised bright pixel to its neighbour before the first convolution sees it."""
-    means, deviations = normalisation
-    scale, offset = [1 / d for d in deviations], [-m / d for m, d in zip(means, deviations, strict=True)]
+    scale = [1 / deviation for deviation in normalisation[1]]
+    offset = [-mean / deviation for mean, deviation in zip(*normalisation, strict=True)]
     if len(scale) == 1:
         scale, offset = scale[0], offset[0]
     pixels = keras.Input((*image_size, channels), name="pixels")
@@ -79,10 +75,8 @@ def logits(x: keras.KerasTensor, classes: int, **options) -> keras.KerasTensor:
 
 
 def torch_initializers(fan_in: int) -> dict[str, keras.initializers.Initializer]:
-    """Initialisers of kernel and bias as PyTorch's Linear and Conv2d have them: uniform within 1/sqrt(fan_in).
-
-    fan_in: inputs of one unit: features, or kernel height x kernel width x channels
-    """
+    """Initialisers of kernel and bias as PyTorch's Linear and Conv2d have them: uniform within 1/sqrt(fan_in), the
+    inputs of one unit."""
     limit = max(1, fan_in) ** -0.5  # of an image too small nothing is left: build() says so
     return {f"{name}_initializer": keras.initializers.RandomUniform(-limit, limit) for name in ("kernel", "bias")}
 

@@ -1,45 +1,30 @@
 """S1: two complementary networks whose probabilities are averaged.
 
-Both take float32 pixels (n, height, width, channels) in 0..255, normalise inside, and end in float32 logits
-(n, classes). Layers, their order and how they start are the PyTorch original's.
-
+Layers, their order and how they start are the PyTorch original's.
 Source: https://github.com/ghrghbogdan/CNN-Deepfake-Classification
 """
 
-from collections.abc import Sequence
+from keras import KerasTensor, layers
 
-import keras
-from keras import layers
-
-from dfclib.models.layers import (
-    Normalisation,
-    logits,
-    pixels_and_normalised,
-    torch_block,
-    torch_dense,
-    torch_initializers,
-)
+from dfclib.models.layers import Ints, logits, torch_block, torch_dense, torch_initializers
 
 
 def pooled_cnn(
-    *,
-    image_size: tuple[int, int],
-    channels: int,
+    x: KerasTensor,
     classes: int,
-    normalisation: Normalisation,
-    filters: Sequence[int],
+    *,
+    filters: Ints,
     kernel: int,
     channel_dropout: float,
     pooled: int,
     units: int,
     dropout: float,
-) -> keras.Model:
+) -> KerasTensor:
     """Blocks of convolution, batch normalisation and pooling; whole channels dropped; an adaptive average pool.
 
     filters: a block each; pooled: side of the map that the adaptive pool leaves, 1 being a global average
     Any image size that leaves a pixel after the last block will do.
     """
-    pixels, x = pixels_and_normalised(image_size, channels, normalisation)
     for stage, width in enumerate(filters, start=1):
         x = torch_block(x, width, kernel, stage)
     x = layers.SpatialDropout2D(channel_dropout, name="channel_dropout")(x)
@@ -50,4 +35,4 @@ def pooled_cnn(
         x = layers.Flatten(name="flatten")(x)
     x = torch_dense(x, units, "dense1", activation="relu")
     x = layers.Dropout(dropout, name="dropout")(x)
-    return keras.Model(pixels, logits(x, classes, **torch_initializers(units)), name="pooled_cnn")
+    return logits(x, classes, **torch_initializers(units))

@@ -33,13 +33,8 @@ class Predictions:
 
     def take(self, indices: np.ndarray) -> "Predictions":
         """The rows at `indices`, in that order."""
-        return replace(
-            self,
-            ids=self.ids[indices],
-            predicted=self.predicted[indices],
-            probabilities=None if self.probabilities is None else self.probabilities[indices],
-            labels=None if self.labels is None else self.labels[indices],
-        )
+        arrays = {name: getattr(self, name) for name in ("ids", "predicted", "probabilities", "labels")}
+        return replace(self, **{name: array[indices] for name, array in arrays.items() if array is not None})
 
     def require_labels(self) -> np.ndarray:
         """The true classes, int64 (n,). Raises UserError where they are not known, or there are no images."""

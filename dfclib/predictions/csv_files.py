@@ -21,10 +21,7 @@ def read_predictions(path: Path | str) -> Predictions:
 
     With probability columns the classes are their headings, in their order. Without, they are the labels that
     occur in the file, sorted (whole numbers by value); `ensembles.align` brings files with different ones together.
-    True labels are not in such a file: `labels` is None.
-
-    Raises:
-        UserError: the file is no such file, naming the row.
+    `labels`, the true ones, is None. Raises UserError, naming the row, where it is no such file.
     """
     path = Path(path)
     rows = _read_rows(path)
@@ -43,9 +40,8 @@ def read_predictions(path: Path | str) -> Predictions:
         where = f"{path}, row {number}"
         if len(row) != len(header):
             raise UserError(f"{where}: expected {len(header)} columns as in the header, received {len(row)}")
-        for column, value in zip(("image_id", "label"), row, strict=False):
-            if not value:
-                raise UserError(f"{where}: {column} is empty")
+        if "" in row[:2]:
+            raise UserError(f"{where}: {header[row.index('')]} is empty")
         if row[0] in seen:
             raise UserError(f"{where}: image_id {row[0]!r} stands in row {seen[row[0]]} already; keep one of them")
         seen[row[0]] = number
@@ -65,18 +61,16 @@ def read_predictions(path: Path | str) -> Predictions:
 
 
 def write_predictions(predictions: Predictions, path: Path | str) -> Path:
-    """Write `image_id,label` and, where there are probabilities, one column of them per class, atomically.
+    """Write class names as labels and, where there are probabilities, one column of them per class, atomically.
 
-    Labels are the class names. Probabilities have nine digits, enough to read the same float32 back.
-    A link is followed, and /dev/stdout or a pipe written into.
+    Nine digits are enough to read the same float32 back. A link is followed, /dev/stdout or a pipe written into.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    with_probabilities = predictions.probabilities is not None
-    writer.writerow(["image_id", "label", *(predictions.class_names if with_probabilities else ())])
+    shares, names = predictions.probabilities, predictions.class_names
+    writer.writerow(["image_id", "label", *(() if shares is None else names)])
     for i, (id_, label) in enumerate(zip(predictions.ids, predictions.predicted, strict=True)):
-        values = predictions.probabilities[i] if with_probabilities else ()
-        writer.writerow([id_, predictions.class_names[label], *(f"{value:.9g}" for value in values)])
+        writer.writerow([id_, names[label], *(() if shares is None else (f"{share:.9g}" for share in shares[i]))])
     return write_text(path, text.getvalue(), follow_links=True)
 
 

@@ -18,8 +18,6 @@ from dataclasses import replace
 from dfclib.recipes.recipe import Augmentation, Recipe, Scale
 from dfclib.recipes.schedules import StepRate
 
-SOURCE = "https://github.com/andra2602/Deepfake-Classification"
-
 s2_cnn = Recipe(
     name="s2-cnn",
     title="S2's CNN: four blocks, one dense layer",
@@ -40,7 +38,7 @@ s2_cnn = Recipe(
     compact_scale=Scale(),
     claims={"validation": 0.8888, "kaggle": 0.90, "parameters": 2_196_613},
     claims_note="the author measures validation on images that are flipped and rotated at random",
-    source=SOURCE,
+    source="https://github.com/andra2602/Deepfake-Classification",
 )
 
 # The author's description has no augmentation for the MLP ...

@@ -7,19 +7,14 @@ wrong type is refused by its name, so that an edited recipe.json fails before an
 import hashlib
 import json
 import math
-import typing
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from dfclib.errors import UserError
 from dfclib.files import read_json
-from dfclib.recipes.schedules import Length, Schedule
+from dfclib.recipes.schedules import Schedule
 
-ScaleName = Literal["quick", "compact", "full"]
-Protocol = Literal["published", "held_out"]
-Split = Literal["held_out", "validation", "test"]
-Monitor = Literal["val_loss", "val_accuracy"]
 PrecisionName = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 LARGEST_SEED = 2**32 - 1  # Keras and numpy take no more
 # Where a recipe comes from and how it is shown, and not what is trained: left out of the fingerprint. Precision
@@ -33,10 +28,7 @@ SPEED_FILE = Path(__file__).with_name("measured_speed.json")
 
 @dataclass(frozen=True)
 class Dataset:
-    """The images that an author trained on: how many, their height and width in pixels, channels and classes.
-
-    A schedule's steps are steps over so many images, and parameters are counted for so many channels and classes.
-    """
+    """The images that an author trained on: how many, their height and width in pixels, channels and classes."""
 
     name: str
     images: int
@@ -53,7 +45,7 @@ FASHION_MNIST = Dataset("fashion-mnist", images=54_000, size=(28, 28), channels=
 class Stopping:
     """Stop after `patience` epochs without a better value of `monitor`; what is kept says Recipe.keep."""
 
-    monitor: Monitor
+    monitor: Literal["val_loss", "val_accuracy"]
     patience: int
 
 
@@ -86,11 +78,11 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         # at 1 all four corners may meet in the middle, and nothing is left of the image
-        if not 0 <= self.perspective < 1 or not 0 <= self.perspective_probability <= 1:
-            raise UserError(
-                "perspective must be from 0 to below 1 and perspective_probability from 0 to 1, received "
-                f"{self.perspective} and {self.perspective_probability}"
-            )
+        _require(
+            0 <= self.perspective < 1 and 0 <= self.perspective_probability <= 1,
+            "perspective must be from 0 to below 1 and perspective_probability from 0 to 1, received "
+            f"{self.perspective} and {self.perspective_probability}",
+        )
 
 
 @dataclass(frozen=True)
@@ -104,18 +96,33 @@ class Scale:
     precision: PrecisionName | None = None
 
 
+class _Trainable:
+    """What a training and a vote over several have alike."""
+
+    def quick(self) -> Self:
+        """Seconds on the embedded data: shows that everything works, says nothing about the competition."""
+        return self.at_scale("quick")
+
+    def compact(self) -> Self:
+        """Real images on two CPU cores: native pixels, fewer epochs where the author's take days."""
+        return self.at_scale("compact")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in this recipe as JSON values."""
+        return json.loads(json.dumps(asdict(self)))
+
+
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(_Trainable):
     """One training.
 
     attempt: what the ladder of the six attempts calls this one; empty: it is none of them
-    builder: dotted name of a function in dfclib.models, called with image_size, channels, classes, normalisation and
-        `arguments`, which are all of its other arguments
+    builder: dotted name of a function in dfclib.models, called with normalised pixels, the number of classes and
+        `arguments` by name
     image_size: height and width in pixels that the network sees
     framing: `resize` brings the whole image to image_size, once, before training begins; `crop` cuts image_size native
         pixels (the centre in evaluation; a random place in training where there is augmentation)
     framing_interpolation: how `resize` enlarges (it always reduces with antialiasing); None: it has nothing to do
-        (runs recorded before this field were resized bilinearly, together with the augmentation)
     repeats: how often an epoch shows every image; class_repeats overrides it by class name
     class_weights: `balanced` weights the loss by the inverse frequency of each class in an epoch
     normalisation: `unit` 0..1; `half` mean and deviation .5 of that; `imagenet` ImageNet's means and deviations (three
@@ -124,13 +131,11 @@ class Recipe:
     label_smoothing: the share of each target that is spread evenly over all classes
     optimizer: `adam` with a weight_decay adds, as PyTorch's does, weight_decay * p to the gradient of every trainable
         tensor p (an L2 term weight_decay / 2 * sum(p^2)); `adamw` takes it off the tensor itself; `sgd` has a momentum
-    stopping: None: every epoch is trained
     keep: which epoch's weights the run ends with: the last one's, or those of the best val_loss or val_accuracy
     precision: `auto` follows the device (training.devices); no part of the fingerprint
     source_epochs: how many epochs the author's training really ran, where it stopped early
     given_epochs: a number of epochs that somebody asked for instead of the scale's
-    claims: what the author states: public_test, validation, ... as fractions, parameters as a count; claims_note: what
-        must be said beside them
+    claims: what the author states, parameters as a count, else fractions; claims_note: what must be said beside them
     reported_split: the images that the run is judged by
     """
 
@@ -160,60 +165,43 @@ class Recipe:
     repeats: int = 1
     class_repeats: dict[str, int] = field(default_factory=dict)
     class_weights: Literal["balanced"] | None = None
-    protocol: Protocol = "published"
+    protocol: Literal["published", "held_out"] = "published"
     precision: PrecisionName = "auto"
     seed: int = 0
-    scale: ScaleName = "full"
+    scale: Literal["quick", "compact", "full"] = "full"
     source_epochs: int | None = None
     given_epochs: int | None = None
     claims: dict[str, float] = field(default_factory=dict)
     claims_note: str = ""
-    reported_split: Split = "validation"
+    reported_split: Literal["held_out", "validation", "test"] = "validation"
     source: str = ""
 
     def __post_init__(self) -> None:
-        positive = {"epochs": self.epochs, "batch_size": self.batch_size, "repeats": self.repeats}
+        who = f"recipe {self.name}"
+        positive = {name: getattr(self, name) for name in ("epochs", "batch_size", "repeats")}
         positive |= {f"class_repeats[{name!r}]": count for name, count in self.class_repeats.items()}
         positive |= {"image_size": min(self.image_size), "dataset.images": self.dataset.images}
         for name, value in positive.items():
-            if value < 1:
-                raise UserError(f"recipe {self.name}: {name} must be at least 1, received {value}")
+            _require(value >= 1, f"{who}: {name} must be at least 1, received {value}")
         for name in ("seed", "weight_decay", "momentum", "label_smoothing"):
-            if getattr(self, name) < 0:
-                raise UserError(f"recipe {self.name}: {name} must not be negative, received {getattr(self, name)}")
-        if self.seed > LARGEST_SEED:
-            raise UserError(f"recipe {self.name}: seed must be at most {LARGEST_SEED:,}, received {self.seed}")
-        if self.label_smoothing >= 1:
-            raise UserError(f"recipe {self.name}: label_smoothing must be below 1, received {self.label_smoothing}")
-        if self.augmentation and self.augmentation.every_mirror and self.repeats < 2:
-            raise UserError(f"recipe {self.name}: every_mirror shows the mirror second: repeats must be at least 2")
-        unused = {"weight_decay": self.optimizer == "sgd", "momentum": self.optimizer != "sgd"}
-        for name, ignored in unused.items():
-            if ignored and getattr(self, name):
-                raise UserError(f"recipe {self.name}: {self.optimizer} has no {name}; leave it out")
+            _require(getattr(self, name) >= 0, f"{who}: {name} must not be negative, received {getattr(self, name)}")
+        _require(self.seed <= LARGEST_SEED, f"{who}: seed must be at most {LARGEST_SEED:,}, received {self.seed}")
+        _require(self.label_smoothing < 1, f"{who}: label_smoothing must be below 1, received {self.label_smoothing}")
+        if self.augmentation and self.augmentation.every_mirror:
+            _require(self.repeats >= 2, f"{who}: every_mirror shows the mirror second: repeats must be at least 2")
+        unused = "weight_decay" if self.optimizer == "sgd" else "momentum"
+        _require(not getattr(self, unused), f"{who}: {self.optimizer} has no {unused}; leave it out")
         if self.reported_split == "held_out" and self.protocol != "held_out":
-            raise UserError(
-                f"recipe {self.name}: reported_split held_out needs protocol held_out, received {self.protocol}"
-            )
-        if not self.builder.startswith("dfclib.models."):
-            raise UserError(
-                f"recipe {self.name}: builder must name a function in dfclib.models, received {self.builder!r}"
-            )
-        if not self.name or set(self.name) - set("abcdefghijklmnopqrstuvwxyz0123456789-"):
-            raise UserError(f"recipe name must be lower-case letters, digits and dashes, received {self.name!r}")
+            raise UserError(f"{who}: reported_split held_out needs protocol held_out, received {self.protocol}")
+        known = self.builder.startswith("dfclib.models.")
+        _require(known, f"{who}: builder must name a function in dfclib.models, received {self.builder!r}")
+        plain = self.name and not set(self.name) - set("abcdefghijklmnopqrstuvwxyz0123456789-")
+        _require(plain, f"recipe name must be lower-case letters, digits and dashes, received {self.name!r}")
 
     @property
     def members(self) -> tuple["Recipe", ...]:
         """The single trainings that this is made of: itself."""
         return (self,)
-
-    def quick(self) -> "Recipe":
-        """Seconds on the embedded data: shows that everything works, says nothing about the competition."""
-        return self._scaled("quick", self.quick_scale)
-
-    def compact(self) -> "Recipe":
-        """Real images on two CPU cores: native pixels, fewer epochs where the author's take days."""
-        return self._scaled("compact", self.compact_scale)
 
     def at_scale(self, scale: str) -> "Recipe":
         """This recipe at `scale`: quick, compact or full. Raises UserError for another word."""
@@ -221,24 +209,21 @@ class Recipe:
             return self
         if self.scale != "full":
             raise UserError(f"recipe {self.name} is at scale {self.scale} already; only a full recipe can be rescaled")
-        if scale not in ("quick", "compact"):
-            raise UserError(f"scale must be quick, compact or full, received {scale!r}")
-        return self.quick() if scale == "quick" else self.compact()
-
-    def _scaled(self, name: ScaleName, scale: Scale) -> "Recipe":
-        given = {f.name: getattr(scale, f.name) for f in fields(scale)}
-        changes = {key: value for key, value in given.items() if value is not None and key != "interpolation"}
-        if scale.interpolation and self.augmentation:
-            changes["augmentation"] = replace(self.augmentation, interpolation=scale.interpolation)
-        schedule = self._schedule_over(scale.epochs or self.epochs)
-        return replace(self, scale=name, schedule=schedule, **changes)
+        _require(scale in ("quick", "compact"), f"scale must be quick, compact or full, received {scale!r}")
+        given = vars(self.quick_scale if scale == "quick" else self.compact_scale)
+        changes = {name: value for name, value in given.items() if value is not None}
+        interpolation = changes.pop("interpolation", None)
+        if interpolation and self.augmentation:
+            changes["augmentation"] = replace(self.augmentation, interpolation=interpolation)
+        changes["schedule"] = self._schedule_over(changes.get("epochs", self.epochs))
+        return replace(self, scale=scale, **changes)
 
     def _schedule_over(self, epochs: int) -> Schedule:
         """The schedule for a run of `epochs`: last and first learning rate stand in the ratio of the author's run."""
         if epochs == self.epochs:
             return self.schedule
         ran = self.source_epochs or self.epochs
-        return self.schedule.rescaled(Length(ran, ran * self.steps_per_epoch(self.dataset.images)))
+        return self.schedule.rescaled(ran, ran * self.steps_per_epoch(self.dataset.images))
 
     def with_options(
         self,
@@ -263,15 +248,8 @@ class Recipe:
         """Optimizer steps of one epoch on a balanced set of `images`."""
         return math.ceil(self.images_per_epoch(images) / self.batch_size)
 
-    def steps(self, images: int) -> int:
-        """Optimizer steps of the whole training on a balanced set of `images`."""
-        return self.epochs * self.steps_per_epoch(images)
-
     def expected_minutes(self, images: int) -> float | None:
-        """Minutes that the training takes on two CPU cores, from measured speed; None where nobody measured.
-
-        `benchmarks/training_speed.py` measures images per second and writes them beside this file.
-        """
+        """Minutes that the training takes on two CPU cores, from measured speed; None where nobody measured."""
         speed = measured("images_per_second").get(f"{self.name}-{self.scale}")
         return None if speed is None else self.epochs * self.images_per_epoch(images) / speed / 60
 
@@ -281,23 +259,19 @@ class Recipe:
         stated = self.claims.get("parameters") if self.scale == "full" else None  # a test counts these, too
         return measured("parameters").get(f"{self.name}-{self.scale}", stated)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything in this recipe as JSON values."""
-        return json.loads(json.dumps(asdict(self)))
-
     @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change with whatever changes the training.
 
-        What equals its default does not count, here and in every part, so that a field added later leaves old runs
-        valid: its default must mean what was done before it.
+        What equals its default does not count, here and in every part: a field added later leaves old runs valid where
+        its default means what was done before it.
         """
         values = {name: value for name, value in _counted(self).items() if name not in DESCRIPTION}
         return hashlib.sha256(json.dumps(values, sort_keys=True, default=_counted).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
-class EnsembleRecipe:
+class EnsembleRecipe(_Trainable):
     """Several trainings and a vote over them. It trains to a run that names its members.
 
     weights: one per member, for a soft or geometric vote; None weights all alike
@@ -319,72 +293,41 @@ class EnsembleRecipe:
     source: str = ""
 
     def __post_init__(self) -> None:
-        if not self.members:
-            raise UserError(f"ensemble {self.name} has no members")
-        if self.weights is not None and len(self.weights) != len(self.members):
-            raise UserError(
-                f"ensemble {self.name}: {len(self.members)} members but {len(self.weights)} weights received"
-            )
+        who = f"ensemble {self.name}"
+        _require(self.members, f"{who} has no members")
         for aspect in ("scale", "protocol", "reported_split"):
-            values = {getattr(member, aspect) for member in self.members}
-            if len(values) > 1:
-                raise UserError(f"ensemble {self.name}: members differ in {aspect}: {', '.join(sorted(values))}")
-        if self.search_weights and (self.protocol != "held_out" or self.vote == "hard" or self.weights is not None):
-            raise UserError(
-                f"ensemble {self.name}: weights are searched for a soft or geometric vote, without weights of its own, "
-                f"on held-out images alone; received vote {self.vote}, weights {self.weights}, protocol {self.protocol}"
+            values = sorted({getattr(member, aspect) for member in self.members})
+            _require(len(values) == 1, f"{who}: members differ in {aspect}: {', '.join(values)}")
+        if self.weights is not None:
+            n = len(self.weights)
+            _require(n == len(self.members), f"{who}: {len(self.members)} members but {n} weights received")
+        if self.search_weights:
+            _require(
+                self.protocol == "held_out" and self.vote != "hard" and self.weights is None,
+                f"{who}: weights are searched for a soft or geometric vote, without weights of its own, on held-out "
+                f"images alone; received vote {self.vote}, weights {self.weights}, protocol {self.protocol}",
             )
 
-    @property
-    def scale(self) -> str:
-        return self.members[0].scale
-
-    @property
-    def protocol(self) -> str:
-        return self.members[0].protocol
-
-    @property
-    def dataset(self) -> Dataset:
-        return self.members[0].dataset
-
-    @property
-    def reported_split(self) -> str:
-        return self.members[0].reported_split
-
-    @property
-    def given_epochs(self) -> int | None:
-        return self.members[0].given_epochs
-
-    def _map(self, change: typing.Callable[[Recipe], Recipe]) -> "EnsembleRecipe":
-        return replace(self, members=tuple(change(member) for member in self.members))
-
-    def quick(self) -> "EnsembleRecipe":
-        return self._map(Recipe.quick)
-
-    def compact(self) -> "EnsembleRecipe":
-        return self._map(Recipe.compact)
+    # what all members have alike
+    scale = property(lambda self: self.members[0].scale)
+    protocol = property(lambda self: self.members[0].protocol)
+    dataset = property(lambda self: self.members[0].dataset)
+    reported_split = property(lambda self: self.members[0].reported_split)
+    given_epochs = property(lambda self: self.members[0].given_epochs)
 
     def at_scale(self, scale: str) -> "EnsembleRecipe":
-        return self._map(lambda member: member.at_scale(scale))
+        return replace(self, members=tuple(member.at_scale(scale) for member in self.members))
 
-    def with_options(
-        self,
-        seed: int | None = None,
-        epochs: int | None = None,
-        protocol: str | None = None,
-        precision: str | None = None,
-    ) -> "EnsembleRecipe":
-        """Every member changed likewise; a seed is added to each member's own, so that they still differ."""
-        shift = 0 if seed is None else seed - self.seed
-        ensemble = self if seed is None else replace(self, seed=seed)
-        return ensemble._map(lambda member: member.with_options(member.seed + shift, epochs, protocol, precision))
+    def with_options(self, seed: int | None = None, *options: Any, **named: Any) -> "EnsembleRecipe":
+        """Every member changed as by Recipe's; a seed is added to each member's own, so that they still differ."""
+        given = self.seed if seed is None else seed
+        seeds = [member.seed + given - self.seed for member in self.members]
+        members = (m.with_options(own, *options, **named) for m, own in zip(self.members, seeds, strict=True))
+        return replace(self, seed=given, members=tuple(members))
 
     def expected_minutes(self, images: int) -> float | None:
         minutes = [member.expected_minutes(images) for member in self.members]
         return None if None in minutes else sum(minutes)
-
-    def to_dict(self) -> dict[str, Any]:
-        return json.loads(json.dumps(asdict(self)))
 
     @property
     def fingerprint(self) -> str:
@@ -403,40 +346,33 @@ def differences(old: Recipe, new: Recipe) -> list[tuple[str, Any, Any]]:
     """(field, old value, new value) for each field of the training that differs; arguments and the augmentation's
     parts one by one."""
     before, after = training_fields(old), training_fields(new)
+    if (old.augmentation is None) != (new.augmentation is None):  # listed by its parts
+        for side in (before, after):
+            side.pop("augmentation", None)
     order = [f.name for f in fields(Recipe)]
     names = sorted({**before, **after}, key=lambda name: order.index(name.partition(".")[0]))
-    return [
-        (name, before.get(name), after.get(name))
-        for name in names
-        if before.get(name, MISSING) != after.get(name, MISSING)
-        and not (name == "augmentation" and (name in before) != (name in after))  # its parts are listed instead
-    ]
+    changes = [(name, before.get(name, MISSING), after.get(name, MISSING)) for name in names]
+    return [(name, before.get(name), after.get(name)) for name, one, other in changes if one != other]
 
 
 def training_fields(recipe: Recipe) -> dict[str, Any]:
     """The fields of the training by name; parts of `arguments` and `augmentation` one by one, by dotted names."""
     values: dict[str, Any] = {}
-    for f in fields(recipe):
-        value = getattr(recipe, f.name)
-        if f.name in (*DESCRIPTION, "name"):
-            continue
-        if f.name == "arguments":
-            values |= {f"arguments.{key}": item for key, item in value.items()}
-        elif f.name == "augmentation" and value is not None:
-            values |= {f"augmentation.{part.name}": getattr(value, part.name) for part in fields(value)}
-        else:
-            values[f.name] = value
+    for name, value in vars(recipe).items():
+        if name == "arguments" or (name == "augmentation" and value is not None):
+            parts = value if name == "arguments" else vars(value)
+            values |= {f"{name}.{key}": part for key, part in parts.items()}
+        elif name not in (*DESCRIPTION, "name"):
+            values[name] = value
     return values
 
 
 def _counted(part: Any) -> dict[str, Any]:
-    """What of a recipe or of one of its parts counts in a fingerprint: what is not its default, and a schedule's kind
-    (each schedule's own default)."""
-    values = {f.name: (getattr(part, f.name), _default(f)) for f in fields(part)}
-    return {name: value for name, (value, default) in values.items() if name == "kind" or value != default}
+    """What of a recipe or a part counts in a fingerprint: what is not its default, and a schedule's kind, which is."""
+    defaults = {f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(part)}
+    return {name: value for name, value in vars(part).items() if name == "kind" or value != defaults[name]}
 
 
-def _default(f: Any) -> Any:
-    if f.default_factory is not MISSING:
-        return f.default_factory()
-    return f.default
+def _require(fits: Any, message: str) -> None:
+    if not fits:
+        raise UserError(message)

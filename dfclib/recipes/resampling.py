@@ -51,10 +51,7 @@ bilinear = replace(
     source="",
 )
 enlarged = replace(
-    bilinear,
-    name="resampling-enlarged",
-    title="128x128 by the nearest pixel, warped bilinearly",
-    image_size=(128, 128),
+    bilinear, name="resampling-enlarged", title="128x128 by the nearest pixel, warped bilinearly", image_size=(128, 128)
 )
 nearest = replace(
     bilinear,

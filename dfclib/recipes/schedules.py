@@ -6,27 +6,22 @@ from typing import Literal
 from dfclib.errors import UserError
 
 
-@dataclass(frozen=True)
-class Length:
-    """How long the training was that a schedule was made for: epochs, and optimizer steps in all of them."""
-
-    epochs: int
-    steps: int
+class _Rate:
+    def rescaled(self, epochs: int, steps: int) -> "Schedule":
+        """This schedule, made for a training of so many epochs and optimizer steps in all, for one of any length."""
+        return self
 
 
 @dataclass(frozen=True)
-class ConstantRate:
+class ConstantRate(_Rate):
     """The same learning rate at every step."""
 
     learning_rate: float
     kind: Literal["constant"] = "constant"
 
-    def rescaled(self, source: Length) -> "ConstantRate":
-        return self
-
 
 @dataclass(frozen=True)
-class ExponentialRate:
+class ExponentialRate(_Rate):
     """learning_rate * factor ** (step / steps); steps=None means over the whole run.
 
     A factor above 1 makes the rate grow (attempts 4 and 5), one below 1 makes it decay (attempt 6).
@@ -37,16 +32,13 @@ class ExponentialRate:
     steps: int | None
     kind: Literal["exponential"] = "exponential"
 
-    def rescaled(self, source: Length) -> "ExponentialRate":
-        """The schedule that reaches over a run of any length the ratio to its first rate that this one has at the
-        end of `source`."""
-        if self.steps is None:
-            return self
-        return replace(self, factor=self.factor ** (source.steps / self.steps), steps=None)
+    def rescaled(self, epochs: int, steps: int) -> "ExponentialRate":
+        """Over a run of any length, the ratio of last to first rate that this one reaches in `steps`."""
+        return self if self.steps is None else replace(self, factor=self.factor ** (steps / self.steps), steps=None)
 
 
 @dataclass(frozen=True)
-class CosineRate:
+class CosineRate(_Rate):
     """From learning_rate to `floor` along half a cosine over the whole run, however long it is.
 
     Moves at every step, where PyTorch's moves once per epoch: over the 160 epochs of S3 the two differ by less than
@@ -63,12 +55,9 @@ class CosineRate:
                 f"a cosine goes down from learning_rate to floor, received {self.learning_rate}, {self.floor}"
             )
 
-    def rescaled(self, source: Length) -> "CosineRate":
-        return self
-
 
 @dataclass(frozen=True)
-class StepRate:
+class StepRate(_Rate):
     """learning_rate * factor ** (how often `every` epochs have gone by); every=None: `drops` times, evenly spread."""
 
     learning_rate: float
@@ -86,19 +75,17 @@ class StepRate:
                 f"{self.every}, drops {self.drops}"
             )
 
-    def rescaled(self, source: Length) -> "StepRate":
-        """As many drops as `source` had, evenly spread over a run of any length."""
-        if self.every is None:
-            return self
-        return replace(self, every=None, drops=(source.epochs - 1) // self.every)
+    def rescaled(self, epochs: int, steps: int) -> "StepRate":
+        """As many drops as `epochs` have, evenly spread over a run of any length."""
+        return self if self.every is None else replace(self, every=None, drops=(epochs - 1) // self.every)
 
 
 @dataclass(frozen=True)
-class PlateauRate:
+class PlateauRate(_Rate):
     """learning_rate, times `factor` after more than `patience` epochs without gain: PyTorch's ReduceLROnPlateau.
 
     A gain is a value of `monitor` better than the best by the share `threshold` of it. Keras's callback acts one
-    epoch earlier, and its threshold is absolute.
+    epoch earlier, and its threshold is absolute. Patience stays the author's number of epochs however long a run is.
     """
 
     learning_rate: float
@@ -107,9 +94,6 @@ class PlateauRate:
     monitor: Literal["val_loss", "val_accuracy"] = "val_accuracy"
     threshold: float = 1e-4
     kind: Literal["plateau"] = "plateau"
-
-    def rescaled(self, source: Length) -> "PlateauRate":
-        return self  # what comes of it depends on the training: patience is the author's number of epochs
 
 
 Schedule = ConstantRate | ExponentialRate | CosineRate | StepRate | PlateauRate

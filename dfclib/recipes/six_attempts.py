@@ -68,12 +68,8 @@ attempt2 = replace(
     title="Attempt 2: dropout and early stopping",
     attempt="2",
     builder="dfclib.models.six_attempts.dropout_cnn",
-    arguments={
-        "filters": [32, 64, 128],
-        "kernels": [3, 5, 3],
-        "dropouts": [0.1, 0.2, 0.3],
-        "head": [[128, 0.4], [64, 0.1]],  # units, dropout
-    },
+    arguments={"filters": [32, 64, 128], "kernels": [3, 5, 3], "dropouts": [0.1, 0.2, 0.3]}
+    | {"head": [[128, 0.4], [64, 0.1]]},  # units, dropout
     stopping=Stopping(monitor="val_loss", patience=3),
     keep="best_val_loss",
     claims={"public_test": 0.82, "parameters": 4_329_029},
@@ -124,16 +120,9 @@ attempt4 = replace(
     title="Attempt 4: augmentation, repeats, a second branch",
     attempt="4",
     builder="dfclib.models.six_attempts.two_branch_cnn",
-    arguments={
-        "filters": [32, 64, 128],
-        "kernels": [3, 3, 3],
-        "dropouts": [0.05, 0.05, 0.1],
-        "branch_filters": 16,
-        "branch_kernel": 3,
-        "branch_pool": 16,
-        "head": [[256, 0.2], [128, 0.1]],
-        "hidden_l2": 0.0,
-    },
+    arguments={"filters": [32, 64, 128], "kernels": [3, 3, 3], "dropouts": [0.05, 0.05, 0.1]}
+    | {"branch_filters": 16, "branch_kernel": 3, "branch_pool": 16}
+    | {"head": [[256, 0.2], [128, 0.1]], "hidden_l2": 0.0},
     epochs=20,
     source_epochs=19,
     schedule=ExponentialRate(1e-4, factor=1.5, steps=10_000),
@@ -153,13 +142,8 @@ attempt5 = replace(
     title="Attempt 5: wider, with L2 and patience",
     attempt="5",
     arguments=attempt4.arguments
-    | {
-        "filters": [48, 96, 192],
-        "dropouts": [0.1, 0.1, 0.15],
-        "branch_filters": 32,
-        "head": [[420, 0.3], [256, 0.15], [64, 0.15]],
-        "hidden_l2": 1e-5,
-    },
+    | {"filters": [48, 96, 192], "dropouts": [0.1, 0.1, 0.15], "branch_filters": 32}
+    | {"head": [[420, 0.3], [256, 0.15], [64, 0.15]], "hidden_l2": 1e-5},
     epochs=80,
     source_epochs=48,
     schedule=ExponentialRate(1e-4, factor=1.7, steps=10_000),
@@ -177,12 +161,7 @@ attempt6 = replace(
     title="Attempt 6: the learning rate decays",
     attempt="6 alone",
     arguments=attempt5.arguments
-    | {
-        "filters": [32, 70, 160],
-        "kernels": [3, 5, 3],
-        "branch_filters": 48,
-        "branch_kernel": 5,
-    },
+    | {"filters": [32, 70, 160], "kernels": [3, 5, 3], "branch_filters": 48, "branch_kernel": 5},
     source_epochs=37,
     schedule=ExponentialRate(5e-4, factor=0.95, steps=1_000),
     stopping=Stopping(monitor="val_accuracy", patience=13),

@@ -38,14 +38,8 @@ s1_v1 = Recipe(
     title="CNN v1: three blocks, adaptive pool",
     system="S1",
     builder="dfclib.models.soft_voting_pair.pooled_cnn",
-    arguments={
-        "filters": [64, 96, 128],
-        "kernel": 3,
-        "channel_dropout": 0.2,
-        "pooled": 2,
-        "units": 256,
-        "dropout": 0.4,
-    },
+    arguments={"filters": [64, 96, 128], "kernel": 3, "channel_dropout": 0.2}
+    | {"pooled": 2, "units": 256, "dropout": 0.4},
     image_size=(100, 100),
     framing_interpolation="bilinear",
     normalisation="imagenet",
@@ -77,14 +71,8 @@ s1_v2 = replace(
     s1_v1,
     name="s1-v2",
     title="CNN v2: four blocks, global pool",
-    arguments={
-        "filters": [64, 128, 256, 512],
-        "kernel": 3,
-        "channel_dropout": 0.4,
-        "pooled": 1,
-        "units": 256,
-        "dropout": 0.5,
-    },
+    arguments={"filters": [64, 128, 256, 512], "kernel": 3, "channel_dropout": 0.4}
+    | {"pooled": 1, "units": 256, "dropout": 0.5},
     claims={"validation": 0.9216, "parameters": 1_685_509},
 )
 

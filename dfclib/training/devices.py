@@ -15,11 +15,8 @@ import numpy as np
 
 
 def jit_compile() -> bool | str:
-    """Whether Keras compiles with XLA here, the one place that decides.
-
-    On a CPU under TensorFlow XLA does not pay for convolutional networks: from nothing gained to half the speed lost
-    (benchmarks/jit_compile.py measures it, benchmarks/results holds the last figures). Anywhere else Keras chooses.
-    """
+    """Whether Keras compiles with XLA here: on a CPU under TensorFlow it gains nothing for convolutional networks, up
+    to losing half the speed (benchmarks/jit_compile.py). Anywhere else Keras chooses."""
     import keras
 
     return False if keras.backend.backend() == "tensorflow" and device()["kind"] == "CPU" else "auto"
@@ -123,10 +120,7 @@ def lower_priority(by: int) -> None:
 
 @contextlib.contextmanager
 def release_memory() -> Iterator[None]:
-    """What Keras and TensorFlow keep of the models trained inside is given back at the end, also after an error.
-
-    The models themselves go with their last holder: after an error that is its traceback, until it is forgotten.
-    """
+    """What Keras and TensorFlow keep of the models trained inside is given back at the end, also after an error."""
     import keras
 
     before = set(_gradient_functions())
@@ -142,12 +136,11 @@ def release_memory() -> Iterator[None]:
 
 
 def _gradient_functions() -> dict[str, Any]:
-    """TensorFlow's gradient functions by name, the very table.
+    """TensorFlow's own table of gradient functions by name; empty where its private name is gone.
 
     Keras sums gradients over replicas, even over one, by a function with a gradient of its own. For each graph made
     of it TensorFlow (2.19 to 2.21: issue 97697 there) enters one into this table for good, and with it the graph:
-    several MB a training. Nobody asks for it once the training's graph is there. Only a private name leads to the
-    table; where it is gone, it is empty here, which costs memory alone.
+    several MB per training. Nobody asks for it once the training's graph is there.
     """
     import keras
 

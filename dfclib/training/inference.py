@@ -17,14 +17,8 @@ from dfclib.training import predict
 def predict_images(run: Run, images: ImageSet, weights_checked: bool = False) -> Predictions:
     """Predict the classes of `images` with `run`, a single model or an ensemble whose members lie beside it.
 
-    Args:
-        run: a finished run.
-        images: of the height, width and channels that the run was trained on. Their labels are kept where their class
-            names are the run's.
-        weights_checked: True where `check_weights` has been called, so that the files are not read once more.
-
-    Raises:
-        UserError: the size differs, or weights are missing (with the command that makes them) or were changed.
+    Labels are kept where class names are the run's. weights_checked: `check_weights` has been called before
+    Raises UserError where height, width or channels are not those that it was trained on, and as `check_weights` does.
     """
     size, channels = run.image_size, run.data["channels"]
     if images.size != size or images.channels != channels:
@@ -46,9 +40,7 @@ def predict_images(run: Run, images: ImageSet, weights_checked: bool = False) ->
 def check_weights(run: Run, runs_dir: Path | str = "runs") -> None:
     """Raise UserError where weights of `run`, or of a member of a vote, are missing or were changed; no Keras needed.
 
-    Args:
-        run: a finished run.
-        runs_dir: where the user's own trainings lie, for the command that makes missing weights.
+    runs_dir: where the user's own trainings lie, for the command that makes missing weights
     """
     networks = _networks(run)
     lacking = [network for network in networks if not network.model_path.exists()]
@@ -56,9 +48,8 @@ def check_weights(run: Run, runs_dir: Path | str = "runs") -> None:
         raise UserError(_how_to_train(run, lacking, runs_dir))
     for network in networks:
         if sha256(network.model_path) != network.metrics.get("model_sha256"):
-            raise UserError(
-                f"{network.model_path} is not the file that the training wrote: train the run again with --fresh"
-            )
+            hint = "train the run again with --fresh"
+            raise UserError(f"{network.model_path} is not the file that the training wrote: {hint}")
 
 
 def _networks(run: Run) -> list[Run]:
@@ -74,19 +65,18 @@ def _networks(run: Run) -> list[Run]:
 
 def _how_to_train(run: Run, lacking: list[Run], runs_dir: Path | str) -> str:
     """The message that `lacking` have no weights, with the commands that make them and where `run` will then lie."""
-    who = f"run {run.name} has no weights"
-    if run.members:
-        who = f"run {run.name} votes with {', '.join(member.name for member in lacking)}, without weights"
+    voters = ", ".join(member.name for member in lacking)
+    who = f"run {run.name} " + (f"votes with {voters}, without weights" if run.members else "has no weights")
     # members are taken from beside their vote: a vote that lies elsewhere must itself come to runs_dir
     trained = lacking if _lies_in(run, runs_dir) else [run]
     commands = "".join(f"\n  {_training_command(each, runs_dir)}" for each in trained)
     data, name = run.data["name"], run_name(run.recipe, run.data["name"])
-    folder, takes_folder = "", run.recipe.dataset == COMPETITION
+    folder = ""
     if data == COMPETITION.name:
         folder = "FOLDER holds the competition's images. "
-    elif not run.data["embedded"] and takes_folder:
+    elif run.recipe.dataset == COMPETITION and not run.data["embedded"]:
         folder = f"FOLDER holds the images and is called {data}, for a run bears its name. "
-    elif run.data["embedded"] and takes_folder and Path("deepfake_data").is_dir():
+    elif run.recipe.dataset == COMPETITION and Path("deepfake_data").is_dir():
         folder = "Where there is a folder deepfake_data it trains on that: change to a place without. "
     place = Path(runs_dir) if run.members else Path(runs_dir) / name
     return (
@@ -106,16 +96,11 @@ def _training_command(run: Run, runs_dir: Path | str) -> str:
     if run.is_current:
         what = f"{recipe.name} --scale {recipe.scale} --seed {recipe.seed} --protocol {recipe.protocol}"
         what += f" --epochs {recipe.given_epochs}" if recipe.given_epochs else ""
-    parts = [f"python -m dfclib train {what}"]
-    if recipe.dataset != COMPETITION and not run.data["embedded"]:
-        parts.append(f"--data {recipe.dataset.name}")
-    elif not run.data["embedded"]:
-        parts.append("--data FOLDER")
-    if Path(runs_dir) != Path("runs"):
-        parts.append(f"--runs {shlex.quote(str(runs_dir))}")
-    if _lies_in(run, runs_dir):
-        parts.append("--fresh")  # it is finished: without, nothing would be trained
-    return " ".join(parts)
+    folder = "FOLDER" if recipe.dataset == COMPETITION else recipe.dataset.name
+    data = "" if run.data["embedded"] else f" --data {folder}"
+    place = "" if Path(runs_dir) == Path("runs") else f" --runs {shlex.quote(str(runs_dir))}"
+    fresh = " --fresh" if _lies_in(run, runs_dir) else ""  # it is finished: without, nothing would be trained
+    return f"python -m dfclib train {what}{data}{place}{fresh}"
 
 
 def _predict(run: Run, images: ImageSet) -> Predictions:
@@ -127,8 +112,6 @@ def _predict(run: Run, images: ImageSet) -> Predictions:
         raise UserError(f"{run.model_path} cannot be loaded: {error}. Train the run again with --fresh.") from error
     known, named = model.output_shape[-1], len(run.class_names)
     if known != named:
-        raise UserError(
-            f"{run.model_path} tells {known} classes apart, and recipe.json beside it names {named}: "
-            "they are not of one run"
-        )
+        apart = f"tells {known} classes apart, and recipe.json beside it names {named}"
+        raise UserError(f"{run.model_path} {apart}: they are not of one run")
     return predict(model, images, run.recipe)

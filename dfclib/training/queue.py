@@ -23,10 +23,8 @@ PAUSE = ".paused"  # in the folder of runs: while this file exists, the queue wa
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the queue. None: the recipe's own seed and protocol, and the scale that the queue is given.
-
-    weights: record the networks as well, for commands that README shows; they must be small
-    """
+    """A line of the queue. None: the recipe's own seed and protocol, the queue's scale. weights: record small networks,
+    for commands that README shows."""
 
     recipe: str
     seed: int | None = None
@@ -55,7 +53,7 @@ QUEUE = (
 
 @dataclass(frozen=True)
 class Job:
-    """One training, or one vote over trainings: a recipe with scale, seed and protocol set; weights: record them."""
+    """One training or vote: a recipe with scale, seed and protocol set; weights: record them."""
 
     recipe: Recipe | EnsembleRecipe
     weights: bool
@@ -63,9 +61,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is.
+    """How far a job is: `recorded`, `finished` (not recorded yet), `epoch 3 of 20`, `to train`, or `no data`.
 
-    state: `recorded`, `finished` (not recorded yet), `epoch 3 of 20`, `to train`, or `no data`
     minutes: left of it, on two CPU cores; None where that was not measured
     """
 
@@ -86,13 +83,14 @@ def find_jobs(scale: str, only: Sequence[str] = (), queue: Sequence[Entry] = QUE
     """
     jobs: dict[tuple, Job] = {}
     chosen = set()
+    beginnings = tuple(only) or ("",)
     for entry in queue:
         recipe = find(entry.recipe).at_scale(entry.scale or scale)
         recipe = recipe.with_options(seed=entry.seed, protocol=entry.protocol)
         for each in (*recipe.members, recipe):
             key = (each.name, each.scale, each.protocol, each.seed)
             jobs.setdefault(key, Job(each, entry.weights))
-            if not only or recipe.name.startswith(tuple(only)) or each.name.startswith(tuple(only)):
+            if recipe.name.startswith(beginnings) or each.name.startswith(beginnings):
                 chosen.add(key)
     names = dict.fromkeys(job.recipe.name for job in jobs.values())
     unknown = [beginning for beginning in only if not any(name.startswith(beginning) for name in names)]
@@ -102,10 +100,7 @@ def find_jobs(scale: str, only: Sequence[str] = (), queue: Sequence[Entry] = QUE
 
 
 class Images:
-    """The images of the queue's data sets, each loaded when it is first asked for.
-
-    folder: the competition's; Fashion-MNIST is found on this machine or fetched
-    """
+    """The images of the queue's data sets, each loaded when it is first asked for. folder: the competition's."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -121,8 +116,7 @@ class Images:
             raise self.problems[name]
         if name not in self._loaded:
             try:
-                competition = recipe.dataset == COMPETITION
-                self._loaded[name] = load(self.folder) if competition else load_fashion(FASHION_MNIST)
+                self._loaded[name] = load(self.folder) if name == COMPETITION.name else load_fashion(FASHION_MNIST)
             except UserError as error:
                 self.problems[name] = error
                 raise
@@ -164,16 +158,11 @@ def is_same(run: Run, recipe: Recipe | EnsembleRecipe, splits: Splits) -> bool:
 def reproduce(
     jobs: Sequence[Job], images: Images, runs_dir: Path, recorded: Path, hours: float | None = None
 ) -> Iterator[Run | UserError]:
-    """Train and record the open jobs in order.
+    """Train and record the open jobs in order, waiting while the file .paused is in `runs_dir`.
 
-    While the file .paused is in `runs_dir`, it waits. After `hours` it ends with the epoch at hand; what is unfinished
-    goes on the next time.
-
-    Yields:
-        Each run in `recorded`, or the error of a training that failed: the next one begins all the same.
-
-    Raises:
-        UserError: another process works on the same folder.
+    Yields each run in `recorded`, or the error of a training that failed: the next one begins all the same. After
+    `hours` it ends with the epoch at hand; what is unfinished goes on the next time. Raises UserError where another
+    process works on the same folder.
     """
     from dfclib.callbacks import OutOfTime, Pause, TimeLimit
     from dfclib.training import train

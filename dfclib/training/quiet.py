@@ -8,10 +8,9 @@ from collections.abc import Iterator
 
 
 def import_keras() -> None:
-    """Import Keras and its backend in silence; does nothing where it is there already.
+    """Import Keras and its backend in silence; where that fails, everything that was written is shown.
 
     TF_CPP_MIN_LOG_LEVEL is read too late for TensorFlow's first lines, which otherwise stand in a notebook's outputs.
-    Where the import fails, everything that was written is shown.
     """
     if "keras" in sys.modules:
         return
@@ -22,15 +21,12 @@ def import_keras() -> None:
 
 @contextlib.contextmanager
 def _hidden_unless_it_fails() -> Iterator[None]:
-    """Send what is written to file descriptor 2 into a file, and back where the body raises.
-
-    Where there is no such descriptor (closed, or a Windows program without a console) nothing is hidden.
-    """
+    """Send what is written to file descriptor 2 into a file, and back where the body raises."""
     try:
         if sys.stderr is not None:
             sys.stderr.flush()
         kept = os.dup(2)
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # closed, or a Windows program without a console: nothing is hidden
         yield
         return
     with tempfile.TemporaryFile() as hidden:
