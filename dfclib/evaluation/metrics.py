@@ -1,4 +1,7 @@
-"""Accuracy with its interval, per-class figures, the confusion matrix and how much a curve fluctuates."""
+"""Accuracy with its interval, per-class figures, the confusion matrix and how much a curve fluctuates.
+
+What takes predictions raises UserError where the true labels are not known, and where there are no images.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Score interval of a proportion (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927).
+def wilson_interval(correct: int, n: int) -> tuple[float, float]:
+    """95% score interval of a proportion (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927).
 
     It covers what another sample of `n` images might have given; not other seeds, and not the advantage of a
     checkpoint that was chosen on these images. The two ends are fractions.
@@ -21,7 +24,7 @@ def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[flo
     """
     from scipy.stats import binomtest
 
-    interval = binomtest(int(correct), int(n)).proportion_ci(confidence, method="wilson")
+    interval = binomtest(int(correct), int(n)).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -33,9 +36,6 @@ def summary(predictions: Predictions) -> dict[str, float | int | None]:
     Returns:
         n, correct (images), accuracy, low, high (fractions; 95% Wilson interval) and log_loss (nats; None without
         probabilities).
-
-    Raises:
-        UserError: Where the true labels are not known, or there are no images.
     """
     correct, n = int(np.sum(predictions.correct)), len(predictions)
     low, high = wilson_interval(correct, n)
@@ -44,15 +44,10 @@ def summary(predictions: Predictions) -> dict[str, float | int | None]:
 
 
 def per_class(predictions: Predictions) -> "pd.DataFrame":
-    """Precision, recall and F1 of each class.
-
-    Precision of a class that is never predicted, and recall of one without images, are given as 0.
+    """Precision, recall and F1 of each class; precision of one never predicted, and recall of one without images, 0.
 
     Returns:
         One row per class: class (original name), n (images), precision, recall, f1 (fractions).
-
-    Raises:
-        UserError: Where the true labels are not known, or there are no images.
     """
     import pandas as pd
     from sklearn.metrics import precision_recall_fscore_support
@@ -66,15 +61,11 @@ def per_class(predictions: Predictions) -> "pd.DataFrame":
 
 
 def confusion_matrix(predictions: Predictions) -> np.ndarray:
-    """Counts of images, one row per true class and one column per predicted class: int64 (k, k).
-
-    Raises:
-        UserError: Where the true labels are not known, or there are no images.
-    """
+    """Counts of images, one row per true class and one column per predicted class: int64 (k, k)."""
     from sklearn import metrics
 
     labels, classes = predictions.require_labels(), np.arange(len(predictions.class_names))
-    return metrics.confusion_matrix(labels, predictions.predicted, labels=classes).astype(np.int64)
+    return metrics.confusion_matrix(labels, predictions.predicted, labels=classes)
 
 
 def taken_for(predictions: Predictions, name: str) -> "pd.DataFrame":
@@ -83,9 +74,6 @@ def taken_for(predictions: Predictions, name: str) -> "pd.DataFrame":
     Returns:
         One row per other class: class (`name`), other, taken_for_other (images of `name` predicted as the other) and
         other_taken_for_it (images of the other predicted as `name`).
-
-    Raises:
-        UserError: Where the true labels are not known, or there are no images.
     """
     import pandas as pd
 

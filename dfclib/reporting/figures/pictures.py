@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from dfclib.datasets.images import ImageSet
 from dfclib.ensembles import align
 from dfclib.errors import UserError
-from dfclib.evaluation.comparison import rescued
 from dfclib.predictions import Predictions
 from dfclib.reporting.figures import style
 
@@ -96,12 +95,12 @@ def put_right(members: Mapping[str, Predictions], vote: Predictions, each: int =
         each: At most so many per member.
 
     Raises:
-        UserError: As `comparison.rescued` does, and without probabilities.
+        UserError: As `align` does, and without labels or probabilities.
     """
-    names = [*members, "the vote"]
-    *aligned, vote = align([*members.values(), vote], names)
+    *aligned, vote = align([*members.values(), vote], [*members, "the vote"])
     groups = {}
-    for name, member, which in zip(members, aligned, rescued(aligned, vote, names), strict=True):
+    for name, member in zip(members, aligned, strict=True):
+        which = ~member.correct & vote.correct
         rows = _most_confident(member, which, each)
         groups[f"{name} wrong, the vote right: {len(rows)} of {which.sum():,}"] = member.take(rows)
     return groups
