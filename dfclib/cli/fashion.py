@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from dfclib.datasets.images import ImageSet, Splits
 from dfclib.errors import UserError
 from dfclib.evaluation.metrics import per_class, summary
-from dfclib.files import write_json
 from dfclib.recipes import Recipe, find
 from dfclib.reporting.captions import caption, data_name, kept, splits_name
 from dfclib.runs import Run
@@ -31,14 +30,9 @@ def recipes(scale: str) -> list[Recipe]:
 
 
 def load(folder: Path | None = None, generated: bool = False) -> tuple[Splits, str]:
-    """The images, and where they come from in words.
+    """Fashion-MNIST from a folder with its four files, found on this machine or fetched; and from where, in words.
 
-    Args:
-        folder: Holds Fashion-MNIST's four files; None: they are found on this machine, or fetched.
-        generated: Whether to generate garments instead.
-
-    Raises:
-        UserError: As `sources.load_fashion` does.
+    generated: generate garments instead. Raises UserError as `sources.load_fashion` does.
     """
     from dfclib.datasets import fashion_mnist
     from dfclib.datasets.sources import FASHION_MNIST, load_fashion
@@ -59,10 +53,7 @@ def load(folder: Path | None = None, generated: bool = False) -> tuple[Splits, s
 
 
 def write_figures(run: Run, test: ImageSet, out: Path | str) -> list[Path]:
-    """Write training_history.png, confusion_matrix.png and predictions.png into a folder under `out`, by recipe.
-
-    test: the test images that the run's predictions are of, found by id
-    """
+    """Write training_history.png, confusion_matrix.png and predictions.png into a folder under `out`, by recipe."""
     from dfclib.reporting import figures
 
     folder, predictions = Path(out) / run.recipe.name, run.predictions("test")
@@ -78,13 +69,8 @@ def write_figures(run: Run, test: ImageSet, out: Path | str) -> list[Path]:
 def result(run: Run) -> dict[str, Any]:
     """The entry of results.json for one run, shares as fractions.
 
-    Returns:
-        The run's name, data, scale, seed, parameters, epochs and environment, and
-
-        * test: `metrics.summary` of the test predictions, its log_loss being the test loss in nats
-        * best, worst: the classes of the highest and the lowest recall (several where equal), and that recall
-        * author: the author's claims on Fashion-MNIST's test images, and points: 100 times (our accuracy less the
-          author's), which is of the same images; both None for generated images, where there is nothing to compare
+    test is `metrics.summary`, best and worst are the classes of the highest and the lowest recall. author and points
+    are the author's claims and what our accuracy has more, on the same images; None for generated ones.
     """
     predictions = run.predictions("test")
     test, classes = summary(predictions), per_class(predictions)
@@ -112,11 +98,6 @@ def result(run: Run) -> dict[str, Any]:
     }
 
 
-def write_results(results: Sequence[dict[str, Any]], out: Path | str) -> Path:
-    """Write results.json, a list of what `result` returns, into the folder `out`."""
-    return write_json(Path(out) / "results.json", list(results))
-
-
 def table(results: Sequence[dict[str, Any]]) -> "Table":
     """The results as a table, one column per run; without the author's figures for generated images."""
     from dfclib.reporting.tables import Table
@@ -124,7 +105,18 @@ def table(results: Sequence[dict[str, Any]]) -> "Table":
     columns = {one["row"]: _column(one) for one in results}
     headings = next(iter(columns.values()))
     rows = [{"": heading} | {name: column[heading] for name, column in columns.items()} for heading in headings]
-    return Table(rows, _note(results))
+    n = results[0]["test"]["n"]
+    if results[0]["author"] is None:
+        note = (
+            f"Of {n:,} generated test images, which are not Fashion-MNIST: these figures show that everything works, "
+        )
+        return Table(rows, f"{note}and say nothing about Fashion-MNIST.")
+    return Table(
+        rows,
+        f"All figures, the author's too, are of the same {n:,} test images, which were looked at once. Each checkpoint "
+        "was chosen on validation, a stratified tenth of the training images. One seed each: the interval says what "
+        "another sample of images might have given, not another seed.",
+    )
 
 
 def _column(one: dict[str, Any]) -> dict[str, str]:
@@ -155,17 +147,3 @@ def _column(one: dict[str, Any]) -> dict[str, str]:
 def _extreme(extreme: dict[str, Any]) -> str:
     first, *others = extreme["classes"]
     return f"{first}{f' and {len(others)} more' if others else ''}, {percent(extreme['recall'])}"
-
-
-def _note(results: Sequence[dict[str, Any]]) -> str:
-    n = results[0]["test"]["n"]
-    if results[0]["author"] is None:
-        return (
-            f"Of {n:,} generated test images, which are not Fashion-MNIST: these figures show that everything works, "
-            "and say nothing about Fashion-MNIST."
-        )
-    return (
-        f"All figures, the author's too, are of the same {n:,} test images, which were looked at once. Each checkpoint "
-        "was chosen on validation, a stratified tenth of the training images. One seed each: the interval says what "
-        "another sample of images might have given, not another seed."
-    )

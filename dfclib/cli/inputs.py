@@ -67,9 +67,9 @@ def find_recipe(name: str, scale: str | None, data: Path | None) -> "Recipe | En
 def find_run(name: str, runs_dir: Path) -> "Run":
     """Find a finished run by its folder, or by its name or its recipe's in `runs_dir`, then among the recorded runs.
 
-    Raises UserError where the run is not finished, where there is none (naming similar ones), and where a recipe has
-    several (naming them).
+    Raises UserError where it is not finished, where there is none (naming similar ones), and where a recipe has several.
     """
+    from dfclib.recipes import all_recipes
     from dfclib.runs import find_runs, load_run
 
     for folder in (Path(name), runs_dir / name, RECORDED / name):
@@ -83,29 +83,24 @@ def find_run(name: str, runs_dir: Path) -> "Run":
             raise UserError(f"{name} has {len(fitting)} finished runs in {folder}; name one of them:{listed}")
         if fitting:
             return load_run(fitting[0])
+    places = f"{runs_dir} or {RECORDED}"
+    recipes = {recipe.name for ensemble in all_recipes() for recipe in (ensemble, *ensemble.members)}
+    if name in recipes:
+        train = f"train it first (python -m dfclib train {name})"
+        raise UserError(f"recipe {name} has no finished run in {places}: {train}")
     known = sorted({run.path.name for folder in (runs_dir, RECORDED) for run in find_runs(folder)})
-    raise UserError(_no_such_run(name, f"{runs_dir} or {RECORDED}", known))
+    begun = [run for run in known if run.startswith(name)]
+    near = begun[:5] or difflib.get_close_matches(name, [*known, *sorted(recipes)], n=4)
+    hint = f"finished are {', '.join(known[:10])}" if known else "train one first"
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    raise UserError(f"there is no run {name!r}, neither a folder nor a name in {places}: {hint}")
 
 
 def _recipe_name(run_name: str) -> str | None:
     """`attempt1` for attempt1-compact-deepfake-data-published-seed0; None where it is no run's name."""
     match = re.fullmatch(r"([a-z0-9-]+?)-(quick|compact|full)-.+-(published|held-out)-seed\d+", run_name)
     return match and match[1]
-
-
-def _no_such_run(name: str, places: str, known: list[str]) -> str:
-    """The message that `name` is no run in `places`, which hold the runs `known`, with similar names."""
-    from dfclib.recipes import all_recipes
-
-    recipes = {recipe.name for ensemble in all_recipes() for recipe in (ensemble, *ensemble.members)}
-    if name in recipes:
-        return f"recipe {name} has no finished run in {places}: train it first (python -m dfclib train {name})"
-    begun = [run for run in known if name and run.startswith(name)]
-    near = begun[:5] or difflib.get_close_matches(name, [*known, *sorted(recipes)], n=4)
-    hint = f"finished are {', '.join(known[:10])}" if known else "train one first"
-    if near:
-        hint = f"did you mean {' or '.join(near)}?"
-    return f"there is no run {name!r}, neither a folder nor a name in {places}: {hint}"
 
 
 def check_out(out: Path, read: Sequence[Path | str] = ()) -> None:

@@ -1,6 +1,7 @@
 """Tables of ensembles beside single models: comparisons, errors fixed and made, vote weights, calibration.
 
-Like `tables`, text that holds on every machine: figures are rounded to what a reader needs.
+Like `tables`, text that holds on every machine: figures are rounded to what a reader needs. Predictions are given by
+the names that the tables show. All raise UserError as the functions of `evaluation` and `ensembles` do that they call.
 """
 
 import math
@@ -8,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dfclib.ensembles import vote
+from dfclib.ensembles import soft_vote
 from dfclib.errors import UserError
 from dfclib.evaluation.calibration import expected_calibration_error, with_temperature
 from dfclib.evaluation.comparison import compare, disagreement, fixed_and_made
@@ -19,16 +20,7 @@ from dfclib.wording import MISSING, percent, points
 
 
 def comparison_table(before: Mapping[str, Predictions], name: str, after: Predictions) -> Table:
-    """Single models against an ensemble on the same images, with a paired interval and McNemar's p for each.
-
-    Args:
-        before: The single models' predictions by name.
-        name: What the table calls the ensemble.
-        after: The ensemble's predictions, in the last row.
-
-    Raises:
-        UserError: As `compare` does.
-    """
+    """Single models against the ensemble `name` on the same images, with a paired interval and McNemar's p for each."""
     rows = []
     for model, predictions in before.items():
         result = compare(predictions, after, names=(model, name))
@@ -46,10 +38,8 @@ def comparison_table(before: Mapping[str, Predictions], name: str, after: Predic
         )
     blank = dict.fromkeys(rows[0] if rows else (), MISSING)
     rows.append(blank | {"": name, **accuracy_cells(after)})
-    return Table(
-        rows,
-        f"{len(after):,} images. Each p value is of one comparison: among several, expect a small one by chance.",
-    )
+    note = "Each p value is of one comparison: among several, expect a small one by chance."
+    return Table(rows, f"{len(after):,} images. {note}")
 
 
 def fixed_and_made_table(before: Predictions, after: Predictions, names: tuple[str, str]) -> Table:
@@ -75,18 +65,13 @@ def weights_table(
     tried: Mapping[str, Sequence[float]],
     validation: Mapping[str, Predictions],
     held_out: Mapping[str, Predictions] | None = None,
-    kind: str = "soft",
 ) -> Table:
-    """Accuracy of a vote under different weights, shown as shares of their sum.
+    """Accuracy of a soft vote under different weights, shown as shares of their sum.
 
     Args:
         tried: Weights by name: equal, the author's, searched on held-out images.
-        validation: The members' predictions by name, in the order of the weights.
+        validation: The members' predictions, in the order of the weights.
         held_out: The same for held-out images; None where the members were trained on all images.
-        kind: The kind of vote, as `ensembles.vote` takes it.
-
-    Raises:
-        UserError: As `vote` does, and where validation and held_out name different members.
     """
     if held_out is not None and list(held_out) != list(validation):
         raise UserError(
@@ -95,21 +80,16 @@ def weights_table(
         )
     names, rows = list(validation), []
     for what, weights in tried.items():
-        voted, voted_held_out = (
-            None if members is None else vote(kind, list(members.values()), weights, names=names)
-            for members in (validation, held_out)
-        )
+        voted = soft_vote(list(validation.values()), weights, names=names)
+        accuracy = None if held_out is None else soft_vote(list(held_out.values()), weights, names=names).accuracy
         shares = {f"weight of {name}": f"{w / math.fsum(weights):.3g}" for name, w in zip(names, weights, strict=True)}
-        accuracy = percent(None if voted_held_out is None else voted_held_out.accuracy)
-        rows.append({"weights": what, **shares, "held-out accuracy": accuracy, **accuracy_cells(voted, "validation")})
+        row = {"weights": what, **shares, "held-out accuracy": percent(accuracy)}
+        rows.append(row | accuracy_cells(voted, "validation"))
     images = f"{len(validation[names[0]]):,} validation images"
     if held_out is None:
-        return Table(rows, f"{kind.capitalize()} vote; {images}.")
-    return Table(
-        rows,
-        f"{kind.capitalize()} vote; {len(held_out[names[0]]):,} held-out images, {images}. "
-        "Weights that were searched on the held-out images look better there than they are.",
-    )
+        return Table(rows, f"Soft vote; {images}.")
+    note = "Weights that were searched on the held-out images look better there than they are."
+    return Table(rows, f"Soft vote; {len(held_out[names[0]]):,} held-out images, {images}. {note}")
 
 
 def calibration_table(
@@ -118,11 +98,8 @@ def calibration_table(
     """Accuracy, log loss, calibration error and confidence of each model, with and without its temperature.
 
     Args:
-        predictions: By name, with labels and probabilities (not a hard vote's shares).
+        predictions: With labels and probabilities (not a hard vote's shares).
         temperatures: By name, fitted on held-out images; a model with one has a second row.
-
-    Raises:
-        UserError: As `expected_calibration_error` does, and for a temperature of an unknown model.
     """
     temperatures = temperatures or {}
     unknown = [name for name in temperatures if name not in predictions]

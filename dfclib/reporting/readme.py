@@ -67,22 +67,15 @@ def experiment_block(runs: Sequence[Run]) -> str:
     return markdown_table(rows) + _measured_on(measured) if rows else NOTHING
 
 
-def shortened_block(runs: Sequence[Run], name: Callable[[Run], str]) -> str:
-    """How runs below full scale were shortened, those that were shortened alike in one line; name: of a run."""
+def shortened_block(runs: Sequence[Run]) -> str:
+    """How runs below full scale were shortened, those that were shortened alike in one line."""
     alike: dict[str, dict[str, None]] = {}
     for run in runs:
-        changes = shortened(run)
+        changes, recipe = shortened(run), run.recipe.name
         if run.scale != "full" and changes:
-            alike.setdefault(f"({run.scale_text}): {', '.join(changes)}", {})[name(run)] = None
+            name = f"attempt {LADDER[recipe]}" if recipe in LADDER else recipe
+            alike.setdefault(f"({run.scale_text}): {', '.join(changes)}", {})[name] = None
     return "".join(f"* {', '.join(names)} {changes}\n" for changes, names in alike.items()) or NOTHING
-
-
-def attempts_shortened_block(runs: Sequence[Run]) -> str:
-    return shortened_block(attempt_runs(runs), lambda run: f"attempt {LADDER[run.recipe.name]}")
-
-
-def systems_shortened_block(runs: Sequence[Run]) -> str:
-    return shortened_block(system_runs(runs), lambda run: run.recipe.name)
 
 
 def notebooks_block(root: Path) -> str:
@@ -108,13 +101,11 @@ def recorded_block(module: ModuleType, runs: Sequence[Run]) -> str:
     for run in sorted(mine, key=lambda run: (names.index(run.recipe.name), run.name)):
         split = run.recipe.reported_split
         result = summary(run.predictions(split))
-        epochs = captions.epochs(run) + ("" if run.members else " epochs")
-        lines += [
-            f"{run.recipe.name}, seed {run.seed}, {run.scale_text}, {run.protocol.replace('_', ' ')}: {split} "
-            f"{percent(result['accuracy'])} [{percent(result['low'])}, {percent(result['high'])}], "
-            f"n = {result['n']:,},\n"
-            f"    {epochs}, {duration(run.metrics['seconds'])}, {captions.device(run)}, {captions.precision(run)}\n"
-        ]
+        accuracy, low, high = (percent(result[name]) for name in ("accuracy", "low", "high"))
+        epochs, time = captions.epochs(run) + ("" if run.members else " epochs"), duration(run.metrics["seconds"])
+        what = f"{run.recipe.name}, seed {run.seed}, {run.scale_text}, {run.protocol.replace('_', ' ')}: {split}"
+        lines.append(f"{what} {accuracy} [{low}, {high}], n = {result['n']:,},\n")
+        lines.append(f"    {epochs}, {time}, {captions.device(run)}, {captions.precision(run)}\n")
     return "".join(lines) or "Nothing is recorded yet.\n"
 
 
@@ -123,9 +114,9 @@ def blocks(root: Path) -> dict[str, Callable[[Sequence[Run]], str]]:
     headers = {f"recorded-{system.__name__.rpartition('.')[2]}": partial(recorded_block, system) for system in SYSTEMS}
     return headers | {
         "attempts": attempts_block,
-        "shortened": attempts_shortened_block,
+        "shortened": lambda runs: shortened_block(attempt_runs(runs)),
         "systems": systems_block,
-        "systems-shortened": systems_shortened_block,
+        "systems-shortened": lambda runs: shortened_block(system_runs(runs)),
         "resampling": experiment_block,
         "notebooks": lambda _: notebooks_block(root),
     }
@@ -134,8 +125,7 @@ def blocks(root: Path) -> dict[str, Callable[[Sequence[Run]], str]]:
 def fill(text: str, runs: Sequence[Run], root: Path = Path(".")) -> str:
     """The page `text` with every generated block filled from `runs` and the repository at `root`.
 
-    Raises:
-        UserError: For a block whose name is not known or that has no end.
+    Raises UserError for a block whose name is not known or that has no end.
     """
     if text.count("<!-- generated: ") != len(BLOCK.findall(text)):
         raise UserError("a <!-- generated: NAME --> has no <!-- end generated --> of its own")

@@ -55,14 +55,9 @@ def experiment_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
 def ladder(runs: Sequence[Run]) -> "pd.DataFrame":
     """The six attempts in their order: the author's accuracy on the public test, ours on validation.
 
-    The two come from different images and are not to be subtracted. Of several seeds, the row shows the lowest, with
-    the number of seeds, their mean and their standard deviation.
-
-    Returns:
-        One row per attempt, data set, scale, protocol, device and precision, with the columns attempt; the author's
-        accuracy; ours (one column per protocol), low, high (95% Wilson interval), n (images); seed, seeds, mean and
-        deviation over seeds (NaN for one seed), all of these as fractions; scale; image size; epochs, for a vote
-        its voters; kept (which epoch); protocol; data; device; precision; run (a name).
+    The two come from different images and are not to be subtracted. One row per attempt, data set, scale, protocol,
+    device and precision; of several seeds it shows the lowest, with their number, mean and standard deviation.
+    Accuracies (ours: one column per protocol) and the ends of the 95% Wilson interval are fractions.
     """
     import pandas as pd
 
@@ -70,11 +65,7 @@ def ladder(runs: Sequence[Run]) -> "pd.DataFrame":
     for run in sorted(runs, key=lambda run: run.seed):
         if run.recipe.name in LADDER:
             groups.setdefault(_setting(run), []).append(run)
-    rows = [_ladder_row(groups[key]) for key in sorted(groups)]
-    ours = [name for protocol, name in OURS.items() if any(row["protocol"] == protocol for row in rows)]
-    columns = ["attempt", AUTHOR, *(ours or [OURS["published"]]), "low", "high", "n"]
-    columns += ["seed", "seeds", "mean over seeds", "deviation over seeds", "scale", "image size", "epochs"]
-    return pd.DataFrame(rows, columns=[*columns, "kept", "protocol", "data", "device", "precision", "run"])
+    return pd.DataFrame([_ladder_row(groups[key]) for key in sorted(groups)])
 
 
 def attempt_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
@@ -83,15 +74,12 @@ def attempt_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
     several = any(row["seeds"] > 1 for row in table)
     rows = []
     for row in table:
-        cells = {"attempt": row["attempt"]}
-        cells[AUTHOR] = _percent_or_nothing(row[AUTHOR]).replace(".0%", "%")  # as precisely as the author states it
+        author = _percent_or_nothing(row[AUTHOR]).replace(".0%", "%")  # as precisely as the author states it
+        cells = {"attempt": row["attempt"], AUTHOR: author}
         cells |= {heading: _percent_or_nothing(row[heading]) for heading in OURS.values() if heading in row}
-        cells["95% interval"] = interval(row["low"], row["high"])
-        cells["images"] = f"{row['n']:,}"
+        cells |= {"95% interval": interval(row["low"], row["high"]), "images": f"{row['n']:,}"}
         if several:
-            mean, deviation = row["mean over seeds"], row["deviation over seeds"]
-            cells["mean over seeds"] = "" if row["seeds"] == 1 else _with_deviation(mean, deviation)
-            cells["seeds"] = str(row["seeds"])
+            cells |= {"mean over seeds": row["mean over seeds"], "seeds": str(row["seeds"])}
         same = ("scale", "image size", "epochs", "kept", "data", "device", "precision")
         rows.append(cells | {heading: row[heading] for heading in same})
     return rows
@@ -165,20 +153,16 @@ def _ladder_row(runs: Sequence[Run]) -> dict:
     run = runs[0]
     result = summary(run.predictions("validation"))
     accuracies = [run.predictions("validation").accuracy for run in runs]
-    several = len(runs) > 1
     sizes = {member.image_size for member in run.recipe.members}
     return {
         "attempt": LADDER[run.recipe.name],
         AUTHOR: run.recipe.claims.get("public_test", np.nan),
         OURS[run.protocol]: result["accuracy"],
         **{name: result[name] for name in ("low", "high", "n")},
-        "seed": run.seed,
         "seeds": len(runs),
-        "mean over seeds": np.mean(accuracies) if several else np.nan,
-        "deviation over seeds": np.std(accuracies, ddof=1) if several else np.nan,
+        "mean over seeds": _over_seeds(accuracies) if len(runs) > 1 else "",
         "image size": ", ".join(f"{height}x{width}" for height, width in sorted(sizes)),
         "protocol": run.protocol,
-        "run": run.name,
         **captions.company(run),
     }
 
@@ -203,8 +187,4 @@ def _over_seeds(accuracies: Sequence[float]) -> str:
     """`76.9% ± 0.4`: mean and standard deviation (of a sample); of one seed the accuracy alone."""
     if len(accuracies) == 1:
         return percent(accuracies[0])
-    return _with_deviation(np.mean(accuracies), np.std(accuracies, ddof=1))
-
-
-def _with_deviation(mean: float, deviation: float) -> str:
-    return f"{percent(mean)} ± {100 * deviation:.1f}"
+    return f"{percent(np.mean(accuracies))} ± {100 * np.std(accuracies, ddof=1):.1f}"

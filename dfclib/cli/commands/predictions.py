@@ -12,7 +12,7 @@ from dfclib.wording import text_table
 
 
 def vote(arguments: Namespace) -> None:
-    """Let runs and files of predictions vote, and write the result."""
+    """Let runs and files of predictions vote."""
     from dfclib import ensembles
     from dfclib.predictions.csv_files import write_predictions
 
@@ -35,7 +35,7 @@ def vote(arguments: Namespace) -> None:
 
 
 def predict(arguments: Namespace) -> None:
-    """Label images with a run. Raises UserError naming those that could not be read, after labelling the others."""
+    """Label images with a run: the class, and one probability per class."""
     from dfclib.predictions.csv_files import write_predictions
 
     run = inputs.find_run(arguments.run, arguments.runs)
@@ -64,7 +64,7 @@ def predict(arguments: Namespace) -> None:
 
 
 def submit(arguments: Namespace) -> None:
-    """Write predictions in the order of sample_submission.csv, and send them to Kaggle where asked."""
+    """Write predictions as sample_submission.csv asks for them, and send them where asked."""
     from dfclib.predictions.csv_files import write_predictions
 
     run = inputs.find_run(arguments.run, arguments.runs)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(arguments: Namespace) -> None:
-    """Show a run's accuracy with its interval, and a per-class table, for each split with labels."""
+    """Show accuracy with its interval, and a per-class table."""
     from dfclib.evaluation.metrics import per_class, summary
     from dfclib.reporting.captions import data_name, kept
 
@@ -44,7 +44,7 @@ def evaluate(arguments: Namespace) -> None:
 
 
 def figures(arguments: Namespace) -> None:
-    """Draw the figures of the named runs, or of all recorded ones."""
+    """Draw the figures of runs."""
     from dfclib.reporting.captions import author_figures
     from dfclib.runs import find_runs
 
@@ -66,7 +66,7 @@ def figures(arguments: Namespace) -> None:
 
 
 def record(arguments: Namespace) -> None:
-    """Copy finished runs to where they are kept: all of them, or none where one is refused."""
+    """Copy finished runs to where they are kept, without weights above 12 MB."""
     from dfclib import recording
 
     found = {}

@@ -18,8 +18,7 @@ SPLITS = {"published": "validation", "held_out": "held_out"}  # that `val_` colu
 def curves(run: Run) -> Figure:
     """Accuracy and loss over the epochs, in training and on the images watched; the kept epoch is marked.
 
-    Raises:
-        UserError: For a vote, which has no epochs.
+    Raises UserError for a vote, which has no epochs.
     """
     history = run.history
     if not len(history):
@@ -44,12 +43,9 @@ def curves(run: Run) -> Figure:
 
 
 def validation_curves(runs: Sequence[Run]) -> Figure:
-    """Accuracy on the images watched over the epochs, one line per run.
+    """Accuracy on the images watched over the epochs, one line per run; the legend gives the fluctuation.
 
-    The legend gives `metrics.validation_fluctuation`, the typical jump against the trend. Votes are left out.
-
-    Raises:
-        UserError: Where no run has epochs.
+    Votes are left out. Raises UserError where no run has epochs.
     """
     runs = _with_epochs(runs)
     watched = " or ".join(sorted({WATCHED[run.protocol] for run in runs}))
@@ -66,10 +62,9 @@ def validation_curves(runs: Sequence[Run]) -> Figure:
 
 
 def learning_rates(runs: Sequence[Run]) -> Figure:
-    """The learning rate at the end of each epoch, on a logarithmic axis, one line per run. Votes are left out.
+    """The learning rate at the end of each epoch, on a logarithmic axis, one line per run.
 
-    Raises:
-        UserError: Where no run has epochs.
+    Votes are left out. Raises UserError where no run has epochs.
     """
     runs = _with_epochs(runs)
     figure = style.new_figure(3.6, f"Learning rate\n{_common_caption(runs)}")

@@ -28,10 +28,7 @@ def ladder(runs: Sequence[Run]) -> Figure:
     """The author's accuracies and ours side by side, one row per attempt; ours with 95% Wilson intervals.
 
     Two panels and not one: they are accuracies on different images and not to be subtracted. Runs that differ in data,
-    scale, protocol, device or precision have a marker each.
-
-    Raises:
-        UserError: Where none of `runs` is of the six attempts.
+    scale, protocol, device or precision have a marker each. Raises UserError without a run of the six attempts.
     """
     table = rows.ladder(runs)
     if table.empty:
@@ -68,10 +65,7 @@ def systems(runs: Sequence[Run]) -> Figure:
     """The author's accuracy and ours with its 95% Wilson interval, one row per recipe other than the six attempts.
 
     Of the author's figures only those on the images that we measured on are drawn: validation for S1 to S3, test for
-    S4.
-
-    Raises:
-        UserError: Where none of `runs` is of S1 to S4.
+    S4. Raises UserError without a run of S1 to S4.
     """
     known = [*rows.system_runs(runs), *rows.system_runs(runs, embedded=True)]
     if not known:
@@ -109,8 +103,7 @@ def systems(runs: Sequence[Run]) -> Figure:
 def resampling(runs: Sequence[Run]) -> Figure:
     """Accuracy on the held-out images and in training, one row per way of resampling, one point per seed.
 
-    Raises:
-        UserError: Where none of `runs` is of that experiment.
+    Raises UserError without a run of that experiment.
     """
     groups = list(rows.experiment_runs(runs).values())
     if not groups:

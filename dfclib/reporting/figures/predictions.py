@@ -17,11 +17,7 @@ CONFIDENCE_BINS = 20  # five points each
 
 
 def confusion(predictions: Predictions, title: str = "Confusion matrix") -> Figure:
-    """Counts and shares of each true class (row) by predicted class.
-
-    Raises:
-        UserError: Without labels.
-    """
+    """Counts and shares of each true class (row) by predicted class."""
     counts = metrics.confusion_matrix(predictions)
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = float(np.clip(0.32 * len(counts) + 3.45, style.WIDTH, 9))
@@ -35,11 +31,7 @@ def confusion(predictions: Predictions, title: str = "Confusion matrix") -> Figu
 
 
 def per_class_bars(predictions: Predictions, title: str = "Precision, recall and F1 per class") -> Figure:
-    """Three bars per class: precision, recall and F1 in percent.
-
-    Raises:
-        UserError: Without labels.
-    """
+    """Three bars per class: precision, recall and F1 in percent."""
     table = metrics.per_class(predictions)
     k = len(table)
     upright = k > 5  # side by side, the numbers of ten classes would need nine inches
@@ -62,11 +54,7 @@ def per_class_bars(predictions: Predictions, title: str = "Precision, recall and
 
 
 def confidence(predictions: Predictions, title: str = "Confidence of right and of wrong answers") -> Figure:
-    """The distribution of confidence among right and among wrong predictions, each adding up to 100%.
-
-    Raises:
-        UserError: Without labels or probabilities.
-    """
+    """The distribution of confidence among right and among wrong predictions, each adding up to 100%."""
     figure = style.new_figure(3.8, f"{title}\n{_result(predictions)}")
     chosen, right = 100 * predictions.confidence, predictions.correct
     axes = figure.subplots()
@@ -88,12 +76,7 @@ def reliability(predictions: Mapping[str, Predictions], title: str = "Reliabilit
     """Accuracy against confidence in bins of equal width, one line per system, and the distribution of confidence.
 
     Upright lines are 95% Wilson intervals of a bin's accuracy; the legend gives the expected calibration error.
-
-    Args:
-        predictions: By the name that the legend shows, all of the same images.
-
-    Raises:
-        UserError: Without labels or probabilities, and where the images differ.
+    All `predictions` are of the same images.
     """
     names = list(predictions)
     predictions = dict(zip(names, align(list(predictions.values()), names), strict=True))
@@ -123,13 +106,7 @@ def reliability(predictions: Mapping[str, Predictions], title: str = "Reliabilit
 
 
 def disagreement(members: Mapping[str, Predictions], title: str = "Different answers") -> Figure:
-    """The share of images for which two members predict different classes, in percent, as a heat map.
-
-    members: by name; labels are not needed.
-
-    Raises:
-        UserError: Where the images differ.
-    """
+    """The share of images for which two members predict different classes, in percent, as a heat map."""
     names, k = list(members), len(members)
     shares = 100 * comparison.disagreement(list(members.values()), names)
     side = float(np.clip(0.42 * k + 2.9, style.WIDTH, 9))
@@ -140,25 +117,14 @@ def disagreement(members: Mapping[str, Predictions], title: str = "Different ans
     return figure
 
 
-def fixed_and_made(
-    before: Predictions,
-    after: Predictions,
-    names: tuple[str, str] = ("single", "ensemble"),
-    title: str = "Errors fixed and made",
-) -> Figure:
-    """Per class, errors that `after` fixes (upwards), errors that it makes (downwards), and the difference above.
-
-    names: what the title and the legend call the two.
-
-    Raises:
-        UserError: Without labels, and where the images differ.
-    """
+def fixed_and_made(before: Predictions, after: Predictions, names: tuple[str, str] = ("single", "vote")) -> Figure:
+    """Per class, errors that `after` fixes (upwards), errors that it makes (downwards), and the difference above."""
     table = comparison.fixed_and_made(before, after, names)
     whole, table = table.iloc[-1], table.iloc[:-1]
     k = len(table)
     totals = f"{whole['errors_before']:,} errors of {names[0]}, {whole['errors_after']:,} of {names[1]}"
     width = float(np.clip(0.6 * k + 1.2, style.WIDTH, 14))
-    figure = style.new_figure(4.8, f"{title}\n{totals}, n = {whole['n']:,}", width)
+    figure = style.new_figure(4.8, f"Errors fixed and made\n{totals}, n = {whole['n']:,}", width)
     figure.get_layout_engine().set(h_pad=0.07)
     axes = figure.subplots()
     place = np.arange(k)

@@ -86,11 +86,8 @@ def grouped_bars(
 ) -> None:
     """One bar per series for each class, side by side, with its value above it where there are few classes.
 
-    Args:
-        series: Values of the classes, label, colour and hatch of each.
-        names: Of the classes.
-        step: From one bar to the next; classes are 1 apart.
-        **numbers: Options of `Axes.bar_label`.
+    A series is its values per class, label, colour and hatch; bars are `step` and classes 1 apart; numbers: options
+    of `Axes.bar_label`.
     """
     for i, (values, label, colour, hatch) in enumerate(series):
         place = np.arange(len(names)) + step * (i - (len(series) - 1) / 2)
@@ -103,14 +100,10 @@ def grouped_bars(
 def heat_map(
     figure: Figure, values: np.ndarray, texts: Sequence[Sequence[str]], names: Sequence[str], label: str, highest: float
 ) -> Axes:
-    """A square panel of percentages with the same names on both axes and a colour bar.
+    """A square panel of percentages (k, k) with the same names on both axes and a colour bar.
 
-    Args:
-        values: float (k, k).
-        texts: k x k, written into the cells where there are few enough.
-        names: Of the k rows and columns.
-        label: Of the colour bar.
-        highest: The value of the darkest colour.
+    texts: k x k, written into the cells where there are few enough; label: of the colour bar; highest: the value of
+    the darkest colour
     """
     figure.set_layout_engine("compressed")  # a square panel leaves gaps otherwise
     axes = figure.subplots()
@@ -153,8 +146,7 @@ def plain(text: str) -> str:
 
 def bare(axes: Axes) -> None:
     """Take off ticks and frame, for a picture."""
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
 
 
