@@ -67,7 +67,7 @@ def find_recipe(name: str, scale: str | None, data: Path | None) -> "Recipe | En
 def find_run(name: str, runs_dir: Path) -> "Run":
     """Find a finished run by its folder, or by its name or its recipe's in `runs_dir`, then among the recorded runs.
 
-    Raises UserError where it is not finished, where there is none (naming similar ones), and where a recipe has several.
+    Raises UserError where it is not finished, where there is none (naming similar ones), or where a recipe has several.
     """
     from dfclib.recipes import all_recipes
     from dfclib.runs import find_runs, load_run

@@ -1,35 +1,28 @@
 """Whether the confidence of predictions can be trusted, and the temperature that corrects most of it.
 
-The confidence of a prediction is the probability of the predicted class. All of this is about probabilities: the
-shares of a hard vote (`ensembles.hard_vote`) have the same form, but say how many voters agree, not how likely they
-are to be right, and a file of labels has none.
-
-Every function raises UserError without probabilities, and those that compare with the truth without labels or images.
+The confidence of a prediction is the probability of the predicted class. A hard vote's shares look like probabilities,
+but say how many voters agree, not how likely they are to be right. Every function raises UserError without
+probabilities, and those that compare with the truth without labels or images.
 """
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
 
 from dfclib.ensembles import SMALLEST
 from dfclib.errors import UserError
 from dfclib.predictions import Predictions
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def reliability(predictions: Predictions, bins: int = 15) -> "pd.DataFrame":
+def reliability(predictions: Predictions, bins: int = 15) -> pd.DataFrame:
     """Confidence and accuracy in bins of confidence, as a reliability diagram shows them.
 
-    Returns:
-        One row per bin, all of the same width: low, high (the bin holds low < confidence <= high), n (images),
-        confidence (mean) and accuracy; NaN in the last two where a bin is empty.
+    One row per bin, all of the same width: low, high (the bin holds low < confidence <= high), n (images), confidence
+    (mean) and accuracy; NaN in the last two where a bin is empty.
     """
-    import pandas as pd
-
     if bins < 1:
         raise UserError(f"confidence needs at least one bin, received {bins}")
     confidence, right = predictions.confidence, predictions.correct
@@ -56,18 +49,12 @@ def fit_temperature(held_out: Predictions) -> float:
     """The temperature to divide logits by for the lowest log loss (C. Guo et al., ICML 2017).
 
     Logits are the logarithms of the probabilities, which differ from the model's own by a constant per image that
-    softmax removes.
-
-    Args:
-        held_out: Predictions of a single model, or of a soft or geometric vote, for images that were held out of
-            training, with labels; never for the images that the result is reported on.
+    softmax removes. Take images that were held out of training, never those that the result is reported on.
 
     Returns:
         Above 1 where the confidence was too high, below 1 where it was too low; from 0.05 to 20, and the nearer end
         where the loss has no minimum between (as where every prediction is right).
     """
-    from scipy.optimize import minimize_scalar
-
     logits = _logits(held_out)
     true = logits[np.arange(len(logits)), held_out.require_labels()]
 

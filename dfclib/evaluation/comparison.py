@@ -6,16 +6,14 @@ them are enough. `names` are what error messages call them. All raise UserError 
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
 
 from dfclib.ensembles import align
 from dfclib.errors import UserError
 from dfclib.predictions import Predictions
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def disagreement(members: Sequence[Predictions], names: Sequence[str] | None = None) -> np.ndarray:
@@ -27,17 +25,12 @@ def disagreement(members: Sequence[Predictions], names: Sequence[str] | None = N
     return np.mean(answers[:, None] != answers[None], axis=2)
 
 
-def fixed_and_made(
-    before: Predictions, after: Predictions, names: tuple[str, str] = ("before", "after")
-) -> "pd.DataFrame":
-    """Errors that a change fixed and errors that it made, per true class.
+def fixed_and_made(before: Predictions, after: Predictions, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Errors that a change fixed and errors that it made: one row per true class and a last one, "all".
 
-    Returns:
-        One row per true class and a last one, "all": class (original name), n (images), errors_before, fixed (wrong
-        before, right after), made (right before, wrong after), errors_after = errors_before - fixed + made.
+    class (original name), n (images), errors_before, fixed (wrong before, right after), made (right before, wrong
+    after), errors_after = errors_before - fixed + made.
     """
-    import pandas as pd
-
     before, after = align([before, after], names)
     was_right, is_right = before.correct, after.correct
     counted = {
@@ -54,9 +47,7 @@ def fixed_and_made(
     return table
 
 
-def compare(
-    before: Predictions, after: Predictions, names: tuple[str, str] = ("before", "after")
-) -> dict[str, float | int]:
+def compare(before: Predictions, after: Predictions, names: Sequence[str] | None = None) -> dict[str, float | int]:
     """Whether `after` is better than `before` on the same images, by more than chance explains.
 
     The p value is McNemar's (Psychometrika 12, 1947) in its exact, binomial form: how often a fair coin splits the
@@ -66,11 +57,9 @@ def compare(
     chosen on these images.
 
     Returns:
-        n; accuracy_before, accuracy_after, difference (after less before) and its ends low and high, as fractions;
-        only_before_right, only_after_right (images); mcnemar_p, two-sided, 1 where no image is right in one alone.
+        difference (after less before) and the ends low and high of its interval, as fractions; only_before_right,
+        only_after_right (images); mcnemar_p, two-sided, 1 where no image is right in one alone.
     """
-    from scipy.stats import binomtest
-
     was_right, is_right = (predictions.correct for predictions in align([before, after], names))
     n = len(was_right)
     lost, won = (int(np.count_nonzero(x)) for x in (was_right & ~is_right, ~was_right & is_right))
@@ -78,9 +67,6 @@ def compare(
     draws = np.random.default_rng(0).multinomial(n, [won / n, lost / n, (n - won - lost) / n], size=10_000)
     low, high = np.quantile((draws[:, 0] - draws[:, 1]) / n, [0.025, 0.975])
     return {
-        "n": n,
-        "accuracy_before": float(np.mean(was_right)),
-        "accuracy_after": float(np.mean(is_right)),
         "difference": (won - lost) / n,
         "only_before_right": lost,
         "only_after_right": won,

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from dfclib.evaluation.metrics import summary
 from dfclib.recipes import all_recipes, differences, find, resampling
@@ -12,9 +12,6 @@ from dfclib.reporting import captions
 from dfclib.reporting.captions import AUTHOR, OURS, WATCHED
 from dfclib.runs import Run
 from dfclib.wording import interval, percent
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LADDER = {recipe.name: recipe.attempt for recipe in all_recipes() if recipe.attempt}
 # The fields that a shorter scale may change, in words; the schedule follows from epochs.
@@ -52,15 +49,13 @@ def experiment_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return {name: found for name, found in groups.items() if found}
 
 
-def ladder(runs: Sequence[Run]) -> "pd.DataFrame":
+def ladder(runs: Sequence[Run]) -> pd.DataFrame:
     """The six attempts in their order: the author's accuracy on the public test, ours on validation.
 
     The two come from different images and are not to be subtracted. One row per attempt, data set, scale, protocol,
     device and precision; of several seeds it shows the lowest, with their number, mean and standard deviation.
     Accuracies (ours: one column per protocol) and the ends of the 95% Wilson interval are fractions.
     """
-    import pandas as pd
-
     groups: dict[tuple, list[Run]] = {}
     for run in sorted(runs, key=lambda run: run.seed):
         if run.recipe.name in LADDER:

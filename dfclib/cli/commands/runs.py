@@ -24,8 +24,8 @@ def evaluate(arguments: Namespace) -> None:
     known = {split: predictions for split, predictions in known.items() if predictions.labels is not None}
     if arguments.json:
         results = {split: summary(p) | {"classes": per_class(p).to_dict("records")} for split, p in known.items()}
-        about = {"run": run.name, "recipe": run.recipe.name, "scale": run.scale, "protocol": run.protocol}
-        about |= {"seed": run.seed, "data": run.data, "environment": run.environment, "members": run.members}
+        names = ("scale", "protocol", "seed", "data", "environment", "members")
+        about = {"run": run.name, "recipe": run.recipe.name} | {name: getattr(run, name) for name in names}
         output.print_json(about | {"splits": results})
         return
     print(run.name)

@@ -3,9 +3,9 @@
 import math
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -17,9 +17,6 @@ from dfclib.reporting.captions import AUTHOR, OURS
 from dfclib.reporting.figures import style
 from dfclib.runs import Run
 from dfclib.wording import MISSING
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LABELS = {"published": "ours, all training images", "held_out": "ours, a tenth of the training images held out"}
 
@@ -142,7 +139,7 @@ def _label_rows(axes: Axes, labels: Sequence[str], x: str) -> None:
 
 
 def _ladder_column(
-    axes: Axes, attempts: Sequence[str], table: "pd.DataFrame", column: str, look: tuple, shift: float, label: str
+    axes: Axes, attempts: Sequence[str], table: pd.DataFrame, column: str, look: tuple, shift: float, label: str
 ) -> None:
     """Points (colour, marker) in the attempts' rows, with intervals for ours, and numbers beside the panel."""
     y = np.array([attempts.index(name) for name in table["attempt"]]) + shift
