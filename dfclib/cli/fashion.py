@@ -8,18 +8,18 @@ table. Everything here but `load` reads runs: the files can be made again withou
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dfclib.datasets import fashion_mnist, sources
 from dfclib.datasets.images import ImageSet, Splits
 from dfclib.errors import UserError
 from dfclib.evaluation.metrics import per_class, summary
 from dfclib.recipes import Recipe, find
+from dfclib.reporting import figures
 from dfclib.reporting.captions import caption, data_name, kept, splits_name
+from dfclib.reporting.tables import Table
 from dfclib.runs import Run
 from dfclib.wording import interval, percent, points
-
-if TYPE_CHECKING:
-    from dfclib.reporting.tables import Table
 
 AUTHOR, OURS = "s4-author", "s4-ours"
 
@@ -34,28 +34,20 @@ def load(folder: Path | None = None, generated: bool = False) -> tuple[Splits, s
 
     generated: generate garments instead. Raises UserError as `sources.load_fashion` does.
     """
-    from dfclib.datasets import fashion_mnist
-    from dfclib.datasets.sources import FASHION_MNIST, load_fashion
-
     if generated:
-        splits = load_fashion()
+        splits = sources.load_fashion()
         return splits, f"{splits_name(splits)}; made on the spot"
-    given = FASHION_MNIST if folder is None else folder
+    given = sources.FASHION_MNIST if folder is None else folder
     try:
-        splits = load_fashion(given)
+        splits = sources.load_fashion(given)
     except UserError as error:
         raise UserError(f"{error}\nOr see everything at once on generated images: --generated.") from error
-    if Path(given).expanduser().is_dir():
-        place = given
-    else:
-        place = fashion_mnist.DEBIAN if fashion_mnist.DEBIAN.is_dir() else "Keras's cache"
+    place = next((path for path in (given, fashion_mnist.DEBIAN) if Path(path).expanduser().is_dir()), "Keras's cache")
     return splits, f"Fashion-MNIST, verified, from {place}"
 
 
 def write_figures(run: Run, test: ImageSet, out: Path | str) -> list[Path]:
     """Write training_history.png, confusion_matrix.png and predictions.png into a folder under `out`, by recipe."""
-    from dfclib.reporting import figures
-
     folder, predictions = Path(out) / run.recipe.name, run.predictions("test")
     title = f"{run.recipe.title}, seed {run.seed}: test images\n{caption(run)}"
     drawn = {
@@ -98,19 +90,15 @@ def result(run: Run) -> dict[str, Any]:
     }
 
 
-def table(results: Sequence[dict[str, Any]]) -> "Table":
+def table(results: Sequence[dict[str, Any]]) -> Table:
     """The results as a table, one column per run; without the author's figures for generated images."""
-    from dfclib.reporting.tables import Table
-
     columns = {one["row"]: _column(one) for one in results}
     headings = next(iter(columns.values()))
     rows = [{"": heading} | {name: column[heading] for name, column in columns.items()} for heading in headings]
     n = results[0]["test"]["n"]
     if results[0]["author"] is None:
-        note = (
-            f"Of {n:,} generated test images, which are not Fashion-MNIST: these figures show that everything works, "
-        )
-        return Table(rows, f"{note}and say nothing about Fashion-MNIST.")
+        note = "these figures show that everything works, and say nothing about Fashion-MNIST."
+        return Table(rows, f"Of {n:,} generated test images, which are not Fashion-MNIST: {note}")
     return Table(
         rows,
         f"All figures, the author's too, are of the same {n:,} test images, which were looked at once. Each checkpoint "

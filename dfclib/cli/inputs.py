@@ -75,9 +75,10 @@ def find_run(name: str, runs_dir: Path) -> "Run":
     for folder in (Path(name), runs_dir / name, RECORDED / name):
         if folder.is_dir():
             return load_run(folder)
+    run_name = rf"{re.escape(name)}-(quick|compact|full)-.+-(published|held-out)-seed\d+"
     for folder in (runs_dir, RECORDED):
         # a run is named after its recipe: no recipe.json is read, so that no other broken run stands in the way
-        fitting = [run.path for run in find_runs(folder) if _recipe_name(run.path.name) == name]
+        fitting = [run.path for run in find_runs(folder) if re.fullmatch(run_name, run.path.name)]
         if len(fitting) > 1:
             listed = "".join(f"\n  {path.name}" for path in fitting)
             raise UserError(f"{name} has {len(fitting)} finished runs in {folder}; name one of them:{listed}")
@@ -97,13 +98,7 @@ def find_run(name: str, runs_dir: Path) -> "Run":
     raise UserError(f"there is no run {name!r}, neither a folder nor a name in {places}: {hint}")
 
 
-def _recipe_name(run_name: str) -> str | None:
-    """`attempt1` for attempt1-compact-deepfake-data-published-seed0; None where it is no run's name."""
-    match = re.fullmatch(r"([a-z0-9-]+?)-(quick|compact|full)-.+-(published|held-out)-seed\d+", run_name)
-    return match and match[1]
-
-
-def check_out(out: Path, read: Sequence[Path | str] = ()) -> None:
+def check_out(out: Path, read: Sequence[Path | str]) -> None:
     """Raise UserError, before anything expensive starts, where writing predictions to `out` would destroy something.
 
     A file of predictions may be replaced, /dev/stdout or a pipe written into. read: files that the command reads

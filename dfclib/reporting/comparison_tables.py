@@ -25,17 +25,11 @@ def comparison_table(before: Mapping[str, Predictions], name: str, after: Predic
     for model, predictions in before.items():
         result = compare(predictions, after, names=(model, name))
         p = result["mcnemar_p"]
-        rows.append(
-            {
-                "": model,
-                **accuracy_cells(predictions),
-                f"{name} less this, points": points(result["difference"]),
-                "95% paired interval": f"{points(result['low'])} to {points(result['high'])}",
-                "only this right": str(result["only_before_right"]),
-                f"only {name} right": str(result["only_after_right"]),
-                "McNemar p": "below 0.001" if p < 0.001 else f"{p:.3f}",
-            }
-        )
+        row = {"": model, **accuracy_cells(predictions), f"{name} less this, points": points(result["difference"])}
+        row["95% paired interval"] = f"{points(result['low'])} to {points(result['high'])}"
+        row["only this right"] = str(result["only_before_right"])
+        row[f"only {name} right"] = str(result["only_after_right"])
+        rows.append(row | {"McNemar p": "below 0.001" if p < 0.001 else f"{p:.3f}"})
     blank = dict.fromkeys(rows[0] if rows else (), MISSING)
     rows.append(blank | {"": name, **accuracy_cells(after)})
     note = "Each p value is of one comparison: among several, expect a small one by chance."

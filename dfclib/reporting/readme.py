@@ -19,17 +19,7 @@ from dfclib.errors import UserError
 from dfclib.evaluation.metrics import summary
 from dfclib.files import read_json, write_text
 from dfclib.recipes import SYSTEMS
-from dfclib.reporting import captions
-from dfclib.reporting.rows import (
-    LADDER,
-    attempt_rows,
-    attempt_runs,
-    experiment_rows,
-    experiment_runs,
-    shortened,
-    system_rows,
-    system_runs,
-)
+from dfclib.reporting import captions, rows
 from dfclib.runs import Run, find_runs
 from dfclib.wording import duration, percent
 
@@ -38,42 +28,42 @@ NOTHING = "*Nothing is recorded yet.*\n"
 VERSIONS = {"tensorflow": "TensorFlow", "keras": "Keras", "python": "Python"}
 
 
-def markdown_table(rows: Sequence[dict[str, str]]) -> str:
+def markdown_table(table: Sequence[dict[str, str]]) -> str:
     """Rows with the same headings as a Markdown table."""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    lines = [list(table[0]), ["---"] * len(table[0]), *(list(row.values()) for row in table)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def attempts_block(runs: Sequence[Run]) -> str:
     """The attempts on the competition's images, and the devices and versions that they were measured with."""
-    real = attempt_runs(runs)
-    rows = [{key: cell for key, cell in row.items() if key != "data"} for row in attempt_rows(real)]
-    return markdown_table(rows) + _measured_on(real) if rows else NOTHING
+    real = rows.attempt_runs(runs)
+    table = [{key: cell for key, cell in row.items() if key != "data"} for row in rows.attempt_rows(real)]
+    return markdown_table(table) + _measured_on(real) if table else NOTHING
 
 
 def systems_block(runs: Sequence[Run]) -> str:
     """The other systems on the competition's images and on Fashion-MNIST, with notes on their authors' figures."""
-    real = system_runs(runs)
+    real = rows.system_runs(runs)
     if not real:
         return NOTHING
     notes = dict.fromkeys(f"* {run.recipe.name}: {run.recipe.claims_note}\n" for run in real if run.recipe.claims_note)
-    return f"{markdown_table(system_rows(real))}\n{''.join(notes)}{_measured_on(real)}"
+    return f"{markdown_table(rows.system_rows(real))}\n{''.join(notes)}{_measured_on(real)}"
 
 
 def experiment_block(runs: Sequence[Run]) -> str:
     """The experiment on resampling: held-out and training accuracy over seeds."""
-    rows = experiment_rows(runs)
-    measured = [run for found in experiment_runs(runs).values() for run in found]
-    return markdown_table(rows) + _measured_on(measured) if rows else NOTHING
+    table = rows.experiment_rows(runs)
+    measured = [run for found in rows.experiment_runs(runs).values() for run in found]
+    return markdown_table(table) + _measured_on(measured) if table else NOTHING
 
 
 def shortened_block(runs: Sequence[Run]) -> str:
     """How runs below full scale were shortened, those that were shortened alike in one line."""
     alike: dict[str, dict[str, None]] = {}
     for run in runs:
-        changes, recipe = shortened(run), run.recipe.name
+        changes, recipe = rows.shortened(run), run.recipe.name
         if run.scale != "full" and changes:
-            name = f"attempt {LADDER[recipe]}" if recipe in LADDER else recipe
+            name = f"attempt {rows.LADDER[recipe]}" if recipe in rows.LADDER else recipe
             alike.setdefault(f"({run.scale_text}): {', '.join(changes)}", {})[name] = None
     return "".join(f"* {', '.join(names)} {changes}\n" for changes, names in alike.items()) or NOTHING
 
@@ -82,15 +72,15 @@ def notebooks_block(root: Path) -> str:
     """The notebooks under `root`, one row each: title, and badge from the address in pyproject.toml."""
     address = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
     repository = address.removeprefix("https://github.com/")
-    rows = []
+    table = []
     for path in sorted((root / "notebooks").glob("[0-9]*.ipynb")):
         cells = read_json(path)["cells"]
         prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
         title = next((line[2:].strip() for line in prose.splitlines() if line.startswith("# ")), path.stem)
         colab = f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{path.name}"
         link = f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})"
-        rows.append({"notebook": f"[{title}](notebooks/{path.name})", "in Colab": link})
-    return markdown_table(rows) if rows else "*There are no notebooks yet.*\n"
+        table.append({"notebook": f"[{title}](notebooks/{path.name})", "in Colab": link})
+    return markdown_table(table) if table else "*There are no notebooks yet.*\n"
 
 
 def recorded_block(module: ModuleType, runs: Sequence[Run]) -> str:
@@ -114,9 +104,9 @@ def blocks(root: Path) -> dict[str, Callable[[Sequence[Run]], str]]:
     headers = {f"recorded-{system.__name__.rpartition('.')[2]}": partial(recorded_block, system) for system in SYSTEMS}
     return headers | {
         "attempts": attempts_block,
-        "shortened": lambda runs: shortened_block(attempt_runs(runs)),
+        "shortened": lambda runs: shortened_block(rows.attempt_runs(runs)),
         "systems": systems_block,
-        "systems-shortened": lambda runs: shortened_block(system_runs(runs)),
+        "systems-shortened": lambda runs: shortened_block(rows.system_runs(runs)),
         "resampling": experiment_block,
         "notebooks": lambda _: notebooks_block(root),
     }

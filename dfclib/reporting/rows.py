@@ -89,19 +89,13 @@ def system_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
         author = captions.author_figures(claims)
         if "test_loss" in claims:
             author += f", loss {claims['test_loss']:g}"
-        rows.append(
-            {
-                "system": run.recipe.system,
-                "recipe": run.recipe.name,
-                "author": "" if run.data["embedded"] else author,  # no author measured on generated images
-                "ours": f"{split} {percent(result['accuracy'])}",
-                "95% interval": interval(result["low"], result["high"]),
-                "loss": "" if split == "validation" else f"{result['log_loss']:.4f}",
-                "images": f"{result['n']:,}",
-                **captions.company(run),
-                "kept": _kept_and_weights(run),
-            }
-        )
+        row = {"system": run.recipe.system, "recipe": run.recipe.name}
+        row["author"] = "" if run.data["embedded"] else author  # no author measured on generated images
+        row["ours"] = f"{split} {percent(result['accuracy'])}"
+        row["95% interval"] = interval(result["low"], result["high"])
+        row["loss"] = "" if split == "validation" else f"{result['log_loss']:.4f}"
+        row["images"] = f"{result['n']:,}"
+        rows.append(row | captions.company(run) | {"kept": _kept_and_weights(run)})
     return rows
 
 
@@ -110,18 +104,13 @@ def experiment_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
     rows = []
     for found in experiment_runs(runs).values():
         split = found[0].recipe.reported_split
-        rows.append(
-            {
-                "training images": found[0].recipe.title,
-                "held-out accuracy": _over_seeds([run.metrics[split]["accuracy"] for run in found]),
-                "seeds": str(len(found)),
-                "held-out images": f"{found[0].metrics[split]['n']:,}",
-                "training accuracy": _over_seeds([run.metrics["train_accuracy"] for run in found]),
-                "epochs": ", ".join(dict.fromkeys(map(captions.epochs, found))),
-                "device": ", ".join(dict.fromkeys(map(captions.device, found))),
-                "precision": ", ".join(dict.fromkeys(map(captions.precision, found))),
-            }
-        )
+        row = {"training images": found[0].recipe.title}
+        row["held-out accuracy"] = _over_seeds([run.metrics[split]["accuracy"] for run in found])
+        row |= {"seeds": str(len(found)), "held-out images": f"{found[0].metrics[split]['n']:,}"}
+        row["training accuracy"] = _over_seeds([run.metrics["train_accuracy"] for run in found])
+        for heading in ("epochs", "device", "precision"):
+            row[heading] = ", ".join(dict.fromkeys(captions.company(run)[heading] for run in found))
+        rows.append(row)
     return rows
 
 

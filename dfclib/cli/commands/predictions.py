@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 from dataclasses import replace
 
-from dfclib.cli import images, inputs, output
+from dfclib.cli import inputs, output
 from dfclib.cli.commands.runs import accuracy_text
 from dfclib.cli.inputs import DATA
 from dfclib.errors import UserError
@@ -36,13 +36,13 @@ def vote(arguments: Namespace) -> None:
 
 def predict(arguments: Namespace) -> None:
     """Label images with a run: the class, and one probability per class."""
+    from dfclib.cli import images
     from dfclib.predictions.csv_files import write_predictions
+    from dfclib.training.inference import check_weights, predict_images
 
     run = inputs.find_run(arguments.run, arguments.runs)
     if arguments.out:
         inputs.check_out(arguments.out, arguments.paths)
-    from dfclib.training.inference import check_weights, predict_images
-
     check_weights(run, arguments.runs)  # before thousands of photographs are decoded
     pictures, problems = images.read_images(arguments.paths, run)
     output.import_keras(arguments)
@@ -65,7 +65,9 @@ def predict(arguments: Namespace) -> None:
 
 def submit(arguments: Namespace) -> None:
     """Write predictions as sample_submission.csv asks for them, and send them where asked."""
+    from dfclib.cli import images
     from dfclib.predictions.csv_files import write_predictions
+    from dfclib.training.inference import predict_images
 
     run = inputs.find_run(arguments.run, arguments.runs)
     folder = arguments.data or DATA
@@ -74,8 +76,6 @@ def submit(arguments: Namespace) -> None:
     predictions, pictures = images.read_test(run, folder, arguments.runs)
     how = "as recorded in the run for these ids; no image was opened"
     if predictions is None:
-        from dfclib.training.inference import predict_images
-
         how = f"made from the images in {folder}"
         missing = f"{run.name} has no predictions of all these ids: it labels {len(pictures):,} test images"
         print(missing, file=sys.stderr)

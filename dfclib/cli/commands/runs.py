@@ -10,8 +10,6 @@ from dfclib.wording import interval, percent, text_table
 
 if TYPE_CHECKING:
     from dfclib.predictions import Predictions
-    from dfclib.recipes import EnsembleRecipe, Recipe
-    from dfclib.runs import Run
 
 
 def evaluate(arguments: Namespace) -> None:
@@ -48,15 +46,15 @@ def figures(arguments: Namespace) -> None:
     from dfclib.reporting.captions import author_figures
     from dfclib.runs import find_runs
 
-    def has_claim(recipe: "Recipe | EnsembleRecipe") -> bool:
-        return bool(recipe.attempt) or recipe.reported_split == "test" or author_figures(recipe.claims) != ""
-
     runs = [inputs.find_run(name, arguments.runs) for name in arguments.names]
-    overview: list[Run] = []  # ladder.png and systems.png show all recorded runs: named ones do not change them
+    overview = []  # ladder.png and systems.png show all recorded runs: named ones do not change them
     if not arguments.names:
         # left out are voters without a claim and second protocols: a hundred pictures that answer no question
         overview = [run for run in find_runs(RECORDED) if not run.data["embedded"]]
-        runs = [run for run in overview if run.protocol == "published" and has_claim(run.recipe)]
+        for run in overview:
+            claim = run.recipe.attempt or run.recipe.reported_split == "test" or author_figures(run.recipe.claims)
+            if claim and run.protocol == "published":
+                runs.append(run)
     if not runs:
         raise UserError(f"there is no finished run of a recipe in {RECORDED}: name the runs to draw")
     from dfclib.reporting.figures import make_all

@@ -1,9 +1,8 @@
 """Figures of predictions: confusion, per-class bars, confidence, reliability, disagreement, errors fixed and made."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -22,9 +21,7 @@ def confusion(predictions: Predictions, title: str = "Confusion matrix") -> Figu
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = float(np.clip(0.32 * len(counts) + 3.45, style.WIDTH, 9))
     figure = style.new_figure(side + 0.2, f"{title}\n{_result(predictions)}", side)
-    texts = [
-        [f"{n:,}\n{share:.0f}%" for n, share in zip(*row, strict=True)] for row in zip(counts, shares, strict=True)
-    ]
+    texts = [[f"{n:,}\n{shares[i, j]:.0f}%" for j, n in enumerate(row)] for i, row in enumerate(counts)]
     axes = style.heat_map(figure, shares, texts, predictions.class_names, "share of the true class, %", highest=100)
     style.label_axes(axes, "predicted class", "true class", grid=False)
     return figure
@@ -133,10 +130,8 @@ def fixed_and_made(before: Predictions, after: Predictions, names: tuple[str, st
         axes.bar(place, heights, 0.7, color=colour, edgecolor="black", hatch=hatch, label=label)
         for x, count in enumerate(table[column] if k <= style.MOST_NUMBERED else ()):
             # not bar_label, which writes a 0 upwards even where bars point down
-            side = {"xytext": (0, 2 * sign), "va": "bottom" if sign > 0 else "top"}
-            axes.annotate(
-                f"{count:,}", (x, sign * count), textcoords="offset points", ha="center", fontsize=style.SMALL, **side
-            )
+            look = {"xytext": (0, 2 * sign), "va": "bottom" if sign > 0 else "top", "fontsize": style.SMALL}
+            axes.annotate(f"{count:,}", (x, sign * count), textcoords="offset points", ha="center", **look)
     axes.axhline(0, color="black", linewidth=0.8)
     highest, lowest = table["fixed"].max(), -table["made"].max()
     room = 0.12 * max(highest - lowest, 4)  # for the numbers
@@ -146,19 +141,14 @@ def fixed_and_made(before: Predictions, after: Predictions, names: tuple[str, st
     style.name_classes(axes, list(table["class"]), "x")
     style.label_axes(axes, "class", "errors", grid=False)
     if k <= style.MOST_NUMBERED:
-        _write_differences(axes, table["errors_after"] - table["errors_before"])
+        texts = [f"{n:+d}".replace("-", "−") if n else "0" for n in table["errors_after"] - table["errors_before"]]
+        above = axes.secondary_xaxis("top")
+        above.set_xticks(place, texts)
+        above.tick_params(length=0, labelsize=style.LABEL)
+        above.spines["top"].set_visible(False)
+        above.set_xlabel("errors more (+) or fewer (−)", fontsize=style.LABEL)
     style.legend_below(figure, axes, columns=2)
     return figure
-
-
-def _write_differences(axes: Axes, differences: Iterable[int]) -> None:
-    """How many errors there are more or fewer, above each bar."""
-    texts = [f"{count:+d}".replace("-", "−") if count else "0" for count in differences]
-    above = axes.secondary_xaxis("top")
-    above.set_xticks(range(len(texts)), texts)
-    above.tick_params(length=0, labelsize=style.LABEL)
-    above.spines["top"].set_visible(False)
-    above.set_xlabel("errors more (+) or fewer (−)", fontsize=style.LABEL)
 
 
 def _images(predictions: Mapping[str, Predictions]) -> str:
