@@ -1,7 +1,5 @@
 """S4's one command: the recipes that it trains, its images, and every file that the author delivers, from runs.
 
-    python -m dfclib fashion        # or: make fashion
-
 For each of the two recipes training_history.png, confusion_matrix.png and predictions.png; for both results.json and a
 table. Everything here but `load` reads runs: the files can be made again without TensorFlow.
 """
@@ -30,10 +28,7 @@ def recipes(scale: str) -> list[Recipe]:
 
 
 def load(folder: Path | None = None, generated: bool = False) -> tuple[Splits, str]:
-    """Fashion-MNIST from a folder with its four files, found on this machine or fetched; and from where, in words.
-
-    generated: generate garments instead. Raises UserError as `sources.load_fashion` does.
-    """
+    """Fashion-MNIST from a folder, found or fetched, or generated garments; also says where they come from."""
     if generated:
         splits = sources.load_fashion()
         return splits, f"{splits_name(splits)}; made on the spot"

@@ -22,20 +22,14 @@ DATA_TABLES = {f"{name}.csv" for name in ("train", "validation", "test", "sample
 
 
 def data_folder(given: Path | None, recipe: "Recipe | EnsembleRecipe") -> Path | None:
-    """The folder of images to train on; None: images made on the spot.
-
-    It is the given one, else deepfake_data where it exists and the recipe is for the competition.
-    """
+    """The folder to train on: `given`, else deepfake_data for the competition's recipes; None: made on the spot."""
     from dfclib.recipes.recipe import COMPETITION
 
     return given or (DATA if DATA.is_dir() and recipe.dataset == COMPETITION else None)
 
 
 def load_splits(folder: Path | None, image_size: Sequence[int] | None, recipe: "Recipe | EnsembleRecipe") -> "Splits":
-    """Load the images to train `recipe` on; for no folder the embedded ones, or generated garments.
-
-    image_size: height and width in pixels, for a folder with images of mixed sizes
-    """
+    """Load the images to train `recipe` on; for no folder the embedded ones, or generated garments."""
     from dfclib.datasets.sources import FASHION_MNIST, load, load_fashion
 
     if recipe.dataset.name == FASHION_MNIST:
@@ -48,10 +42,7 @@ def load_splits(folder: Path | None, image_size: Sequence[int] | None, recipe: "
 
 
 def find_recipe(name: str, scale: str | None, data: Path | None) -> "Recipe | EnsembleRecipe":
-    """Find a recipe by name, or read it from a recipe.json, which has its own scale.
-
-    scale: None takes what suits the device and the data, of which --data names the folder
-    """
+    """Find a recipe by name, at the scale that suits device and data where none is given, or read a recipe.json."""
     from dfclib.recipes import find, load
     from dfclib.training.devices import default_scale
 
@@ -65,10 +56,7 @@ def find_recipe(name: str, scale: str | None, data: Path | None) -> "Recipe | En
 
 
 def find_run(name: str, runs_dir: Path) -> "Run":
-    """Find a finished run by its folder, or by its name or its recipe's in `runs_dir`, then among the recorded runs.
-
-    Raises UserError where it is not finished, where there is none (naming similar ones), or where a recipe has several.
-    """
+    """Find a finished run by its folder, or by its name or its recipe's in `runs_dir`, then among the recorded runs."""
     from dfclib.recipes import all_recipes
     from dfclib.runs import find_runs, load_run
 
@@ -101,7 +89,7 @@ def find_run(name: str, runs_dir: Path) -> "Run":
 def check_out(out: Path, read: Sequence[Path | str]) -> None:
     """Raise UserError, before anything expensive starts, where writing predictions to `out` would destroy something.
 
-    A file of predictions may be replaced, /dev/stdout or a pipe written into. read: files that the command reads
+    A file of predictions may be replaced, but none that the command has to `read`.
     """
     from dfclib.datasets.folder.image_files import EXTENSIONS
     from dfclib.files import is_stream
@@ -133,10 +121,7 @@ def _holds_predictions(path: Path) -> bool:
 
 
 def read_voters(names: Sequence[str], runs_dir: Path, split: str | None) -> tuple[list["Predictions"], str | None]:
-    """Read the predictions of runs and of CSV files; also returns the split of the runs, None for files alone.
-
-    split: None takes test where all runs have it, else validation
-    """
+    """Read the predictions of runs and of CSV files; also returns the split of the runs, None for files alone."""
     from dfclib.predictions.csv_files import read_predictions
 
     files = {name for name in names if name.endswith(".csv") or Path(name).is_file()}

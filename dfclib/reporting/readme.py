@@ -25,7 +25,6 @@ from dfclib.wording import duration, percent
 
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
 NOTHING = "*Nothing is recorded yet.*\n"
-VERSIONS = {"tensorflow": "TensorFlow", "keras": "Keras", "python": "Python"}
 
 
 def markdown_table(table: Sequence[dict[str, str]]) -> str:
@@ -95,7 +94,8 @@ def recorded_block(module: ModuleType, runs: Sequence[Run]) -> str:
         epochs, time = captions.epochs(run) + ("" if run.members else " epochs"), duration(run.metrics["seconds"])
         what = f"{run.recipe.name}, seed {run.seed}, {run.scale_text}, {run.protocol.replace('_', ' ')}: {split}"
         lines.append(f"{what} {accuracy} [{low}, {high}], n = {result['n']:,},\n")
-        lines.append(f"    {epochs}, {time}, {captions.device(run)}, {captions.precision(run)}\n")
+        where = ", ".join(captions.measured_in(run, key) for key in ("device", "precision"))
+        lines.append(f"    {epochs}, {time}, {where}\n")
     return "".join(lines) or "Nothing is recorded yet.\n"
 
 
@@ -113,10 +113,7 @@ def blocks(root: Path) -> dict[str, Callable[[Sequence[Run]], str]]:
 
 
 def fill(text: str, runs: Sequence[Run], root: Path = Path(".")) -> str:
-    """The page `text` with every generated block filled from `runs` and the repository at `root`.
-
-    Raises UserError for a block whose name is not known or that has no end.
-    """
+    """The page `text` with every generated block filled from `runs` and the repository at `root`."""
     if text.count("<!-- generated: ") != len(BLOCK.findall(text)):
         raise UserError("a <!-- generated: NAME --> has no <!-- end generated --> of its own")
     known = blocks(root)
@@ -160,7 +157,8 @@ def _measured_on(runs: Sequence[Run]) -> str:
     """The devices and the versions of libraries that `runs` were measured with."""
 
     def one(run: Run) -> str:
-        versions = [f"{label} {run.environment[key]}" for key, label in VERSIONS.items() if run.environment.get(key)]
+        known = {name: run.environment.get(name.lower()) for name in ("TensorFlow", "Keras", "Python")}
+        versions = [f"{name} {version}" for name, version in known.items() if version]
         return f"{captions.chip(run)} ({', '.join(versions)})"
 
     return f"\nMeasured on {'; '.join(sorted(set(map(one, runs))))}.\n"

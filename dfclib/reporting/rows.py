@@ -31,10 +31,7 @@ def attempt_runs(runs: Sequence[Run]) -> list[Run]:
 
 
 def system_runs(runs: Sequence[Run], embedded: bool = False) -> list[Run]:
-    """The runs of systems other than the six attempts, in the recipes' order, the published protocol first.
-
-    On real images, or on generated ones (`embedded`); without experiments, which are judged on held-out images.
-    """
+    """The runs of systems other than attempts and experiments, in the recipes' order, the published protocol first."""
     order = [r.name for r in all_recipes() if not r.attempt and r.reported_split != "held_out"]
     found = [run for run in runs if run.data["embedded"] == embedded and run.recipe.name in order]
     return sorted(found, key=lambda run: (order.index(run.recipe.name), run.protocol == "held_out", run.name))
@@ -129,7 +126,8 @@ def _setting(run: Run) -> tuple:
     order = list(LADDER).index(run.recipe.name)
     scale = ("quick", "compact", "full").index(run.scale), run.recipe.given_epochs or 0, run.is_current
     data = run.data["name"], run.data["fingerprint"]
-    return order, data, *scale, run.protocol, captions.device(run), captions.precision(run)
+    where = (captions.measured_in(run, key) for key in ("device", "precision"))
+    return order, data, *scale, run.protocol, *where
 
 
 def _ladder_row(runs: Sequence[Run]) -> dict:

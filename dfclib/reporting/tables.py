@@ -177,10 +177,7 @@ def vote_table(run: Run) -> Table:
 
 
 def predictions_table(**columns: Predictions) -> Table:
-    """One row per image: its id, the class that each of `columns` predicts, and the truth where it is known.
-
-    columns: by heading, predictions of the same images in the same order
-    """
+    """One row per image, in the order that all `columns` share: id, class that each predicts, truth where known."""
     first = next(iter(columns.values()))
     rows = []
     for i, id_ in enumerate(first.ids):
@@ -212,7 +209,7 @@ def _recorded_column(run: Run) -> dict[str, str]:
         "kept": captions.kept(run.recipe),
         "seed": str(run.seed),
         "device": captions.chip(run),
-        "precision": captions.precision(run),
+        "precision": captions.measured_in(run, "precision"),
     }
 
 

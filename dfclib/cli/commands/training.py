@@ -80,13 +80,12 @@ def fashion(arguments: Namespace) -> None:
     # a list: the second recipe's troubles, too, are known before the first one trains
     if any([training.missing(recipe, splits, arguments.runs, fresh=arguments.fresh) for recipe in recipes]):
         output.import_keras(arguments)
-    runs = []
+    results = []
     for recipe in recipes:
         run = training.train(recipe, splits, arguments.runs, fresh=arguments.fresh)
         for path in fashion.write_figures(run, splits.test, arguments.out):  # at once: the next one takes its time
             print(path)
-        runs.append(run)
-    results = [fashion.result(run) for run in runs]
+        results.append(fashion.result(run))
     print(write_json(arguments.out / "results.json", results))
     print(f"\n{fashion.table(results)}")
 

@@ -30,10 +30,7 @@ from dfclib.runs import Run
 
 
 def save(figure: Figure, path: Path | str) -> Path:
-    """Write a figure as .png (200 dots per inch), .pdf or .svg, atomically; no date inside.
-
-    Raises UserError for a path with another ending.
-    """
+    """Write a .png (200 dots per inch), .pdf or .svg file atomically, no date inside; UserError for other endings."""
     path = Path(path)
     metadata = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
     kind = path.suffix.lower()
@@ -43,11 +40,11 @@ def save(figure: Figure, path: Path | str) -> Path:
     return write_atomically(path, lambda file: figure.savefig(file, **options))
 
 
-def make_all(runs: Sequence[Run], out: Path | str, overview: Sequence[Run] | None = None) -> list[Path]:
-    """Draw curves, confusion matrix and per-class bars of every run, and the overviews of all.
+def make_all(runs: Sequence[Run], out: Path | str, overview: Sequence[Run]) -> list[Path]:
+    """Draw curves, confusion matrix and per-class bars of `runs`; ladder, systems and experiment of `overview`.
 
     S4 is shown on its test images, an experiment on those held out, everything else on validation. Returns the PNG
-    files written into `out`. overview: the runs that ladder, systems and experiment show, where these are others.
+    files written into `out`.
     """
     paths = []
 
@@ -63,7 +60,6 @@ def make_all(runs: Sequence[Run], out: Path | str, overview: Sequence[Run] | Non
             write(curves(run), f"{run.name}-curves")
         write(confusion(predictions, title), f"{run.name}-confusion")
         write(per_class_bars(predictions, title), f"{run.name}-per-class")
-    overview = runs if overview is None else overview
     if any(run.recipe.name in rows.LADDER for run in overview):
         write(ladder(overview), "ladder")
     if rows.system_runs(overview):

@@ -24,10 +24,8 @@ EXPLAINED = "above each: true class; below: answer and its probability"
 def answers(images: ImageSet, groups: Mapping[str, Predictions], title: str = "Answers") -> Figure:
     """Pictures in groups: above each its true class, below it the predicted class and its probability, red where wrong.
 
-    Args:
-        images: Found by id, so that they may be more than those shown, in any order; UserError where one is missing.
-        groups: By heading, the predictions to show, all of them, as `right_and_wrong`, `put_right` or
-            `Predictions.take` return them; an empty group keeps its heading.
+    groups: predictions by heading, as `right_and_wrong` and `put_right` return them, each one's picture found by its
+    id among `images`; an empty group keeps its heading
     """
     if not groups:
         raise UserError("no groups of predictions to show: give at least one heading with its predictions")
@@ -60,8 +58,7 @@ def answers(images: ImageSet, groups: Mapping[str, Predictions], title: str = "A
 def right_and_wrong(predictions: Predictions) -> dict[str, Predictions]:
     """At most 18 right predictions, spread over the classes, and as many wrong ones, the most confident first.
 
-    Right ones are the first of each class in turn, in the order of the rows; nothing is drawn at random. The headings
-    say how many there are.
+    Right ones are the first of each class in turn, in the order of the rows; nothing is drawn at random.
     """
     correct, labels = predictions.correct, predictions.require_labels()
     rows = np.flatnonzero(correct)
