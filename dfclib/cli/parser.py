@@ -19,11 +19,7 @@ FORMAT = argparse.RawDescriptionHelpFormatter  # keeps the lines of an example a
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands.
-
-    Its results have `function`, the command to call with them, and `resumable`: whether the same command goes on
-    where it was stopped.
-    """
+    """The parser; its results have `function`, the command, and `resumable`: whether that goes on when given again."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Train, vote and report image classifiers that attribute images to their generators.",

@@ -99,25 +99,18 @@ def calibration_table(
     unknown = [name for name in temperatures if name not in predictions]
     if unknown:
         raise UserError(f"temperatures of {', '.join(unknown)}, but predictions of {', '.join(predictions)} alone")
-    rows = []
+    shown = []
     for name, plain in predictions.items():
-        rows.append(_calibration_row(name, MISSING, plain, bins))
+        shown.append((name, MISSING, plain))
         if name in temperatures:
-            corrected = with_temperature(plain, temperatures[name])
-            rows.append(_calibration_row(name, f"{temperatures[name]:.2f}", corrected, bins))
+            shown.append((name, f"{temperatures[name]:.2f}", with_temperature(plain, temperatures[name])))
+    rows = []
+    for name, temperature, one in shown:
+        error = expected_calibration_error(one, bins)  # first, since it refuses labels alone
+        row = {"": name, "temperature": temperature, "accuracy": percent(one.accuracy)}
+        row |= {"log loss": f"{summary(one)['log_loss']:.3f}", "expected calibration error": percent(error)}
+        for what, which in (("right", one.correct), ("wrong", ~one.correct)):
+            row[f"mean confidence, {what}"] = percent(float(np.mean(one.confidence[which])) if which.any() else None)
+        rows.append(row)
     counts = dict.fromkeys(f"{len(p):,} images" for p in predictions.values())
     return Table(rows, f"{', '.join(counts)}; expected calibration error over {bins} bins of equal width.")
-
-
-def _calibration_row(name: str, temperature: str, predictions: Predictions, bins: int) -> dict[str, str]:
-    confidence, correct = predictions.confidence, predictions.correct
-    right, wrong = (float(np.mean(part)) if len(part) else None for part in (confidence[correct], confidence[~correct]))
-    return {
-        "": name,
-        "temperature": temperature,
-        "accuracy": percent(predictions.accuracy),
-        "log loss": f"{summary(predictions)['log_loss']:.3f}",
-        "expected calibration error": percent(expected_calibration_error(predictions, bins)),
-        "mean confidence, right": percent(right),
-        "mean confidence, wrong": percent(wrong),
-    }

@@ -12,8 +12,6 @@ from dfclib.predictions import Predictions
 from dfclib.reporting.figures import style
 from dfclib.wording import MISSING
 
-CONFIDENCE_BINS = 20  # five points each
-
 
 def confusion(predictions: Predictions, title: str = "Confusion matrix") -> Figure:
     """Counts and shares of each true class (row) by predicted class."""
@@ -55,7 +53,7 @@ def confidence(predictions: Predictions, title: str = "Confidence of right and o
     figure = style.new_figure(3.8, f"{title}\n{_result(predictions)}")
     chosen, right = 100 * predictions.confidence, predictions.correct
     axes = figure.subplots()
-    edges = np.linspace(0, 100, CONFIDENCE_BINS + 1)
+    edges = np.linspace(0, 100, 21)  # five points each
     filled = {"facecolor": style.SKY, "edgecolor": style.BLUE}
     hatched = {"facecolor": "none", "edgecolor": style.VERMILION, "hatch": "////"}
     for text, rows, look in (("right", right, filled), ("wrong", ~right, hatched)):
@@ -77,7 +75,7 @@ def reliability(predictions: Mapping[str, Predictions], title: str = "Reliabilit
     """
     names = list(predictions)
     predictions = dict(zip(names, align(list(predictions.values()), names), strict=True))
-    figure = style.new_figure(5.4, f"{title}\n{_images(predictions)}, {bins} bins, 95% intervals")
+    figure = style.new_figure(5.4, f"{title}\nn = {len(predictions[names[0]]):,}, {bins} bins, 95% intervals")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 1))
     first = 100.0  # the lowest confidence of all
     for i, (name, one) in enumerate(predictions.items()):
@@ -107,7 +105,7 @@ def disagreement(members: Mapping[str, Predictions], title: str = "Different ans
     names, k = list(members), len(members)
     shares = 100 * comparison.disagreement(list(members.values()), names)
     side = float(np.clip(0.42 * k + 2.9, style.WIDTH, 9))
-    figure = style.new_figure(side - 0.5, f"{title}\n{_images(members)}", side)
+    figure = style.new_figure(side - 0.5, f"{title}\nn = {len(members[names[0]]):,}", side)
     texts = [[MISSING if i == j else f"{share:.1f}%" for j, share in enumerate(row)] for i, row in enumerate(shares)]
     axes = style.heat_map(figure, shares, texts, names, "images answered differently, %", highest=shares.max() or 1.0)
     style.label_axes(axes, "", "", grid=False)
@@ -149,10 +147,6 @@ def fixed_and_made(before: Predictions, after: Predictions, names: tuple[str, st
         above.set_xlabel("errors more (+) or fewer (−)", fontsize=style.LABEL)
     style.legend_below(figure, axes, columns=2)
     return figure
-
-
-def _images(predictions: Mapping[str, Predictions]) -> str:
-    return f"n = {len(next(iter(predictions.values()))):,}"
 
 
 def _result(predictions: Predictions) -> str:
