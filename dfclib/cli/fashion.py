@@ -94,12 +94,9 @@ def table(results: Sequence[dict[str, Any]]) -> Table:
     if results[0]["author"] is None:
         note = "these figures show that everything works, and say nothing about Fashion-MNIST."
         return Table(rows, f"Of {n:,} generated test images, which are not Fashion-MNIST: {note}")
-    return Table(
-        rows,
-        f"All figures, the author's too, are of the same {n:,} test images, which were looked at once. Each checkpoint "
-        "was chosen on validation, a stratified tenth of the training images. One seed each: the interval says what "
-        "another sample of images might have given, not another seed.",
-    )
+    note = f"All figures, the author's too, are of the same {n:,} test images, which were looked at once. "
+    note += "Each checkpoint was chosen on validation, a stratified tenth of the training images. One seed each: "
+    return Table(rows, f"{note}the interval says what another sample of images might have given, not another seed.")
 
 
 def _column(one: dict[str, Any]) -> dict[str, str]:

@@ -37,8 +37,8 @@ def read_images(paths: Sequence[Path], run: Run) -> tuple[ImageSet, Problems]:
         raise UserError("no image can be used:\n  " + "\n  ".join(problems.lines()))
     resized = len(read) - pixels.sizes["images"][size]
     if resized:
-        shape = f"{size[0]}x{size[1]}"
-        pixels.notices.append(f"{resized:,} of {len(read):,} images were resized to {shape}, as in training")
+        text = f"{resized:,} of {len(read):,} images were resized to {size[0]}x{size[1]}, as in training"
+        pixels.notices.append(text)
     for notice in pixels.notices:
         print(notice, file=sys.stderr)
     ids = np.array([files[row].id for row in read])
@@ -128,10 +128,9 @@ def read_test(run: Run, folder: Path, runs_dir: Path) -> tuple[Predictions | Non
 
 def _test_ids(folder: Path) -> list[str]:
     """The ids in test.csv; none where there is no such file. Raises UserError where it cannot be read."""
-    problems, ids = Problems(), []
-    for path in (folder / f"{name}.csv" for name in SPLIT_NAMES["test"]):
-        if path.exists():
-            ids += [row.id for row in read_rows(path, ("image_id",), problems, [])]
+    problems = Problems()
+    paths = (folder / f"{name}.csv" for name in SPLIT_NAMES["test"])
+    ids = [row.id for path in paths if path.exists() for row in read_rows(path, ("image_id",), problems, [])]
     if problems:
         raise UserError(f"the test images of {folder} are not known:\n  " + "\n  ".join(problems.lines()))
     return ids

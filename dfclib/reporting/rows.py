@@ -1,6 +1,5 @@
 """Recorded runs as rows of text, their keys the headings: the six attempts, the other systems, the experiment."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +10,7 @@ from dfclib.recipes import all_recipes, differences, find, resampling
 from dfclib.reporting import captions
 from dfclib.reporting.captions import AUTHOR, OURS, WATCHED
 from dfclib.runs import Run
-from dfclib.wording import interval, percent
+from dfclib.wording import MISSING, interval, percent
 
 LADDER = {recipe.name: recipe.attempt for recipe in all_recipes() if recipe.attempt}
 # The fields that a shorter scale may change, in words; the schedule follows from epochs.
@@ -66,9 +65,9 @@ def attempt_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
     several = any(row["seeds"] > 1 for row in table)
     rows = []
     for row in table:
-        author = _percent_or_nothing(row[AUTHOR]).replace(".0%", "%")  # as precisely as the author states it
-        cells = {"attempt": row["attempt"], AUTHOR: author}
-        cells |= {heading: _percent_or_nothing(row[heading]) for heading in OURS.values() if heading in row}
+        cells = {"attempt": row["attempt"], AUTHOR: percent(row[AUTHOR]).replace(".0%", "%")}  # as it is stated
+        cells |= {heading: percent(row[heading]) for heading in OURS.values() if heading in row}
+        cells = {heading: cell.replace(MISSING, "") for heading, cell in cells.items()}
         cells |= {"95% interval": interval(row["low"], row["high"]), "images": f"{row['n']:,}"}
         if several:
             cells |= {"mean over seeds": row["mean over seeds"], "seeds": str(row["seeds"])}
@@ -159,10 +158,6 @@ def _kept_and_weights(run: Run) -> str:
         return text
     source = "searched there" if run.recipe.search_weights else "the author's"
     return f"{text}; weights {', '.join(f'{w:g}' for w in weights)} {source}"
-
-
-def _percent_or_nothing(share: float) -> str:
-    return "" if math.isnan(share) else percent(share)
 
 
 def _over_seeds(accuracies: Sequence[float]) -> str:

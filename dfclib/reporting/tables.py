@@ -56,9 +56,8 @@ class Table:
 
 def images_table(splits: Splits) -> Table:
     """One row per split: number of images, their size, images per class."""
-    parts = {"training": splits.train, "validation": splits.validation, "test": splits.test}
     rows = []
-    for name, images in parts.items():
+    for name, images in (("training", splits.train), ("validation", splits.validation), ("test", splits.test)):
         if images is None:
             continue
         size = f"{images.size[0]}x{images.size[1]}, {images.channels} channel{'s' if images.channels > 1 else ''}"

@@ -52,11 +52,10 @@ def predict(arguments: Namespace) -> None:
         write_predictions(predictions, arguments.out)
         say(arguments.out)
     else:
-        headings = [f"p({name})" for name in predictions.class_names]
-        rows = []
+        names, rows = predictions.class_names, []
         for id_, label, shares in zip(predictions.ids, predictions.predicted, predictions.probabilities, strict=True):
-            row = {"image": id_, "label": predictions.class_names[label]}
-            rows.append(row | {heading: f"{share:.3f}" for heading, share in zip(headings, shares, strict=True)})
+            row = {"image": id_, "label": names[label]}
+            rows.append(row | {f"p({name})": f"{share:.3f}" for name, share in zip(names, shares, strict=True)})
         print(text_table(rows))
     if problems:  # the labels are out, and whoever asked for all of them is told that these are not all
         lines = "\n  ".join(problems.lines())

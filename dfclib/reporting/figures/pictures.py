@@ -18,7 +18,6 @@ from dfclib.reporting.figures import style
 
 COLUMNS = 6  # pictures in a row
 LETTERS = 11  # of a name, as many as stand beside one another: "T-shirt/top"
-EXPLAINED = "above each: true class; below: answer and its probability"
 
 
 def answers(images: ImageSet, groups: Mapping[str, Predictions], title: str = "Answers") -> Figure:
@@ -32,7 +31,8 @@ def answers(images: ImageSet, groups: Mapping[str, Predictions], title: str = "A
     places = {str(id_): i for i, id_ in enumerate(images.ids)}
     counts = [math.ceil(len(group) / COLUMNS) for group in groups.values()]
     heights = [0.3 + 1.27 * count for count in counts]
-    figure = style.new_figure(0.75 + sum(heights), f"{title}\n{EXPLAINED}")
+    title += "\nabove each: true class; below: answer and its probability"
+    figure = style.new_figure(0.75 + sum(heights), title)
     figure.get_layout_engine().set(hspace=0.06)  # a name belongs to the picture below it, not to the one above
     parts = figure.subfigures(len(groups), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part, (heading, group), count in zip(parts, groups.items(), counts, strict=True):

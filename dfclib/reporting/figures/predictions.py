@@ -70,8 +70,7 @@ def confidence(predictions: Predictions, title: str = "Confidence of right and o
 def reliability(predictions: Mapping[str, Predictions], title: str = "Reliability diagram", bins: int = 15) -> Figure:
     """Accuracy against confidence in bins of equal width, one line per system, and the distribution of confidence.
 
-    Upright lines are 95% Wilson intervals of a bin's accuracy; the legend gives the expected calibration error.
-    All `predictions` are of the same images.
+    Upright lines are 95% Wilson intervals of a bin's accuracy. All `predictions` are of the same images.
     """
     names = list(predictions)
     predictions = dict(zip(names, align(list(predictions.values()), names), strict=True))

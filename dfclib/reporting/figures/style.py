@@ -1,7 +1,7 @@
 """Colours, sizes, labels and legends of all figures.
 
-Colours are Okabe and Ito's, which the colour-blind tell apart; markers, lines and hatches differ too, for
-print in grey. Figures are five inches wide with type of nine points or more, legible at a column's width.
+Colours are Okabe and Ito's, which the colour-blind tell apart; markers, lines and hatches differ too, for print in
+grey. Figures are five inches wide with type of nine points or more, legible at a column's width.
 """
 
 import io
@@ -84,11 +84,7 @@ def draw_line(axes: Axes, x: Sequence, y: Sequence, i: int, label: str, every: i
 def grouped_bars(
     axes: Axes, series: Sequence[tuple[Sequence[float], str, str, str]], names: Sequence[str], step: float, **numbers
 ) -> None:
-    """One bar per series for each class, side by side, with its value above it where there are few classes.
-
-    A series is its values per class, label, colour and hatch; bars are `step` and classes 1 apart; numbers: options
-    of `Axes.bar_label`.
-    """
+    """Bars (values, label, colour, hatch) side by side, `step` apart, with numbers (options of bar_label) if few."""
     for i, (values, label, colour, hatch) in enumerate(series):
         place = np.arange(len(names)) + step * (i - (len(series) - 1) / 2)
         bars = axes.bar(place, values, step - 0.01, color=colour, edgecolor="black", hatch=hatch, label=label)
@@ -100,11 +96,7 @@ def grouped_bars(
 def heat_map(
     figure: Figure, values: np.ndarray, texts: Sequence[Sequence[str]], names: Sequence[str], label: str, highest: float
 ) -> Axes:
-    """A square panel of percentages (k, k) with the same names on both axes and a colour bar.
-
-    texts: k x k, written into the cells where there are few enough; label: of the colour bar; highest: the value of
-    the darkest colour
-    """
+    """A square panel of percentages (k, k) with a text in each cell where they are few, and a labelled colour bar."""
     figure.set_layout_engine("compressed")  # a square panel leaves gaps otherwise
     axes = figure.subplots()
     image = axes.imshow(values, cmap="Blues", vmin=0, vmax=highest)
