@@ -1,26 +1,23 @@
 """S4's one command: the recipes that it trains, its images, and every file that the author delivers, from runs.
 
-    python -m dfclib fashion        # or: make fashion
-
 For each of the two recipes training_history.png, confusion_matrix.png and predictions.png; for both results.json and a
 table. Everything here but `load` reads runs: the files can be made again without TensorFlow.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dfclib.datasets import fashion_mnist, sources
 from dfclib.datasets.images import ImageSet, Splits
 from dfclib.errors import UserError
 from dfclib.evaluation.metrics import per_class, summary
-from dfclib.files import write_json
 from dfclib.recipes import Recipe, find
+from dfclib.reporting import figures
 from dfclib.reporting.captions import caption, data_name, kept, splits_name
+from dfclib.reporting.tables import Table
 from dfclib.runs import Run
 from dfclib.wording import interval, percent, points
-
-if TYPE_CHECKING:
-    from dfclib.reporting.tables import Table
 
 AUTHOR, OURS = "s4-author", "s4-ours"
 
@@ -31,40 +28,21 @@ def recipes(scale: str) -> list[Recipe]:
 
 
 def load(folder: Path | None = None, generated: bool = False) -> tuple[Splits, str]:
-    """The images, and where they come from in words.
-
-    Args:
-        folder: Holds Fashion-MNIST's four files; None: they are found on this machine, or fetched.
-        generated: Whether to generate garments instead.
-
-    Raises:
-        UserError: As `sources.load_fashion` does.
-    """
-    from dfclib.datasets import fashion_mnist
-    from dfclib.datasets.sources import FASHION_MNIST, load_fashion
-
+    """Fashion-MNIST from a folder, found or fetched, or generated garments; also says where they come from."""
     if generated:
-        splits = load_fashion()
+        splits = sources.load_fashion()
         return splits, f"{splits_name(splits)}; made on the spot"
-    given = FASHION_MNIST if folder is None else folder
+    given = sources.FASHION_MNIST if folder is None else folder
     try:
-        splits = load_fashion(given)
+        splits = sources.load_fashion(given)
     except UserError as error:
         raise UserError(f"{error}\nOr see everything at once on generated images: --generated.") from error
-    if Path(given).expanduser().is_dir():
-        place = given
-    else:
-        place = fashion_mnist.DEBIAN if fashion_mnist.DEBIAN.is_dir() else "Keras's cache"
+    place = next((path for path in (given, fashion_mnist.DEBIAN) if Path(path).expanduser().is_dir()), "Keras's cache")
     return splits, f"Fashion-MNIST, verified, from {place}"
 
 
 def write_figures(run: Run, test: ImageSet, out: Path | str) -> list[Path]:
-    """Write training_history.png, confusion_matrix.png and predictions.png into a folder under `out`, by recipe.
-
-    test: the test images that the run's predictions are of, found by id
-    """
-    from dfclib.reporting import figures
-
+    """Write training_history.png, confusion_matrix.png and predictions.png into a folder under `out`, by recipe."""
     folder, predictions = Path(out) / run.recipe.name, run.predictions("test")
     title = f"{run.recipe.title}, seed {run.seed}: test images\n{caption(run)}"
     drawn = {
@@ -78,13 +56,8 @@ def write_figures(run: Run, test: ImageSet, out: Path | str) -> list[Path]:
 def result(run: Run) -> dict[str, Any]:
     """The entry of results.json for one run, shares as fractions.
 
-    Returns:
-        The run's name, data, scale, seed, parameters, epochs and environment, and
-
-        * test: `metrics.summary` of the test predictions, its log_loss being the test loss in nats
-        * best, worst: the classes of the highest and the lowest recall (several where equal), and that recall
-        * author: the author's claims on Fashion-MNIST's test images, and points: 100 times (our accuracy less the
-          author's), which is of the same images; both None for generated images, where there is nothing to compare
+    test is `metrics.summary`, best and worst are the classes of the highest and the lowest recall. author and points
+    are the author's claims and what our accuracy has more, on the same images; None for generated ones.
     """
     predictions = run.predictions("test")
     test, classes = summary(predictions), per_class(predictions)
@@ -112,19 +85,18 @@ def result(run: Run) -> dict[str, Any]:
     }
 
 
-def write_results(results: Sequence[dict[str, Any]], out: Path | str) -> Path:
-    """Write results.json, a list of what `result` returns, into the folder `out`."""
-    return write_json(Path(out) / "results.json", list(results))
-
-
-def table(results: Sequence[dict[str, Any]]) -> "Table":
+def table(results: Sequence[dict[str, Any]]) -> Table:
     """The results as a table, one column per run; without the author's figures for generated images."""
-    from dfclib.reporting.tables import Table
-
     columns = {one["row"]: _column(one) for one in results}
     headings = next(iter(columns.values()))
     rows = [{"": heading} | {name: column[heading] for name, column in columns.items()} for heading in headings]
-    return Table(rows, _note(results))
+    n = results[0]["test"]["n"]
+    if results[0]["author"] is None:
+        note = "these figures show that everything works, and say nothing about Fashion-MNIST."
+        return Table(rows, f"Of {n:,} generated test images, which are not Fashion-MNIST: {note}")
+    note = f"All figures, the author's too, are of the same {n:,} test images, which were looked at once. "
+    note += "Each checkpoint was chosen on validation, a stratified tenth of the training images. One seed each: "
+    return Table(rows, f"{note}the interval says what another sample of images might have given, not another seed.")
 
 
 def _column(one: dict[str, Any]) -> dict[str, str]:
@@ -155,17 +127,3 @@ def _column(one: dict[str, Any]) -> dict[str, str]:
 def _extreme(extreme: dict[str, Any]) -> str:
     first, *others = extreme["classes"]
     return f"{first}{f' and {len(others)} more' if others else ''}, {percent(extreme['recall'])}"
-
-
-def _note(results: Sequence[dict[str, Any]]) -> str:
-    n = results[0]["test"]["n"]
-    if results[0]["author"] is None:
-        return (
-            f"Of {n:,} generated test images, which are not Fashion-MNIST: these figures show that everything works, "
-            "and say nothing about Fashion-MNIST."
-        )
-    return (
-        f"All figures, the author's too, are of the same {n:,} test images, which were looked at once. Each checkpoint "
-        "was chosen on validation, a stratified tenth of the training images. One seed each: the interval says what "
-        "another sample of images might have given, not another seed."
-    )

@@ -5,31 +5,29 @@ import stat
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from dfclib.cli.inputs import RUNS
+import numpy as np
+
+from dfclib.datasets.folder.decoding import read_pixels
+from dfclib.datasets.folder.image_files import EXTENSIONS, SPLIT_NAMES, ImageFile, is_image, is_other_image, is_shown
+from dfclib.datasets.folder.listing import read_listing
+from dfclib.datasets.folder.loading import load_test
+from dfclib.datasets.folder.problems import Problems, cannot_be_read
+from dfclib.datasets.folder.tables import read_rows
+from dfclib.datasets.images import ImageSet
 from dfclib.errors import UserError
-
-if TYPE_CHECKING:
-    from dfclib.datasets.folder.image_files import ImageFile
-    from dfclib.datasets.folder.problems import Problems
-    from dfclib.datasets.images import ImageSet
-    from dfclib.predictions import Predictions
-    from dfclib.runs import Run
+from dfclib.predictions import Predictions
+from dfclib.predictions.csv_files import read_predictions
+from dfclib.runs import Run
+from dfclib.training import inference
 
 
-def read_images(paths: Sequence[Path], run: "Run") -> "tuple[ImageSet, Problems]":
+def read_images(paths: Sequence[Path], run: Run) -> tuple[ImageSet, Problems]:
     """Read images from files and folders, as `run` takes them; also returns the problems of those that are left out.
 
     Ids are the paths. Images of another size than the training images are resized, with a notice on standard error.
     Raises UserError where a path does not exist, a folder holds no image, or no image can be read.
     """
-    import numpy as np
-
-    from dfclib.datasets.folder.decoding import read_pixels
-    from dfclib.datasets.folder.problems import Problems
-    from dfclib.datasets.images import ImageSet
-
     problems = Problems(listed=None)
     files = [file for path in _find_images(paths, problems) if (file := _image_file(path, problems))]
     size = run.image_size
@@ -39,21 +37,19 @@ def read_images(paths: Sequence[Path], run: "Run") -> "tuple[ImageSet, Problems]
         raise UserError("no image can be used:\n  " + "\n  ".join(problems.lines()))
     resized = len(read) - pixels.sizes["images"][size]
     if resized:
-        shape = f"{size[0]}x{size[1]}"
-        pixels.notices.append(f"{resized:,} of {len(read):,} images were resized to {shape}, as in training")
+        text = f"{resized:,} of {len(read):,} images were resized to {size[0]}x{size[1]}, as in training"
+        pixels.notices.append(text)
     for notice in pixels.notices:
         print(notice, file=sys.stderr)
     ids = np.array([files[row].id for row in read])
     return ImageSet(pixels.images["images"], None, ids, run.class_names), problems
 
 
-def _find_images(paths: Sequence[Path], problems: "Problems") -> list[Path]:
+def _find_images(paths: Sequence[Path], problems: Problems) -> list[Path]:
     """The files given, and the images in the folders given and below: in order, each once, no hidden ones.
 
     Images of a kind that we do not read are named on standard error; folders that may not be read become problems.
     """
-    from dfclib.datasets.folder.image_files import EXTENSIONS, is_image, is_other_image, is_shown
-    from dfclib.datasets.folder.problems import cannot_be_read
 
     def refused(error: OSError) -> None:
         problems.add("folder", str(error.filename), *cannot_be_read(error, "Check the disk"))
@@ -79,11 +75,8 @@ def _find_images(paths: Sequence[Path], problems: "Problems") -> list[Path]:
     return list(found)
 
 
-def _image_file(path: Path, problems: "Problems") -> "ImageFile | None":
+def _image_file(path: Path, problems: Problems) -> ImageFile | None:
     """The file at `path` with its path as its id, or None after saying why there is nothing to open."""
-    from dfclib.datasets.folder.image_files import ImageFile
-    from dfclib.datasets.folder.problems import cannot_be_read
-
     try:
         status = path.stat()
     except OSError as error:
@@ -100,18 +93,13 @@ def _image_file(path: Path, problems: "Problems") -> "ImageFile | None":
     return None
 
 
-def read_test(run: "Run", folder: Path, runs_dir: Path = RUNS) -> "tuple[Predictions | None, ImageSet | None]":
+def read_test(run: Run, folder: Path, runs_dir: Path) -> tuple[Predictions | None, ImageSet | None]:
     """(the run's predictions for `folder`'s test images, None), or (None, the images) where they are to be labelled.
 
     Both are in the order of sample_submission.csv. Where the run has recorded all ids of it and of test.csv, no image
     is opened; otherwise the test images are, and no others, once the run's weights are known to be whole.
     Raises UserError where ids or classes differ, and where test images or weights are missing.
     """
-    from dfclib.datasets.folder.listing import read_listing
-    from dfclib.datasets.folder.loading import load_test
-    from dfclib.predictions.csv_files import read_predictions
-    from dfclib.training.inference import check_weights
-
     sample_path = folder / "sample_submission.csv"
     if not sample_path.exists():
         raise UserError(f"{sample_path} does not exist: name the competition's folder with --data")
@@ -129,7 +117,7 @@ def read_test(run: "Run", folder: Path, runs_dir: Path = RUNS) -> "tuple[Predict
             f"{run.name} knows the classes {', '.join(run.class_names)}, and {folder} has "
             f"{', '.join(class_names)}: submit a run that was trained on that folder"
         )
-    check_weights(run, runs_dir)
+    inference.check_weights(run, runs_dir)
     images = load_test(folder, run.image_size, run.data["channels"])
     if images is None:
         raise UserError(f"{folder} has no test images: there is nothing to submit")
@@ -140,14 +128,9 @@ def read_test(run: "Run", folder: Path, runs_dir: Path = RUNS) -> "tuple[Predict
 
 def _test_ids(folder: Path) -> list[str]:
     """The ids in test.csv; none where there is no such file. Raises UserError where it cannot be read."""
-    from dfclib.datasets.folder.image_files import SPLIT_NAMES
-    from dfclib.datasets.folder.problems import Problems
-    from dfclib.datasets.folder.tables import read_rows
-
-    problems, ids = Problems(), []
-    for path in (folder / f"{name}.csv" for name in SPLIT_NAMES["test"]):
-        if path.exists():
-            ids += [row.id for row in read_rows(path, ("image_id",), problems, [])]
+    problems = Problems()
+    paths = (folder / f"{name}.csv" for name in SPLIT_NAMES["test"])
+    ids = [row.id for path in paths if path.exists() for row in read_rows(path, ("image_id",), problems, [])]
     if problems:
         raise UserError(f"the test images of {folder} are not known:\n  " + "\n  ".join(problems.lines()))
     return ids

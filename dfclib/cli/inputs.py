@@ -22,20 +22,14 @@ DATA_TABLES = {f"{name}.csv" for name in ("train", "validation", "test", "sample
 
 
 def data_folder(given: Path | None, recipe: "Recipe | EnsembleRecipe") -> Path | None:
-    """The folder of images to train on; None: images made on the spot.
-
-    It is the given one, else deepfake_data where it exists and the recipe is for the competition.
-    """
+    """The folder to train on: `given`, else deepfake_data for the competition's recipes; None: made on the spot."""
     from dfclib.recipes.recipe import COMPETITION
 
     return given or (DATA if DATA.is_dir() and recipe.dataset == COMPETITION else None)
 
 
 def load_splits(folder: Path | None, image_size: Sequence[int] | None, recipe: "Recipe | EnsembleRecipe") -> "Splits":
-    """Load the images to train `recipe` on; for no folder the embedded ones, or generated garments.
-
-    image_size: height and width in pixels, for a folder with images of mixed sizes
-    """
+    """Load the images to train `recipe` on; for no folder the embedded ones, or generated garments."""
     from dfclib.datasets.sources import FASHION_MNIST, load, load_fashion
 
     if recipe.dataset.name == FASHION_MNIST:
@@ -48,10 +42,7 @@ def load_splits(folder: Path | None, image_size: Sequence[int] | None, recipe: "
 
 
 def find_recipe(name: str, scale: str | None, data: Path | None) -> "Recipe | EnsembleRecipe":
-    """Find a recipe by name, or read it from a recipe.json, which has its own scale.
-
-    scale: None takes what suits the device and the data, of which --data names the folder
-    """
+    """Find a recipe by name, at the scale that suits device and data where none is given, or read a recipe.json."""
     from dfclib.recipes import find, load
     from dfclib.training.devices import default_scale
 
@@ -65,53 +56,40 @@ def find_recipe(name: str, scale: str | None, data: Path | None) -> "Recipe | En
 
 
 def find_run(name: str, runs_dir: Path) -> "Run":
-    """Find a finished run by its folder, or by its name or its recipe's in `runs_dir`, then among the recorded runs.
-
-    Raises UserError where the run is not finished, where there is none (naming similar ones), and where a recipe has
-    several (naming them).
-    """
+    """Find a finished run by its folder, or by its name or its recipe's in `runs_dir`, then among the recorded runs."""
+    from dfclib.recipes import all_recipes
     from dfclib.runs import find_runs, load_run
 
     for folder in (Path(name), runs_dir / name, RECORDED / name):
         if folder.is_dir():
             return load_run(folder)
+    run_name = rf"{re.escape(name)}-(quick|compact|full)-.+-(published|held-out)-seed\d+"
     for folder in (runs_dir, RECORDED):
         # a run is named after its recipe: no recipe.json is read, so that no other broken run stands in the way
-        fitting = [run.path for run in find_runs(folder) if _recipe_name(run.path.name) == name]
+        fitting = [run.path for run in find_runs(folder) if re.fullmatch(run_name, run.path.name)]
         if len(fitting) > 1:
             listed = "".join(f"\n  {path.name}" for path in fitting)
             raise UserError(f"{name} has {len(fitting)} finished runs in {folder}; name one of them:{listed}")
         if fitting:
             return load_run(fitting[0])
-    known = sorted({run.path.name for folder in (runs_dir, RECORDED) for run in find_runs(folder)})
-    raise UserError(_no_such_run(name, f"{runs_dir} or {RECORDED}", known))
-
-
-def _recipe_name(run_name: str) -> str | None:
-    """`attempt1` for attempt1-compact-deepfake-data-published-seed0; None where it is no run's name."""
-    match = re.fullmatch(r"([a-z0-9-]+?)-(quick|compact|full)-.+-(published|held-out)-seed\d+", run_name)
-    return match and match[1]
-
-
-def _no_such_run(name: str, places: str, known: list[str]) -> str:
-    """The message that `name` is no run in `places`, which hold the runs `known`, with similar names."""
-    from dfclib.recipes import all_recipes
-
+    places = f"{runs_dir} or {RECORDED}"
     recipes = {recipe.name for ensemble in all_recipes() for recipe in (ensemble, *ensemble.members)}
     if name in recipes:
-        return f"recipe {name} has no finished run in {places}: train it first (python -m dfclib train {name})"
-    begun = [run for run in known if name and run.startswith(name)]
+        train = f"train it first (python -m dfclib train {name})"
+        raise UserError(f"recipe {name} has no finished run in {places}: {train}")
+    known = sorted({run.path.name for folder in (runs_dir, RECORDED) for run in find_runs(folder)})
+    begun = [run for run in known if run.startswith(name)]
     near = begun[:5] or difflib.get_close_matches(name, [*known, *sorted(recipes)], n=4)
     hint = f"finished are {', '.join(known[:10])}" if known else "train one first"
     if near:
         hint = f"did you mean {' or '.join(near)}?"
-    return f"there is no run {name!r}, neither a folder nor a name in {places}: {hint}"
+    raise UserError(f"there is no run {name!r}, neither a folder nor a name in {places}: {hint}")
 
 
-def check_out(out: Path, read: Sequence[Path | str] = ()) -> None:
+def check_out(out: Path, read: Sequence[Path | str]) -> None:
     """Raise UserError, before anything expensive starts, where writing predictions to `out` would destroy something.
 
-    A file of predictions may be replaced, /dev/stdout or a pipe written into. read: files that the command reads
+    A file of predictions may be replaced, but none that the command has to `read`.
     """
     from dfclib.datasets.folder.image_files import EXTENSIONS
     from dfclib.files import is_stream
@@ -143,10 +121,7 @@ def _holds_predictions(path: Path) -> bool:
 
 
 def read_voters(names: Sequence[str], runs_dir: Path, split: str | None) -> tuple[list["Predictions"], str | None]:
-    """Read the predictions of runs and of CSV files; also returns the split of the runs, None for files alone.
-
-    split: None takes test where all runs have it, else validation
-    """
+    """Read the predictions of runs and of CSV files; also returns the split of the runs, None for files alone."""
     from dfclib.predictions.csv_files import read_predictions
 
     files = {name for name in names if name.endswith(".csv") or Path(name).is_file()}

@@ -22,10 +22,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command in `argv` (default: the process's arguments) and return the exit status.
-
-    argparse itself exits, with 2, where the command line is wrong.
-    """
+    """Run the command in `argv` (default: the process's arguments) and return the exit status, or exit as argparse."""
     output.escape_unknown_characters()
     arguments = build_parser().parse_args(argv)
     try:

@@ -19,11 +19,7 @@ FORMAT = argparse.RawDescriptionHelpFormatter  # keeps the lines of an example a
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands.
-
-    Its results have `function`, the command to call with them, and `resumable`: whether the same command goes on
-    where it was stopped.
-    """
+    """The parser; its results have `function`, the command, and `resumable`: whether that goes on when given again."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Train, vote and report image classifiers that attribute images to their generators.",
@@ -35,7 +31,6 @@ def build_parser() -> argparse.ArgumentParser:
     group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_data_commands(group)
     _add_training_commands(group)
-    _add_reproduce(group)
     _add_prediction_commands(group)
     _add_run_commands(group)
     return parser
@@ -64,15 +59,13 @@ def _add_data_commands(top: Any) -> None:
     )
     group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    p = _add(group, data.data_check, "report what is wrong with a folder of images, and what is in it", f"{DATA}")
+    p = _add(group, data.data_check, str(DATA))
     p.add_argument("folder", type=_path, metavar="FOLDER")
 
-    summary = "fetch the competition from Kaggle; given again, go on where it stopped"
-    p = _add(group, data.data_download, summary, f"--to {DATA}")
+    p = _add(group, data.data_download, f"--to {DATA}")
     p.add_argument("--to", type=_path, default=DATA, metavar="FOLDER", help=f"default {DATA}")
 
-    summary = "write the embedded images as a competition's folder"
-    p = _add(group, data.data_make, summary, "small_folder --train 500 --seed 1")
+    p = _add(group, data.data_make, "small_folder --train 500 --seed 1")
     p.add_argument("folder", type=_path, metavar="FOLDER", help="empty, or not there yet")
     for name in ("train", "validation", "test"):
         p.add_argument(f"--{name}", type=int, metavar="N", help=f"how many {name} images")
@@ -80,12 +73,10 @@ def _add_data_commands(top: Any) -> None:
 
 
 def _add_training_commands(top: Any) -> None:
-    summary = "list every recipe: the author's claim, image size, parameters, times"
-    p = _add(top, training.recipes, summary, "--json")
+    p = _add(top, training.recipes, "--json")
     p.add_argument("--json", action="store_true", help="everything that is known, as JSON")
 
-    summary = "train a recipe; given again, go on where it stopped or return the finished run"
-    p = _add(top, training.train, summary, f"attempt1 --data {DATA} --scale compact", resumable=True)
+    p = _add(top, training.train, f"attempt1 --data {DATA} --scale compact", resumable=True)
     p.add_argument("recipe", metavar="RECIPE", help=f"a name that `{PROGRAM} recipes` lists, or a recipe.json")
     text = f"a folder of images (default: {DATA} where it exists, else images made on the spot); for S4's recipes "
     _add_data(p, text + "fashion-mnist, to find or fetch it, or a folder with its four files")
@@ -102,8 +93,7 @@ def _add_training_commands(top: Any) -> None:
     p.add_argument("--image-size", type=int, nargs=2, metavar=("H", "W"), help=sizes)
     _add_runs(p)
 
-    summary = "all of S4: find or fetch Fashion-MNIST, train both networks, write every figure"
-    p = _add(top, training.fashion, summary, "--generated", resumable=True)
+    p = _add(top, training.fashion, "--generated", resumable=True)
     choice = p.add_mutually_exclusive_group()
     _add_data(choice, "holds Fashion-MNIST's four files (default: found on this machine, or fetched)")
     choice.add_argument("--generated", action="store_true", help="train on generated images instead: nothing to fetch")
@@ -113,10 +103,7 @@ def _add_training_commands(top: Any) -> None:
     _add_folder(p, "--out", Path("build/fashion"))
     _add_runs(p)
 
-
-def _add_reproduce(top: Any) -> None:
-    summary = "train and record everything that the report shows, most important first; given again, go on"
-    p = _add(top, training.reproduce, summary, f"--data {DATA} --hours 2.5", resumable=True)
+    p = _add(top, training.reproduce, f"--data {DATA} --hours 2.5", resumable=True)
     _add_data(p, f"the competition's folder (default {DATA}); Fashion-MNIST is found, or fetched")
     p.add_argument("--hours", type=float, metavar="H", help="after H hours, finish the current epoch and end")
     p.add_argument("--scale", choices=SCALES, help="default: full with a GPU, compact without")
@@ -131,7 +118,7 @@ def _add_reproduce(top: Any) -> None:
 
 
 def _add_prediction_commands(top: Any) -> None:
-    p = _add(top, predictions.vote, "let runs and files of predictions vote", "RUN RUN predictions.csv --out votes.csv")
+    p = _add(top, predictions.vote, "RUN RUN predictions.csv --out votes.csv")
     members = "a run, or a CSV file: image_id,label and perhaps one probability column per class"
     p.add_argument("members", nargs="+", metavar="RUN_OR_CSV", help=members)
     p.set_defaults(kind="hard")
@@ -148,14 +135,12 @@ def _add_prediction_commands(top: Any) -> None:
     p.add_argument("--out", type=_path, required=True, metavar="FILE", help="the CSV file to write")
     _add_runs(p)
 
-    summary = "label images with a run: the class, and one probability per class"
-    p = _add(top, predictions.predict, summary, "RUN photo.png folder/ --out predictions.csv")
+    p = _add(top, predictions.predict, "RUN photo.png folder/ --out predictions.csv")
     _add_run(p)
     p.add_argument("paths", type=_path, nargs="+", metavar="PATH", help="an image, or a folder of images")
     p.add_argument("--out", type=_path, metavar="FILE", help="write a CSV file instead of a table")
 
-    summary = "write predictions as sample_submission.csv asks for them, and send them where asked"
-    p = _add(top, predictions.submit, summary, f'RUN --data {DATA} --out submission.csv --send "a vote"')
+    p = _add(top, predictions.submit, f'RUN --data {DATA} --out submission.csv --send "a vote"')
     _add_run(p)
     _add_data(p, f"the competition's folder (default {DATA})")
     _add_folder(p, "--out", Path("submission.csv"), metavar="FILE")
@@ -163,32 +148,29 @@ def _add_prediction_commands(top: Any) -> None:
 
 
 def _add_run_commands(top: Any) -> None:
-    p = _add(top, runs.evaluate, "show accuracy with its interval, and a per-class table", "RUN")
+    p = _add(top, runs.evaluate, "RUN")
     _add_run(p)
     p.add_argument("--json", action="store_true", help="the same as JSON")
 
-    p = _add(top, runs.figures, "draw the figures of runs", "--out images")
+    p = _add(top, runs.figures, "--out images")
     p.add_argument("names", nargs="*", metavar="RUN", help=f"its own figures alone; default: all of {RECORDED}")
     _add_folder(p, "--out", Path("images"))
     _add_runs(p)
 
-    summary = "copy finished runs to where they are kept, without weights above 12 MB"
-    p = _add(top, runs.record, summary, "RUN")
+    p = _add(top, runs.record, "RUN")
     p.add_argument("names", nargs="+", metavar="RUN")
     _add_folder(p, "--to", RECORDED)
     p.add_argument("--no-weights", action="store_true", help="leave small weights out as well")
     _add_runs(p)
 
 
-def _add(
-    group: Any, function: Callable[[argparse.Namespace], None], summary: str, example: str, resumable: bool = False
-) -> argparse.ArgumentParser:
-    """A command named after its function: `data check` is data_check in the group `data`."""
-    full_name = function.__name__.replace("_", " ")
+def _add(group: Any, function: Callable, example: str, resumable: bool = False) -> argparse.ArgumentParser:
+    """A command named and described as its function: `data check` is data_check in the group `data`."""
+    full_name, summary = function.__name__.replace("_", " "), function.__doc__.splitlines()[0]
     parser = group.add_parser(
         full_name.split()[-1],
-        help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.",
+        help=summary[0].lower() + summary[1:].rstrip("."),
+        description=summary,
         epilog=f"example:\n  {PROGRAM} {full_name} {example}",
         formatter_class=FORMAT,
     )

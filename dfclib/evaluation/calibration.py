@@ -1,40 +1,28 @@
 """Whether the confidence of predictions can be trusted, and the temperature that corrects most of it.
 
-The confidence of a prediction is the probability of the predicted class. All of this is about probabilities: the
-shares of a hard vote (`ensembles.hard_vote`) have the same form, but say how many voters agree, not how likely they
-are to be right, and a file of labels has none.
-
-Every function raises UserError without probabilities, and those that compare with the truth without labels.
+The confidence of a prediction is the probability of the predicted class. A hard vote's shares look like probabilities,
+but say how many voters agree, not how likely they are to be right. Every function raises UserError without
+probabilities, and those that compare with the truth without labels or images.
 """
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
 
 from dfclib.ensembles import SMALLEST
 from dfclib.errors import UserError
 from dfclib.predictions import Predictions
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-COLDEST, HOTTEST = 0.05, 20.0  # bounds of the search for a temperature
-
-
-def reliability(predictions: Predictions, bins: int = 15) -> "pd.DataFrame":
+def reliability(predictions: Predictions, bins: int = 15) -> pd.DataFrame:
     """Confidence and accuracy in bins of confidence, as a reliability diagram shows them.
 
-    Returns:
-        One row per bin, all of the same width: low, high (the bin holds low < confidence <= high), n (images),
-        confidence (mean) and accuracy; NaN in the last two where a bin is empty.
-
-    Raises:
-        UserError: Without labels or probabilities, and where bins is below 1.
+    One row per bin, all of the same width: low, high (the bin holds low < confidence <= high), n (images), confidence
+    (mean) and accuracy; NaN in the last two where a bin is empty.
     """
-    import pandas as pd
-
     if bins < 1:
         raise UserError(f"confidence needs at least one bin, received {bins}")
     confidence, right = predictions.confidence, predictions.correct
@@ -51,9 +39,6 @@ def expected_calibration_error(predictions: Predictions, bins: int = 15) -> floa
 
     M. P. Naeini et al., AAAI 2015; of the predicted class, with 15 bins, as C. Guo et al., ICML 2017, report it.
     It depends on the bins, and chance in the bins makes it larger, more so the fewer images: compare it at equal n.
-
-    Raises:
-        UserError: As `reliability` does.
     """
     table = reliability(predictions, bins)
     gaps = (table["confidence"] - table["accuracy"]).abs().fillna(0)
@@ -64,29 +49,20 @@ def fit_temperature(held_out: Predictions) -> float:
     """The temperature to divide logits by for the lowest log loss (C. Guo et al., ICML 2017).
 
     Logits are the logarithms of the probabilities, which differ from the model's own by a constant per image that
-    softmax removes.
-
-    Args:
-        held_out: Predictions of a single model, or of a soft or geometric vote, for images that were held out of
-            training, with labels; never for the images that the result is reported on.
+    softmax removes. Take images that were held out of training, never those that the result is reported on.
 
     Returns:
         Above 1 where the confidence was too high, below 1 where it was too low; from 0.05 to 20, and the nearer end
         where the loss has no minimum between (as where every prediction is right).
-
-    Raises:
-        UserError: Without labels or probabilities.
     """
-    from scipy.optimize import minimize_scalar
-
-    labels, logits = held_out.require_labels(), _logits(held_out)
-    true = logits[np.arange(len(logits)), labels]
+    logits = _logits(held_out)
+    true = logits[np.arange(len(logits)), held_out.require_labels()]
 
     def loss(log_temperature: float) -> float:
         scaled = logits / math.exp(log_temperature)
         return float(np.mean(np.log(np.exp(scaled).sum(axis=1)) - true / math.exp(log_temperature)))
 
-    ends = math.log(COLDEST), math.log(HOTTEST)
+    ends = math.log(0.05), math.log(20)
     # The loss is convex in 1 / T, so that between two ends it has one valley.
     found = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-7})
     return math.exp(min((*ends, float(found.x)), key=loss))
@@ -95,13 +71,8 @@ def fit_temperature(held_out: Predictions) -> float:
 def with_temperature(predictions: Predictions, temperature: float) -> Predictions:
     """The same predicted classes with other probabilities: softmax(log(probabilities) / temperature).
 
-    The order of classes stays, and `predicted` is taken over, so that two classes that become equal after rounding
-    change no prediction.
-
-    temperature: above 1 probabilities move towards equal shares, below 1 apart.
-
-    Raises:
-        UserError: Without probabilities, and where the temperature is not a finite number above 0.
+    Above 1 probabilities move towards equal shares, below 1 apart. `predicted` is taken over, so that two classes that
+    become equal after rounding change no prediction.
     """
     if not (math.isfinite(temperature) and temperature > 0):
         raise UserError(f"a temperature must be a finite number above 0, received {temperature!r}")

@@ -1,34 +1,23 @@
 """Two or more sets of predictions of the same images: where they differ, and which errors a change fixed and made.
 
 Rows are matched by id (`ensembles.align`), so that runs and files in any order can be compared; true labels on one of
-them are enough. `names` are what error messages call them.
+them are enough. `names` are what error messages call them. All raise UserError as `align` does and without images,
+`fixed_and_made` and `compare` without labels, too.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
 
 from dfclib.ensembles import align
 from dfclib.errors import UserError
 from dfclib.predictions import Predictions
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 def disagreement(members: Sequence[Predictions], names: Sequence[str] | None = None) -> np.ndarray:
-    """The share of images for which two members predict different classes, right or wrong.
-
-    Args:
-        members: Labels are not needed.
-
-    Returns:
-        float64 (m, m), symmetric, 0 to 1.
-
-    Raises:
-        UserError: As `align` does, and where there are no images.
-    """
+    """The share of images for which two members predict different classes, right or wrong: float64 (m, m), 0 to 1."""
     members = align(members, names)
     if not len(members[0]):
         raise UserError("there are no images to compare answers for: the split is empty")
@@ -36,21 +25,14 @@ def disagreement(members: Sequence[Predictions], names: Sequence[str] | None = N
     return np.mean(answers[:, None] != answers[None], axis=2)
 
 
-def fixed_and_made(
-    before: Predictions, after: Predictions, names: tuple[str, str] = ("before", "after")
-) -> "pd.DataFrame":
-    """Errors that a change fixed and errors that it made, per true class.
+def fixed_and_made(before: Predictions, after: Predictions, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Errors that a change fixed and errors that it made: one row per true class and a last one, "all".
 
-    Returns:
-        One row per true class and a last one, "all": class (original name), n (images), errors_before, fixed (wrong
-        before, right after), made (right before, wrong after), errors_after = errors_before - fixed + made.
-
-    Raises:
-        UserError: As `align` does, and without labels.
+    class (original name), n (images), errors_before, fixed (wrong before, right after), made (right before, wrong
+    after), errors_after = errors_before - fixed + made.
     """
-    import pandas as pd
-
-    members, (was_right, is_right) = _align_and_check([before, after], names)
+    before, after = align([before, after], names)
+    was_right, is_right = before.correct, after.correct
     counted = {
         "n": np.ones_like(was_right),
         "errors_before": ~was_right,
@@ -58,47 +40,33 @@ def fixed_and_made(
         "made": was_right & ~is_right,
         "errors_after": ~is_right,
     }
-    images, classes = pd.DataFrame(counted), members[0].class_names
-    table = images.groupby(members[0].labels).sum().reindex(range(len(classes)), fill_value=0)
+    images, classes = pd.DataFrame(counted), before.class_names
+    table = images.groupby(before.labels).sum().reindex(range(len(classes)), fill_value=0)
     table.loc[len(classes)] = images.sum()
     table.insert(0, "class", [*classes, "all"])
     return table
 
 
-def compare(
-    before: Predictions,
-    after: Predictions,
-    resamples: int = 10_000,
-    seed: int = 0,
-    names: tuple[str, str] = ("before", "after"),
-) -> dict[str, float | int]:
+def compare(before: Predictions, after: Predictions, names: Sequence[str] | None = None) -> dict[str, float | int]:
     """Whether `after` is better than `before` on the same images, by more than chance explains.
 
     The p value is McNemar's (Psychometrika 12, 1947) in its exact, binomial form: how often a fair coin splits the
     images that only one of the two gets right at least so unevenly. The interval is the 95% percentile interval of the
-    difference over bootstrap resamples of the images, each taken with both answers to it (B. Efron, Annals of
+    difference over 10,000 bootstrap resamples of the images, each taken with both answers to it (B. Efron, Annals of
     Statistics 7, 1979). Both speak of other images of the same kind, not of other seeds, nor of predictions that were
     chosen on these images.
 
     Returns:
-        n; accuracy_before, accuracy_after, difference (after less before) and its ends low and high, as fractions;
-        only_before_right, only_after_right (images); mcnemar_p, two-sided, 1 where no image is right in one alone.
-
-    Raises:
-        UserError: As `align` does, and without labels.
+        difference (after less before) and the ends low and high of its interval, as fractions; only_before_right,
+        only_after_right (images); mcnemar_p, two-sided, 1 where no image is right in one alone.
     """
-    from scipy.stats import binomtest
-
-    _, (was_right, is_right) = _align_and_check([before, after], names)
+    was_right, is_right = (predictions.correct for predictions in align([before, after], names))
     n = len(was_right)
     lost, won = (int(np.count_nonzero(x)) for x in (was_right & ~is_right, ~was_right & is_right))
     # An image adds 1, -1 or 0 to the difference, so that drawing n images anew is drawing three counts.
-    draws = np.random.default_rng(seed).multinomial(n, [won / n, lost / n, (n - won - lost) / n], size=resamples)
+    draws = np.random.default_rng(0).multinomial(n, [won / n, lost / n, (n - won - lost) / n], size=10_000)
     low, high = np.quantile((draws[:, 0] - draws[:, 1]) / n, [0.025, 0.975])
     return {
-        "n": n,
-        "accuracy_before": float(np.mean(was_right)),
-        "accuracy_after": float(np.mean(is_right)),
         "difference": (won - lost) / n,
         "only_before_right": lost,
         "only_after_right": won,
@@ -106,21 +74,3 @@ def compare(
         "low": float(low),
         "high": float(high),
     }
-
-
-def rescued(members: Sequence[Predictions], ensemble: Predictions, names: Sequence[str] | None = None) -> np.ndarray:
-    """Where a member is wrong and the ensemble right: bool (m, n), images in the first member's order.
-
-    Raises:
-        UserError: As `align` does, and without labels.
-    """
-    _, correct = _align_and_check([*members, ensemble], names)
-    return ~correct[:-1] & correct[-1]
-
-
-def _align_and_check(
-    members: Sequence[Predictions], names: Sequence[str] | None
-) -> tuple[list[Predictions], np.ndarray]:
-    """The members aligned, and which of their predictions are right: bool (m, n)."""
-    members = align(members, names)
-    return members, np.stack([member.correct for member in members])

@@ -1,41 +1,32 @@
-"""Accuracy with its interval, per-class figures, the confusion matrix and how much a curve fluctuates."""
+"""Accuracy with its interval, per-class figures, the confusion matrix and how much a curve fluctuates.
 
-from typing import TYPE_CHECKING, Any
+What takes predictions raises UserError where the true labels are not known, and where there are no images.
+"""
+
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dfclib.predictions import Predictions
 
-if TYPE_CHECKING:
-    import pandas as pd
 
+def wilson_interval(correct: int, n: int) -> tuple[float, float]:
+    """95% score interval of a proportion (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927).
 
-def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Score interval of a proportion (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927).
-
-    It covers what another sample of `n` images might have given; not other seeds, and not the advantage of a
-    checkpoint that was chosen on these images. The two ends are fractions.
-
-    Raises:
-        ValueError: Unless 0 <= correct <= n and n > 0.
+    Its ends, fractions, cover what another sample of `n` images might have given; not other seeds, and not the
+    advantage of a checkpoint that was chosen on these images. Raises ValueError unless 0 <= correct <= n and n > 0.
     """
     from scipy.stats import binomtest
 
-    interval = binomtest(int(correct), int(n)).proportion_ci(confidence, method="wilson")
+    interval = binomtest(int(correct), int(n)).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)
 
 
 def summary(predictions: Predictions) -> dict[str, float | int | None]:
-    """Accuracy and log loss of one set of predictions.
+    """n, correct (images), accuracy, low, high (fractions; 95% Wilson interval), log_loss (nats, or None).
 
-    A hard vote's "probabilities" are shares, whose log loss says little: a true class without a vote costs 36 nats.
-
-    Returns:
-        n, correct (images), accuracy, low, high (fractions; 95% Wilson interval) and log_loss (nats; None without
-        probabilities).
-
-    Raises:
-        UserError: Where the true labels are not known, or there are no images.
+    log_loss needs probabilities. Of a hard vote's shares it says little: a true class without a vote costs 36 nats.
     """
     correct, n = int(np.sum(predictions.correct)), len(predictions)
     low, high = wilson_interval(correct, n)
@@ -43,18 +34,8 @@ def summary(predictions: Predictions) -> dict[str, float | int | None]:
     return figures | {"log_loss": None if predictions.probabilities is None else _log_loss(predictions)}
 
 
-def per_class(predictions: Predictions) -> "pd.DataFrame":
-    """Precision, recall and F1 of each class.
-
-    Precision of a class that is never predicted, and recall of one without images, are given as 0.
-
-    Returns:
-        One row per class: class (original name), n (images), precision, recall, f1 (fractions).
-
-    Raises:
-        UserError: Where the true labels are not known, or there are no images.
-    """
-    import pandas as pd
+def per_class(predictions: Predictions) -> pd.DataFrame:
+    """One row per class: class (original name), n (images), precision, recall, f1 (fractions; 0 instead of 0 / 0)."""
     from sklearn.metrics import precision_recall_fscore_support
 
     labels, classes = predictions.require_labels(), np.arange(len(predictions.class_names))
@@ -66,42 +47,29 @@ def per_class(predictions: Predictions) -> "pd.DataFrame":
 
 
 def confusion_matrix(predictions: Predictions) -> np.ndarray:
-    """Counts of images, one row per true class and one column per predicted class: int64 (k, k).
-
-    Raises:
-        UserError: Where the true labels are not known, or there are no images.
-    """
+    """Counts of images, one row per true class and one column per predicted class: int64 (k, k)."""
     from sklearn import metrics
 
     labels, classes = predictions.require_labels(), np.arange(len(predictions.class_names))
-    return metrics.confusion_matrix(labels, predictions.predicted, labels=classes).astype(np.int64)
+    return metrics.confusion_matrix(labels, predictions.predicted, labels=classes)
 
 
-def taken_for(predictions: Predictions, name: str) -> "pd.DataFrame":
+def taken_for(predictions: Predictions, name: str) -> pd.DataFrame:
     """How often the class called `name` is mistaken for each other one, and the reverse.
 
-    Returns:
-        One row per other class: class (`name`), other, taken_for_other (images of `name` predicted as the other) and
-        other_taken_for_it (images of the other predicted as `name`).
-
-    Raises:
-        UserError: Where the true labels are not known, or there are no images.
+    One row per other class: class (`name`), other, taken_for_other and other_taken_for_it (images).
     """
-    import pandas as pd
-
     counts, classes = confusion_matrix(predictions), predictions.class_names
     i = classes.index(name)
     rows = [(name, other, int(counts[i, j]), int(counts[j, i])) for j, other in enumerate(classes) if j != i]
     return pd.DataFrame(rows, columns=["class", "other", "taken_for_other", "other_taken_for_it"])
 
 
-def validation_fluctuation(history: "pd.DataFrame | dict[str, Any]") -> float:
-    """How much validation accuracy jumps from epoch to epoch against its trend, in percentage points.
+def validation_fluctuation(history: pd.DataFrame | dict[str, Any]) -> float:
+    """How much `val_accuracy` (fractions) jumps from epoch to epoch against its trend, in percentage points.
 
     The change from each epoch to the next, less the mean change over the run (the trend), squared, averaged, root
-    taken, times 100. A curve that climbs evenly has 0; one that jumps five points up and down has about 5.
-
-    history: with `val_accuracy` (fractions), one value per epoch; below three epochs the result is NaN.
+    taken, times 100; NaN below three epochs. An even climb has 0; a curve that jumps five points up and down about 5.
     """
     changes = np.diff(np.asarray(history["val_accuracy"], float))
     if len(changes) < 2:

@@ -51,19 +51,14 @@ def epochs(run: Run) -> str:
     return f"{len(run.members)} voters" if run.members else str(len(run.history))
 
 
-def device(run: Run) -> str:
-    """`CPU`; for a vote over trainings of several devices, which has none of its own, `several devices`."""
-    return run.environment["device"] or "several devices"
-
-
-def precision(run: Run) -> str:
-    """`float32`; for a vote over trainings of several precisions `several precisions`."""
-    return run.environment["precision"] or "several precisions"
+def measured_in(run: Run, key: str) -> str:
+    """The run's "device" or "precision"; for a vote over trainings of several, `several devices`."""
+    return run.environment[key] or f"several {key}s"
 
 
 def chip(run: Run) -> str:
     """The device's own name where it is known, else its kind: `Intel Xeon, 2 cores`."""
-    return run.environment.get("device_name") or device(run)
+    return run.environment.get("device_name") or measured_in(run, "device")
 
 
 def company(run: Run) -> dict[str, str]:
@@ -73,8 +68,8 @@ def company(run: Run) -> dict[str, str]:
         "kept": kept(run.recipe),
         "scale": run.scale_text,
         "epochs": epochs(run),
-        "device": device(run),
-        "precision": precision(run),
+        "device": measured_in(run, "device"),
+        "precision": measured_in(run, "precision"),
     }
 
 

@@ -1,6 +1,7 @@
 """Tables of ensembles beside single models: comparisons, errors fixed and made, vote weights, calibration.
 
-Like `tables`, text that holds on every machine: figures are rounded to what a reader needs.
+Like `tables`, text that holds on every machine: figures are rounded to what a reader needs. Predictions are given by
+the names that the tables show. All raise UserError as the functions of `evaluation` and `ensembles` do that they call.
 """
 
 import math
@@ -8,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dfclib.ensembles import vote
+from dfclib.ensembles import soft_vote
 from dfclib.errors import UserError
 from dfclib.evaluation.calibration import expected_calibration_error, with_temperature
 from dfclib.evaluation.comparison import compare, disagreement, fixed_and_made
@@ -19,37 +20,20 @@ from dfclib.wording import MISSING, percent, points
 
 
 def comparison_table(before: Mapping[str, Predictions], name: str, after: Predictions) -> Table:
-    """Single models against an ensemble on the same images, with a paired interval and McNemar's p for each.
-
-    Args:
-        before: The single models' predictions by name.
-        name: What the table calls the ensemble.
-        after: The ensemble's predictions, in the last row.
-
-    Raises:
-        UserError: As `compare` does.
-    """
+    """Single models against the ensemble `name` on the same images, with a paired interval and McNemar's p for each."""
     rows = []
     for model, predictions in before.items():
         result = compare(predictions, after, names=(model, name))
         p = result["mcnemar_p"]
-        rows.append(
-            {
-                "": model,
-                **accuracy_cells(predictions),
-                f"{name} less this, points": points(result["difference"]),
-                "95% paired interval": f"{points(result['low'])} to {points(result['high'])}",
-                "only this right": str(result["only_before_right"]),
-                f"only {name} right": str(result["only_after_right"]),
-                "McNemar p": "below 0.001" if p < 0.001 else f"{p:.3f}",
-            }
-        )
+        row = {"": model, **accuracy_cells(predictions), f"{name} less this, points": points(result["difference"])}
+        row["95% paired interval"] = f"{points(result['low'])} to {points(result['high'])}"
+        row["only this right"] = str(result["only_before_right"])
+        row[f"only {name} right"] = str(result["only_after_right"])
+        rows.append(row | {"McNemar p": "below 0.001" if p < 0.001 else f"{p:.3f}"})
     blank = dict.fromkeys(rows[0] if rows else (), MISSING)
     rows.append(blank | {"": name, **accuracy_cells(after)})
-    return Table(
-        rows,
-        f"{len(after):,} images. Each p value is of one comparison: among several, expect a small one by chance.",
-    )
+    note = "Each p value is of one comparison: among several, expect a small one by chance."
+    return Table(rows, f"{len(after):,} images. {note}")
 
 
 def fixed_and_made_table(before: Predictions, after: Predictions, names: tuple[str, str]) -> Table:
@@ -75,18 +59,13 @@ def weights_table(
     tried: Mapping[str, Sequence[float]],
     validation: Mapping[str, Predictions],
     held_out: Mapping[str, Predictions] | None = None,
-    kind: str = "soft",
 ) -> Table:
-    """Accuracy of a vote under different weights, shown as shares of their sum.
+    """Accuracy of a soft vote under different weights, shown as shares of their sum.
 
     Args:
         tried: Weights by name: equal, the author's, searched on held-out images.
-        validation: The members' predictions by name, in the order of the weights.
+        validation: The members' predictions, in the order of the weights.
         held_out: The same for held-out images; None where the members were trained on all images.
-        kind: The kind of vote, as `ensembles.vote` takes it.
-
-    Raises:
-        UserError: As `vote` does, and where validation and held_out name different members.
     """
     if held_out is not None and list(held_out) != list(validation):
         raise UserError(
@@ -95,21 +74,16 @@ def weights_table(
         )
     names, rows = list(validation), []
     for what, weights in tried.items():
-        voted, voted_held_out = (
-            None if members is None else vote(kind, list(members.values()), weights, names=names)
-            for members in (validation, held_out)
-        )
+        voted = soft_vote(list(validation.values()), weights, names=names)
+        accuracy = None if held_out is None else soft_vote(list(held_out.values()), weights, names=names).accuracy
         shares = {f"weight of {name}": f"{w / math.fsum(weights):.3g}" for name, w in zip(names, weights, strict=True)}
-        accuracy = percent(None if voted_held_out is None else voted_held_out.accuracy)
-        rows.append({"weights": what, **shares, "held-out accuracy": accuracy, **accuracy_cells(voted, "validation")})
+        row = {"weights": what, **shares, "held-out accuracy": percent(accuracy)}
+        rows.append(row | accuracy_cells(voted, "validation"))
     images = f"{len(validation[names[0]]):,} validation images"
     if held_out is None:
-        return Table(rows, f"{kind.capitalize()} vote; {images}.")
-    return Table(
-        rows,
-        f"{kind.capitalize()} vote; {len(held_out[names[0]]):,} held-out images, {images}. "
-        "Weights that were searched on the held-out images look better there than they are.",
-    )
+        return Table(rows, f"Soft vote; {images}.")
+    note = "Weights that were searched on the held-out images look better there than they are."
+    return Table(rows, f"Soft vote; {len(held_out[names[0]]):,} held-out images, {images}. {note}")
 
 
 def calibration_table(
@@ -118,35 +92,25 @@ def calibration_table(
     """Accuracy, log loss, calibration error and confidence of each model, with and without its temperature.
 
     Args:
-        predictions: By name, with labels and probabilities (not a hard vote's shares).
+        predictions: With labels and probabilities (not a hard vote's shares).
         temperatures: By name, fitted on held-out images; a model with one has a second row.
-
-    Raises:
-        UserError: As `expected_calibration_error` does, and for a temperature of an unknown model.
     """
     temperatures = temperatures or {}
     unknown = [name for name in temperatures if name not in predictions]
     if unknown:
         raise UserError(f"temperatures of {', '.join(unknown)}, but predictions of {', '.join(predictions)} alone")
-    rows = []
+    shown = []
     for name, plain in predictions.items():
-        rows.append(_calibration_row(name, MISSING, plain, bins))
+        shown.append((name, MISSING, plain))
         if name in temperatures:
-            corrected = with_temperature(plain, temperatures[name])
-            rows.append(_calibration_row(name, f"{temperatures[name]:.2f}", corrected, bins))
+            shown.append((name, f"{temperatures[name]:.2f}", with_temperature(plain, temperatures[name])))
+    rows = []
+    for name, temperature, one in shown:
+        error = expected_calibration_error(one, bins)  # first, since it refuses labels alone
+        row = {"": name, "temperature": temperature, "accuracy": percent(one.accuracy)}
+        row |= {"log loss": f"{summary(one)['log_loss']:.3f}", "expected calibration error": percent(error)}
+        for what, which in (("right", one.correct), ("wrong", ~one.correct)):
+            row[f"mean confidence, {what}"] = percent(float(np.mean(one.confidence[which])) if which.any() else None)
+        rows.append(row)
     counts = dict.fromkeys(f"{len(p):,} images" for p in predictions.values())
     return Table(rows, f"{', '.join(counts)}; expected calibration error over {bins} bins of equal width.")
-
-
-def _calibration_row(name: str, temperature: str, predictions: Predictions, bins: int) -> dict[str, str]:
-    confidence, correct = predictions.confidence, predictions.correct
-    right, wrong = (float(np.mean(part)) if len(part) else None for part in (confidence[correct], confidence[~correct]))
-    return {
-        "": name,
-        "temperature": temperature,
-        "accuracy": percent(predictions.accuracy),
-        "log loss": f"{summary(predictions)['log_loss']:.3f}",
-        "expected calibration error": percent(expected_calibration_error(predictions, bins)),
-        "mean confidence, right": percent(right),
-        "mean confidence, wrong": percent(wrong),
-    }

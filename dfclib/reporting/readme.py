@@ -19,85 +19,67 @@ from dfclib.errors import UserError
 from dfclib.evaluation.metrics import summary
 from dfclib.files import read_json, write_text
 from dfclib.recipes import SYSTEMS
-from dfclib.reporting import captions
-from dfclib.reporting.rows import (
-    LADDER,
-    attempt_rows,
-    attempt_runs,
-    experiment_rows,
-    experiment_runs,
-    shortened,
-    system_rows,
-    system_runs,
-)
+from dfclib.reporting import captions, rows
 from dfclib.runs import Run, find_runs
 from dfclib.wording import duration, percent
 
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
 NOTHING = "*Nothing is recorded yet.*\n"
-VERSIONS = {"tensorflow": "TensorFlow", "keras": "Keras", "python": "Python"}
 
 
-def markdown_table(rows: Sequence[dict[str, str]]) -> str:
+def markdown_table(table: Sequence[dict[str, str]]) -> str:
     """Rows with the same headings as a Markdown table."""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    lines = [list(table[0]), ["---"] * len(table[0]), *(list(row.values()) for row in table)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def attempts_block(runs: Sequence[Run]) -> str:
     """The attempts on the competition's images, and the devices and versions that they were measured with."""
-    real = attempt_runs(runs)
-    rows = [{key: cell for key, cell in row.items() if key != "data"} for row in attempt_rows(real)]
-    return markdown_table(rows) + _measured_on(real) if rows else NOTHING
+    real = rows.attempt_runs(runs)
+    table = [{key: cell for key, cell in row.items() if key != "data"} for row in rows.attempt_rows(real)]
+    return markdown_table(table) + _measured_on(real) if table else NOTHING
 
 
 def systems_block(runs: Sequence[Run]) -> str:
     """The other systems on the competition's images and on Fashion-MNIST, with notes on their authors' figures."""
-    real = system_runs(runs)
+    real = rows.system_runs(runs)
     if not real:
         return NOTHING
     notes = dict.fromkeys(f"* {run.recipe.name}: {run.recipe.claims_note}\n" for run in real if run.recipe.claims_note)
-    return f"{markdown_table(system_rows(real))}\n{''.join(notes)}{_measured_on(real)}"
+    return f"{markdown_table(rows.system_rows(real))}\n{''.join(notes)}{_measured_on(real)}"
 
 
 def experiment_block(runs: Sequence[Run]) -> str:
     """The experiment on resampling: held-out and training accuracy over seeds."""
-    rows = experiment_rows(runs)
-    measured = [run for found in experiment_runs(runs).values() for run in found]
-    return markdown_table(rows) + _measured_on(measured) if rows else NOTHING
+    table = rows.experiment_rows(runs)
+    measured = [run for found in rows.experiment_runs(runs).values() for run in found]
+    return markdown_table(table) + _measured_on(measured) if table else NOTHING
 
 
-def shortened_block(runs: Sequence[Run], name: Callable[[Run], str]) -> str:
-    """How runs below full scale were shortened, those that were shortened alike in one line; name: of a run."""
+def shortened_block(runs: Sequence[Run]) -> str:
+    """How runs below full scale were shortened, those that were shortened alike in one line."""
     alike: dict[str, dict[str, None]] = {}
     for run in runs:
-        changes = shortened(run)
+        changes, recipe = rows.shortened(run), run.recipe.name
         if run.scale != "full" and changes:
-            alike.setdefault(f"({run.scale_text}): {', '.join(changes)}", {})[name(run)] = None
+            name = f"attempt {rows.LADDER[recipe]}" if recipe in rows.LADDER else recipe
+            alike.setdefault(f"({run.scale_text}): {', '.join(changes)}", {})[name] = None
     return "".join(f"* {', '.join(names)} {changes}\n" for changes, names in alike.items()) or NOTHING
-
-
-def attempts_shortened_block(runs: Sequence[Run]) -> str:
-    return shortened_block(attempt_runs(runs), lambda run: f"attempt {LADDER[run.recipe.name]}")
-
-
-def systems_shortened_block(runs: Sequence[Run]) -> str:
-    return shortened_block(system_runs(runs), lambda run: run.recipe.name)
 
 
 def notebooks_block(root: Path) -> str:
     """The notebooks under `root`, one row each: title, and badge from the address in pyproject.toml."""
     address = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
     repository = address.removeprefix("https://github.com/")
-    rows = []
+    table = []
     for path in sorted((root / "notebooks").glob("[0-9]*.ipynb")):
         cells = read_json(path)["cells"]
         prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
         title = next((line[2:].strip() for line in prose.splitlines() if line.startswith("# ")), path.stem)
         colab = f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{path.name}"
         link = f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})"
-        rows.append({"notebook": f"[{title}](notebooks/{path.name})", "in Colab": link})
-    return markdown_table(rows) if rows else "*There are no notebooks yet.*\n"
+        table.append({"notebook": f"[{title}](notebooks/{path.name})", "in Colab": link})
+    return markdown_table(table) if table else "*There are no notebooks yet.*\n"
 
 
 def recorded_block(module: ModuleType, runs: Sequence[Run]) -> str:
@@ -108,13 +90,12 @@ def recorded_block(module: ModuleType, runs: Sequence[Run]) -> str:
     for run in sorted(mine, key=lambda run: (names.index(run.recipe.name), run.name)):
         split = run.recipe.reported_split
         result = summary(run.predictions(split))
-        epochs = captions.epochs(run) + ("" if run.members else " epochs")
-        lines += [
-            f"{run.recipe.name}, seed {run.seed}, {run.scale_text}, {run.protocol.replace('_', ' ')}: {split} "
-            f"{percent(result['accuracy'])} [{percent(result['low'])}, {percent(result['high'])}], "
-            f"n = {result['n']:,},\n"
-            f"    {epochs}, {duration(run.metrics['seconds'])}, {captions.device(run)}, {captions.precision(run)}\n"
-        ]
+        accuracy, low, high = (percent(result[name]) for name in ("accuracy", "low", "high"))
+        epochs, time = captions.epochs(run) + ("" if run.members else " epochs"), duration(run.metrics["seconds"])
+        what = f"{run.recipe.name}, seed {run.seed}, {run.scale_text}, {run.protocol.replace('_', ' ')}: {split}"
+        lines.append(f"{what} {accuracy} [{low}, {high}], n = {result['n']:,},\n")
+        where = ", ".join(captions.measured_in(run, key) for key in ("device", "precision"))
+        lines.append(f"    {epochs}, {time}, {where}\n")
     return "".join(lines) or "Nothing is recorded yet.\n"
 
 
@@ -123,20 +104,16 @@ def blocks(root: Path) -> dict[str, Callable[[Sequence[Run]], str]]:
     headers = {f"recorded-{system.__name__.rpartition('.')[2]}": partial(recorded_block, system) for system in SYSTEMS}
     return headers | {
         "attempts": attempts_block,
-        "shortened": attempts_shortened_block,
+        "shortened": lambda runs: shortened_block(rows.attempt_runs(runs)),
         "systems": systems_block,
-        "systems-shortened": systems_shortened_block,
+        "systems-shortened": lambda runs: shortened_block(rows.system_runs(runs)),
         "resampling": experiment_block,
         "notebooks": lambda _: notebooks_block(root),
     }
 
 
 def fill(text: str, runs: Sequence[Run], root: Path = Path(".")) -> str:
-    """The page `text` with every generated block filled from `runs` and the repository at `root`.
-
-    Raises:
-        UserError: For a block whose name is not known or that has no end.
-    """
+    """The page `text` with every generated block filled from `runs` and the repository at `root`."""
     if text.count("<!-- generated: ") != len(BLOCK.findall(text)):
         raise UserError("a <!-- generated: NAME --> has no <!-- end generated --> of its own")
     known = blocks(root)
@@ -180,7 +157,8 @@ def _measured_on(runs: Sequence[Run]) -> str:
     """The devices and the versions of libraries that `runs` were measured with."""
 
     def one(run: Run) -> str:
-        versions = [f"{label} {run.environment[key]}" for key, label in VERSIONS.items() if run.environment.get(key)]
+        known = {name: run.environment.get(name.lower()) for name in ("TensorFlow", "Keras", "Python")}
+        versions = [f"{name} {version}" for name, version in known.items() if version]
         return f"{captions.chip(run)} ({', '.join(versions)})"
 
     return f"\nMeasured on {'; '.join(sorted(set(map(one, runs))))}.\n"

@@ -1,20 +1,16 @@
 """Recorded runs as rows of text, their keys the headings: the six attempts, the other systems, the experiment."""
 
-import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from dfclib.evaluation.metrics import summary
 from dfclib.recipes import all_recipes, differences, find, resampling
 from dfclib.reporting import captions
 from dfclib.reporting.captions import AUTHOR, OURS, WATCHED
 from dfclib.runs import Run
-from dfclib.wording import interval, percent
-
-if TYPE_CHECKING:
-    import pandas as pd
+from dfclib.wording import MISSING, interval, percent
 
 LADDER = {recipe.name: recipe.attempt for recipe in all_recipes() if recipe.attempt}
 # The fields that a shorter scale may change, in words; the schedule follows from epochs.
@@ -34,10 +30,7 @@ def attempt_runs(runs: Sequence[Run]) -> list[Run]:
 
 
 def system_runs(runs: Sequence[Run], embedded: bool = False) -> list[Run]:
-    """The runs of systems other than the six attempts, in the recipes' order, the published protocol first.
-
-    On real images, or on generated ones (`embedded`); without experiments, which are judged on held-out images.
-    """
+    """The runs of systems other than attempts and experiments, in the recipes' order, the published protocol first."""
     order = [r.name for r in all_recipes() if not r.attempt and r.reported_split != "held_out"]
     found = [run for run in runs if run.data["embedded"] == embedded and run.recipe.name in order]
     return sorted(found, key=lambda run: (order.index(run.recipe.name), run.protocol == "held_out", run.name))
@@ -52,29 +45,18 @@ def experiment_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return {name: found for name, found in groups.items() if found}
 
 
-def ladder(runs: Sequence[Run]) -> "pd.DataFrame":
+def ladder(runs: Sequence[Run]) -> pd.DataFrame:
     """The six attempts in their order: the author's accuracy on the public test, ours on validation.
 
-    The two come from different images and are not to be subtracted. Of several seeds, the row shows the lowest, with
-    the number of seeds, their mean and their standard deviation.
-
-    Returns:
-        One row per attempt, data set, scale, protocol, device and precision, with the columns attempt; the author's
-        accuracy; ours (one column per protocol), low, high (95% Wilson interval), n (images); seed, seeds, mean and
-        deviation over seeds (NaN for one seed), all of these as fractions; scale; image size; epochs, for a vote
-        its voters; kept (which epoch); protocol; data; device; precision; run (a name).
+    The two come from different images and are not to be subtracted. One row per attempt, data set, scale, protocol,
+    device and precision; of several seeds it shows the lowest, with their number, mean and standard deviation.
+    Accuracies (ours: one column per protocol) and the ends of the 95% Wilson interval are fractions.
     """
-    import pandas as pd
-
     groups: dict[tuple, list[Run]] = {}
     for run in sorted(runs, key=lambda run: run.seed):
         if run.recipe.name in LADDER:
             groups.setdefault(_setting(run), []).append(run)
-    rows = [_ladder_row(groups[key]) for key in sorted(groups)]
-    ours = [name for protocol, name in OURS.items() if any(row["protocol"] == protocol for row in rows)]
-    columns = ["attempt", AUTHOR, *(ours or [OURS["published"]]), "low", "high", "n"]
-    columns += ["seed", "seeds", "mean over seeds", "deviation over seeds", "scale", "image size", "epochs"]
-    return pd.DataFrame(rows, columns=[*columns, "kept", "protocol", "data", "device", "precision", "run"])
+    return pd.DataFrame([_ladder_row(groups[key]) for key in sorted(groups)])
 
 
 def attempt_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
@@ -83,15 +65,12 @@ def attempt_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
     several = any(row["seeds"] > 1 for row in table)
     rows = []
     for row in table:
-        cells = {"attempt": row["attempt"]}
-        cells[AUTHOR] = _percent_or_nothing(row[AUTHOR]).replace(".0%", "%")  # as precisely as the author states it
-        cells |= {heading: _percent_or_nothing(row[heading]) for heading in OURS.values() if heading in row}
-        cells["95% interval"] = interval(row["low"], row["high"])
-        cells["images"] = f"{row['n']:,}"
+        cells = {"attempt": row["attempt"], AUTHOR: percent(row[AUTHOR]).replace(".0%", "%")}  # as it is stated
+        cells |= {heading: percent(row[heading]) for heading in OURS.values() if heading in row}
+        cells = {heading: cell.replace(MISSING, "") for heading, cell in cells.items()}
+        cells |= {"95% interval": interval(row["low"], row["high"]), "images": f"{row['n']:,}"}
         if several:
-            mean, deviation = row["mean over seeds"], row["deviation over seeds"]
-            cells["mean over seeds"] = "" if row["seeds"] == 1 else _with_deviation(mean, deviation)
-            cells["seeds"] = str(row["seeds"])
+            cells |= {"mean over seeds": row["mean over seeds"], "seeds": str(row["seeds"])}
         same = ("scale", "image size", "epochs", "kept", "data", "device", "precision")
         rows.append(cells | {heading: row[heading] for heading in same})
     return rows
@@ -106,19 +85,13 @@ def system_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
         author = captions.author_figures(claims)
         if "test_loss" in claims:
             author += f", loss {claims['test_loss']:g}"
-        rows.append(
-            {
-                "system": run.recipe.system,
-                "recipe": run.recipe.name,
-                "author": "" if run.data["embedded"] else author,  # no author measured on generated images
-                "ours": f"{split} {percent(result['accuracy'])}",
-                "95% interval": interval(result["low"], result["high"]),
-                "loss": "" if split == "validation" else f"{result['log_loss']:.4f}",
-                "images": f"{result['n']:,}",
-                **captions.company(run),
-                "kept": _kept_and_weights(run),
-            }
-        )
+        row = {"system": run.recipe.system, "recipe": run.recipe.name}
+        row["author"] = "" if run.data["embedded"] else author  # no author measured on generated images
+        row["ours"] = f"{split} {percent(result['accuracy'])}"
+        row["95% interval"] = interval(result["low"], result["high"])
+        row["loss"] = "" if split == "validation" else f"{result['log_loss']:.4f}"
+        row["images"] = f"{result['n']:,}"
+        rows.append(row | captions.company(run) | {"kept": _kept_and_weights(run)})
     return rows
 
 
@@ -127,18 +100,13 @@ def experiment_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
     rows = []
     for found in experiment_runs(runs).values():
         split = found[0].recipe.reported_split
-        rows.append(
-            {
-                "training images": found[0].recipe.title,
-                "held-out accuracy": _over_seeds([run.metrics[split]["accuracy"] for run in found]),
-                "seeds": str(len(found)),
-                "held-out images": f"{found[0].metrics[split]['n']:,}",
-                "training accuracy": _over_seeds([run.metrics["train_accuracy"] for run in found]),
-                "epochs": ", ".join(dict.fromkeys(map(captions.epochs, found))),
-                "device": ", ".join(dict.fromkeys(map(captions.device, found))),
-                "precision": ", ".join(dict.fromkeys(map(captions.precision, found))),
-            }
-        )
+        row = {"training images": found[0].recipe.title}
+        row["held-out accuracy"] = _over_seeds([run.metrics[split]["accuracy"] for run in found])
+        row |= {"seeds": str(len(found)), "held-out images": f"{found[0].metrics[split]['n']:,}"}
+        row["training accuracy"] = _over_seeds([run.metrics["train_accuracy"] for run in found])
+        for heading in ("epochs", "device", "precision"):
+            row[heading] = ", ".join(dict.fromkeys(captions.company(run)[heading] for run in found))
+        rows.append(row)
     return rows
 
 
@@ -157,7 +125,8 @@ def _setting(run: Run) -> tuple:
     order = list(LADDER).index(run.recipe.name)
     scale = ("quick", "compact", "full").index(run.scale), run.recipe.given_epochs or 0, run.is_current
     data = run.data["name"], run.data["fingerprint"]
-    return order, data, *scale, run.protocol, captions.device(run), captions.precision(run)
+    where = (captions.measured_in(run, key) for key in ("device", "precision"))
+    return order, data, *scale, run.protocol, *where
 
 
 def _ladder_row(runs: Sequence[Run]) -> dict:
@@ -165,20 +134,16 @@ def _ladder_row(runs: Sequence[Run]) -> dict:
     run = runs[0]
     result = summary(run.predictions("validation"))
     accuracies = [run.predictions("validation").accuracy for run in runs]
-    several = len(runs) > 1
     sizes = {member.image_size for member in run.recipe.members}
     return {
         "attempt": LADDER[run.recipe.name],
         AUTHOR: run.recipe.claims.get("public_test", np.nan),
         OURS[run.protocol]: result["accuracy"],
         **{name: result[name] for name in ("low", "high", "n")},
-        "seed": run.seed,
         "seeds": len(runs),
-        "mean over seeds": np.mean(accuracies) if several else np.nan,
-        "deviation over seeds": np.std(accuracies, ddof=1) if several else np.nan,
+        "mean over seeds": _over_seeds(accuracies) if len(runs) > 1 else "",
         "image size": ", ".join(f"{height}x{width}" for height, width in sorted(sizes)),
         "protocol": run.protocol,
-        "run": run.name,
         **captions.company(run),
     }
 
@@ -195,16 +160,8 @@ def _kept_and_weights(run: Run) -> str:
     return f"{text}; weights {', '.join(f'{w:g}' for w in weights)} {source}"
 
 
-def _percent_or_nothing(share: float) -> str:
-    return "" if math.isnan(share) else percent(share)
-
-
 def _over_seeds(accuracies: Sequence[float]) -> str:
     """`76.9% ± 0.4`: mean and standard deviation (of a sample); of one seed the accuracy alone."""
     if len(accuracies) == 1:
         return percent(accuracies[0])
-    return _with_deviation(np.mean(accuracies), np.std(accuracies, ddof=1))
-
-
-def _with_deviation(mean: float, deviation: float) -> str:
-    return f"{percent(mean)} ± {100 * deviation:.1f}"
+    return f"{percent(np.mean(accuracies))} ± {100 * np.std(accuracies, ddof=1):.1f}"

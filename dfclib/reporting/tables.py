@@ -1,14 +1,14 @@
 """Tables that notebooks show: recipes and their changes, layers, images, results, votes, fluctuation.
 
 A Table is text in a terminal and HTML in a notebook, and depends on no library's idea of how wide a terminal is, so
-that a checked output holds on every machine.
+that a checked output holds on every machine. Without runs it is a sentence that says so.
 """
 
 import html
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,9 +56,8 @@ class Table:
 
 def images_table(splits: Splits) -> Table:
     """One row per split: number of images, their size, images per class."""
-    parts = {"training": splits.train, "validation": splits.validation, "test": splits.test}
     rows = []
-    for name, images in parts.items():
+    for name, images in (("training", splits.train), ("validation", splits.validation), ("test", splits.test)):
         if images is None:
             continue
         size = f"{images.size[0]}x{images.size[1]}, {images.channels} channel{'s' if images.channels > 1 else ''}"
@@ -98,69 +97,45 @@ def variants_table(ensemble: EnsembleRecipe) -> Table:
     for member in ensemble.members:
         base = first.setdefault(member.builder, member).arguments
         varied = ", ".join(f"{key} {_text(value)}" for key, value in member.arguments.items() if value != base[key])
-        rows.append(
-            {
-                "voter": member.name,
-                "network": member.builder.rpartition(".")[2],
-                "varied": varied or "nothing but the seed",
-                "seed": str(member.seed),
-                "parameters": f"{trainable_parameters(build_model(member, channels=3, classes=5)):,}",
-            }
-        )
+        parameters = trainable_parameters(build_model(member, channels=3, classes=5))
+        row = {"voter": member.name, "network": member.builder.rpartition(".")[2]}
+        row |= {"varied": varied or "nothing but the seed", "seed": str(member.seed), "parameters": f"{parameters:,}"}
+        rows.append(row)
     return Table(rows)
 
 
 def layers_table(model: "keras.Model") -> Table:
     """One row per layer: name, kind, output's height, width and channels (or units), parameters."""
-    rows = [
-        {
-            "layer": layer.name,
-            "kind": type(layer).__name__,
-            "output": " x ".join(str(side) for side in layer.output.shape[1:]),
-            "parameters": f"{layer.count_params():,}",
-        }
-        for layer in model.layers
-    ]
+    rows = []
+    for layer in model.layers:
+        output = " x ".join(str(side) for side in layer.output.shape[1:])
+        row = {"layer": layer.name, "kind": type(layer).__name__, "output": output}
+        rows.append(row | {"parameters": f"{layer.count_params():,}"})
     return Table(rows, f"{model.count_params():,} parameters.")
 
 
 def accuracy_cells(predictions: Predictions, split: str = "") -> dict[str, str]:
     """Two cells, accuracy and its 95% Wilson interval. split: what the first heading says before "accuracy"."""
     result = summary(predictions)
-    return {
-        f"{split} accuracy".strip(): percent(result["accuracy"]),
-        "95% interval": interval(result["low"], result["high"]),
-    }
+    accuracy, its_interval = percent(result["accuracy"]), interval(result["low"], result["high"])
+    return {f"{split} accuracy".strip(): accuracy, "95% interval": its_interval}
 
 
 def results_table(runs: Sequence[Run]) -> Table:
-    """Accuracy of each run in training, at the kept epoch, and on validation (S4: on test).
-
-    runs: of recipes that are reported on the same split; without any the table is a sentence that says so.
-    """
+    """Accuracy of each run in training, at the kept epoch, and on validation (S4: on test), the same for all `runs`."""
     rows = []
     for run in runs:
         split = run.recipe.reported_split
         predictions, train = run.predictions(split), run.metrics.get("train_accuracy")
         less = MISSING if train is None else f"{100 * (train - predictions.accuracy):.1f} points"
-        rows.append(
-            {
-                "run": run.name,
-                "epochs (kept)": _epochs(run),
-                "training accuracy": percent(train),
-                **accuracy_cells(predictions, split),
-                f"{split} images": f"{len(predictions):,}",
-                f"training less {split}": less,
-            }
-        )
+        row = {"run": run.name, "epochs (kept)": _epochs(run), "training accuracy": percent(train)}
+        row |= accuracy_cells(predictions, split)
+        rows.append(row | {f"{split} images": f"{len(predictions):,}", f"training less {split}": less})
     return Table(rows, _data_note(runs) if rows else NOT_RECORDED)
 
 
 def recorded_table(runs: Sequence[Run]) -> Table:
-    """Recorded runs with one column each: the author's accuracy, ours, and what it was measured with.
-
-    Without runs the table is a sentence that says so.
-    """
+    """Recorded runs with one column each: the author's accuracy, ours, and what it was measured with."""
     if not runs:
         return Table([], NOT_RECORDED)
     columns = {run.recipe.title: _recorded_column(run) for run in runs}
@@ -173,26 +148,17 @@ def fluctuation_table(runs: Sequence[Run]) -> Table:
     """`metrics.validation_fluctuation` in points, one row per run of a single model."""
     rows = []
     for run in runs:
-        fluctuation = validation_fluctuation(run.history)
-        rows.append(
-            {
-                "run": run.name,
-                "epochs": str(len(run.history)),
-                "fluctuation": "too few epochs to tell" if math.isnan(fluctuation) else f"{fluctuation:.1f} points",
-                "validation images": f"{run.metrics['validation']['n']:,}",
-            }
-        )
+        points = validation_fluctuation(run.history)
+        fluctuation = "too few epochs to tell" if math.isnan(points) else f"{points:.1f} points"
+        row = {"run": run.name, "epochs": str(len(run.history)), "fluctuation": fluctuation}
+        rows.append(row | {"validation images": f"{run.metrics['validation']['n']:,}"})
     return Table(rows, _data_note(runs) if rows else NOT_RECORDED)
 
 
 def vote_table(run: Run) -> Table:
     """Validation accuracy of each voter and of their hard vote; below, how many images had a tie.
 
-    Args:
-        run: A hard vote, its voters' runs in the same folder.
-
-    Raises:
-        UserError: Where `run` is no hard vote, or a voter's run does not lie beside it.
+    Raises UserError where `run` is no hard vote, or a voter's run does not lie beside it.
     """
     if not run.members or run.recipe.vote != "hard":
         raise UserError(f"run {run.name} is not a hard vote: there are no votes to count")
@@ -205,18 +171,12 @@ def vote_table(run: Run) -> Table:
     shares = vote.require_probabilities()  # of the votes
     voted = shares[np.arange(len(vote)), vote.require_labels()] > 0
     tied = np.count_nonzero(shares == shares.max(axis=1, keepdims=True), axis=1) > 1
-    note = (
-        f"Of {len(vote):,} images, {np.count_nonzero(voted):,} had a vote for the truth, and "
-        f"{np.count_nonzero(tied):,} a tie for the most votes. {_data_note([run])}"
-    )
-    return Table(rows, note)
+    note = f"Of {len(vote):,} images, {voted.sum():,} had a vote for the truth, and {tied.sum():,} a tie"
+    return Table(rows, f"{note} for the most votes. {_data_note([run])}")
 
 
 def predictions_table(**columns: Predictions) -> Table:
-    """One row per image: its id, the class that each of `columns` predicts, and the truth where it is known.
-
-    columns: predictions of the same images in the same order, by heading.
-    """
+    """One row per image, in the order that all `columns` share: id, class that each predicts, truth where known."""
     first = next(iter(columns.values()))
     rows = []
     for i, id_ in enumerate(first.ids):
@@ -248,7 +208,7 @@ def _recorded_column(run: Run) -> dict[str, str]:
         "kept": captions.kept(run.recipe),
         "seed": str(run.seed),
         "device": captions.chip(run),
-        "precision": captions.precision(run),
+        "precision": captions.measured_in(run, "precision"),
     }
 
 
@@ -277,7 +237,7 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if is_dataclass(value):
-        parts = {f.name: getattr(value, f.name) for f in fields(value)}
+        parts = dict(vars(value))
         kind = parts.pop("kind", "")
         return " ".join([kind, ", ".join(f"{name} {_text(part)}" for name, part in parts.items())]).strip()
     if isinstance(value, dict):

@@ -77,15 +77,6 @@ def test_weights_that_were_tried():
         weights_table(tried, validation, dict(reversed(held_out.items())))
 
 
-def test_the_kind_of_vote_is_passed_on():
-    labels = np.array([0])
-    rows = {"v1": [0.999, 0.001], "v2": [0.0, 1.0]}  # the second rules the truth out
-    members = {name: with_probabilities([row], class_names=AB, labels=labels) for name, row in rows.items()}
-    tried = {"mostly the first": (0.6, 0.4)}
-    assert weights_table(tried, members, kind="soft").rows[0]["validation accuracy"] == "100.0%"
-    assert weights_table(tried, members, kind="geometric").rows[0]["validation accuracy"] == "0.0%"
-
-
 def test_calibration_with_and_without_temperature():
     table = calibration_table({"v1": BY_HAND}, {"v1": 2.0}, bins=1)
     plain, softened = table.rows

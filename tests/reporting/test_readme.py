@@ -34,23 +34,23 @@ def test_readme_shows_no_embedded_run_and_no_member_of_a_vote(tmp_path):
 def test_shortened_names_what_a_scale_leaves_out_once_for_all_alike(tmp_path):
     runs = [make_run(tmp_path, f"attempt{i}") for i in (1, 2, 3, 5, 6)]
     pixels = "100x100 pixels instead of 128x128, framing by crop instead of resize"
-    assert readme.attempts_shortened_block(runs) == (
+    assert readme.shortened_block(runs) == (
         f"* attempt 1, attempt 2, attempt 3 (vote) (compact): {pixels}\n"
         f"* attempt 5, attempt 6 alone (compact): 12 epochs instead of 80, {pixels}, nearest instead of bilinear "
         "interpolation\n"
     )
     compact = find("attempt1").compact()
     seeds = [make_run(tmp_path, compact.with_options(seed=seed)) for seed in (0, 1)]
-    assert readme.attempts_shortened_block(seeds) == f"* attempt 1 (compact): {pixels}\n"  # named once, too
-    assert readme.attempts_shortened_block([make_run(tmp_path, find("attempt1"))]) == readme.NOTHING
+    assert readme.shortened_block(seeds) == f"* attempt 1 (compact): {pixels}\n"  # named once, too
+    assert readme.shortened_block([make_run(tmp_path, find("attempt1"))]) == readme.NOTHING
     others = [make_run(tmp_path, "s2-cnn"), make_run(tmp_path, "s3-base")]  # S2 as its author has it
-    assert readme.systems_shortened_block(others) == "* s3-base (compact): 20 epochs instead of 160\n"
+    assert readme.shortened_block(others) == "* s3-base (compact): 20 epochs instead of 160\n"
 
 
 def test_an_earlier_recipe_and_given_epochs_are_said_beside_the_scale(tmp_path):
     compact = find("attempt1").compact()
     runs = [make_run(tmp_path, recipe) for recipe in (replace(compact, epochs=3), compact.with_options(epochs=3))]
-    block = readme.attempts_shortened_block(runs)
+    block = readme.shortened_block(runs)
     assert "* attempt 1 (compact, earlier recipe): 3 epochs instead of 10, " in block
     assert "* attempt 1 (compact, 3 epochs): 3 epochs instead of 10, " in block
 

@@ -7,7 +7,7 @@ from dfclib.errors import UserError
 
 
 def data_check(arguments: Namespace) -> None:
-    """Report what is wrong with a folder, and what is in it. Raises UserError where it cannot be used."""
+    """Report what is wrong with a folder of images, and what is in it."""
     from dfclib.datasets.folder.check import check_folder
 
     report = check_folder(arguments.folder)
@@ -17,7 +17,7 @@ def data_check(arguments: Namespace) -> None:
 
 
 def data_download(arguments: Namespace) -> None:
-    """Fetch the competition from Kaggle."""
+    """Fetch the competition from Kaggle; given again, go on where it stopped."""
     from dfclib.datasets.kaggle import download
 
     print(download(arguments.to))

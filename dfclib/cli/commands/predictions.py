@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 from dataclasses import replace
 
-from dfclib.cli import images, inputs, output
+from dfclib.cli import inputs, output
 from dfclib.cli.commands.runs import accuracy_text
 from dfclib.cli.inputs import DATA
 from dfclib.errors import UserError
@@ -12,7 +12,7 @@ from dfclib.wording import text_table
 
 
 def vote(arguments: Namespace) -> None:
-    """Let runs and files of predictions vote, and write the result."""
+    """Let runs and files of predictions vote."""
     from dfclib import ensembles
     from dfclib.predictions.csv_files import write_predictions
 
@@ -35,14 +35,14 @@ def vote(arguments: Namespace) -> None:
 
 
 def predict(arguments: Namespace) -> None:
-    """Label images with a run. Raises UserError naming those that could not be read, after labelling the others."""
+    """Label images with a run: the class, and one probability per class."""
+    from dfclib.cli import images
     from dfclib.predictions.csv_files import write_predictions
+    from dfclib.training.inference import check_weights, predict_images
 
     run = inputs.find_run(arguments.run, arguments.runs)
     if arguments.out:
         inputs.check_out(arguments.out, arguments.paths)
-    from dfclib.training.inference import check_weights, predict_images
-
     check_weights(run, arguments.runs)  # before thousands of photographs are decoded
     pictures, problems = images.read_images(arguments.paths, run)
     output.import_keras(arguments)
@@ -52,11 +52,10 @@ def predict(arguments: Namespace) -> None:
         write_predictions(predictions, arguments.out)
         say(arguments.out)
     else:
-        headings = [f"p({name})" for name in predictions.class_names]
-        rows = []
+        names, rows = predictions.class_names, []
         for id_, label, shares in zip(predictions.ids, predictions.predicted, predictions.probabilities, strict=True):
-            row = {"image": id_, "label": predictions.class_names[label]}
-            rows.append(row | {heading: f"{share:.3f}" for heading, share in zip(headings, shares, strict=True)})
+            row = {"image": id_, "label": names[label]}
+            rows.append(row | {f"p({name})": f"{share:.3f}" for name, share in zip(names, shares, strict=True)})
         print(text_table(rows))
     if problems:  # the labels are out, and whoever asked for all of them is told that these are not all
         lines = "\n  ".join(problems.lines())
@@ -64,8 +63,10 @@ def predict(arguments: Namespace) -> None:
 
 
 def submit(arguments: Namespace) -> None:
-    """Write predictions in the order of sample_submission.csv, and send them to Kaggle where asked."""
+    """Write predictions as sample_submission.csv asks for them, and send them where asked."""
+    from dfclib.cli import images
     from dfclib.predictions.csv_files import write_predictions
+    from dfclib.training.inference import predict_images
 
     run = inputs.find_run(arguments.run, arguments.runs)
     folder = arguments.data or DATA
@@ -74,8 +75,6 @@ def submit(arguments: Namespace) -> None:
     predictions, pictures = images.read_test(run, folder, arguments.runs)
     how = "as recorded in the run for these ids; no image was opened"
     if predictions is None:
-        from dfclib.training.inference import predict_images
-
         how = f"made from the images in {folder}"
         missing = f"{run.name} has no predictions of all these ids: it labels {len(pictures):,} test images"
         print(missing, file=sys.stderr)

@@ -10,12 +10,10 @@ from dfclib.wording import interval, percent, text_table
 
 if TYPE_CHECKING:
     from dfclib.predictions import Predictions
-    from dfclib.recipes import EnsembleRecipe, Recipe
-    from dfclib.runs import Run
 
 
 def evaluate(arguments: Namespace) -> None:
-    """Show a run's accuracy with its interval, and a per-class table, for each split with labels."""
+    """Show accuracy with its interval, and a per-class table."""
     from dfclib.evaluation.metrics import per_class, summary
     from dfclib.reporting.captions import data_name, kept
 
@@ -24,8 +22,8 @@ def evaluate(arguments: Namespace) -> None:
     known = {split: predictions for split, predictions in known.items() if predictions.labels is not None}
     if arguments.json:
         results = {split: summary(p) | {"classes": per_class(p).to_dict("records")} for split, p in known.items()}
-        about = {"run": run.name, "recipe": run.recipe.name, "scale": run.scale, "protocol": run.protocol}
-        about |= {"seed": run.seed, "data": run.data, "environment": run.environment, "members": run.members}
+        names = ("scale", "protocol", "seed", "data", "environment", "members")
+        about = {"run": run.name, "recipe": run.recipe.name} | {name: getattr(run, name) for name in names}
         output.print_json(about | {"splits": results})
         return
     print(run.name)
@@ -44,19 +42,19 @@ def evaluate(arguments: Namespace) -> None:
 
 
 def figures(arguments: Namespace) -> None:
-    """Draw the figures of the named runs, or of all recorded ones."""
+    """Draw the figures of runs."""
     from dfclib.reporting.captions import author_figures
     from dfclib.runs import find_runs
 
-    def has_claim(recipe: "Recipe | EnsembleRecipe") -> bool:
-        return bool(recipe.attempt) or recipe.reported_split == "test" or author_figures(recipe.claims) != ""
-
     runs = [inputs.find_run(name, arguments.runs) for name in arguments.names]
-    overview: list[Run] = []  # ladder.png and systems.png show all recorded runs: named ones do not change them
+    overview = []  # ladder.png and systems.png show all recorded runs: named ones do not change them
     if not arguments.names:
         # left out are voters without a claim and second protocols: a hundred pictures that answer no question
         overview = [run for run in find_runs(RECORDED) if not run.data["embedded"]]
-        runs = [run for run in overview if run.protocol == "published" and has_claim(run.recipe)]
+        for run in overview:
+            claim = run.recipe.attempt or run.recipe.reported_split == "test" or author_figures(run.recipe.claims)
+            if claim and run.protocol == "published":
+                runs.append(run)
     if not runs:
         raise UserError(f"there is no finished run of a recipe in {RECORDED}: name the runs to draw")
     from dfclib.reporting.figures import make_all
@@ -66,7 +64,7 @@ def figures(arguments: Namespace) -> None:
 
 
 def record(arguments: Namespace) -> None:
-    """Copy finished runs to where they are kept: all of them, or none where one is refused."""
+    """Copy finished runs to where they are kept, without weights above 12 MB."""
     from dfclib import recording
 
     found = {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dfclib.cli import inputs, output
 from dfclib.cli.inputs import DATA, SCALES
 from dfclib.errors import UserError
+from dfclib.files import write_json
 from dfclib.wording import MISSING, duration, percent, text_table
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def recipes(arguments: Namespace) -> None:
-    """List every recipe."""
+    """List every recipe: the author's claim, image size, parameters, times."""
     from dfclib.recipes import all_recipes
 
     entries = [_recipe_entry(recipe) for recipe in all_recipes()]
@@ -40,16 +41,21 @@ def recipes(arguments: Namespace) -> None:
 
 
 def train(arguments: Namespace) -> None:
-    """Train a recipe, or return its finished run."""
+    """Train a recipe; given again, go on where it stopped or return the finished run."""
+    from dfclib import training
+    from dfclib.reporting.captions import splits_name
+
     if arguments.tensorboard and find_spec("tensorboard") is None:
         raise UserError("--tensorboard needs the package tensorboard, which is not installed: pip install tensorboard")
     # a wrong recipe is refused before anything is read or made
     recipe = inputs.find_recipe(arguments.recipe, arguments.scale, arguments.data)
     recipe = recipe.with_options(arguments.seed, arguments.epochs, arguments.protocol, arguments.precision)
     splits = inputs.load_splits(inputs.data_folder(arguments.data, recipe), arguments.image_size, recipe)
-    _announce(recipe, splits)
-    from dfclib import training
-
+    print(f"recipe   {recipe.name} ({recipe.title}), seed {recipe.seed}, protocol {recipe.protocol}")
+    print(f"scale    {recipe.scale}" + (f", {recipe.given_epochs} epochs" if recipe.given_epochs else ""))
+    print(f"data     {splits_name(splits)}")
+    _announce_images(splits)
+    _announce_length(recipe, splits)
     if training.missing(recipe, splits, arguments.runs, fresh=arguments.fresh):
         output.import_keras(arguments)
     callbacks = []
@@ -62,7 +68,8 @@ def train(arguments: Namespace) -> None:
 
 
 def fashion(arguments: Namespace) -> None:
-    """Train both networks of S4 and write every figure."""
+    """All of S4: find or fetch Fashion-MNIST, train both networks, write every figure."""
+    from dfclib import training
     from dfclib.cli import fashion
     from dfclib.training import devices
 
@@ -74,24 +81,21 @@ def fashion(arguments: Namespace) -> None:
     for recipe in recipes:
         print(f"recipe   {recipe.name} ({recipe.title}), {recipe.scale} scale")
         _announce_length(recipe, splits)
-    from dfclib import training
-
     # a list: the second recipe's troubles, too, are known before the first one trains
     if any([training.missing(recipe, splits, arguments.runs, fresh=arguments.fresh) for recipe in recipes]):
         output.import_keras(arguments)
-    runs = []
+    results = []
     for recipe in recipes:
         run = training.train(recipe, splits, arguments.runs, fresh=arguments.fresh)
         for path in fashion.write_figures(run, splits.test, arguments.out):  # at once: the next one takes its time
             print(path)
-        runs.append(run)
-    results = [fashion.result(run) for run in runs]
-    print(fashion.write_results(results, arguments.out))
+        results.append(fashion.result(run))
+    print(write_json(arguments.out / "results.json", results))
     print(f"\n{fashion.table(results)}")
 
 
 def reproduce(arguments: Namespace) -> None:
-    """Train and record everything that the report shows, or pause or resume the queue that does."""
+    """Train and record everything that the report shows, most important first; given again, go on."""
     from dfclib.training import devices, queue
 
     pause = arguments.runs / queue.PAUSE
@@ -140,17 +144,6 @@ def _progress_table(progress: "list[Progress]") -> str:
     done = sum(each.state == "recorded" for each in progress)
     left = f"; left: at most {_time(known)} on two CPU cores{note}" if minutes else ""
     return f"{text_table(rows)}\n\n{done} of {len(progress)} recorded{left}"
-
-
-def _announce(recipe: "Recipe | EnsembleRecipe", splits: "Splits") -> None:
-    """Say what is about to happen, before it takes its time."""
-    from dfclib.reporting.captions import data_name
-
-    print(f"recipe   {recipe.name} ({recipe.title}), seed {recipe.seed}, protocol {recipe.protocol}")
-    print(f"scale    {recipe.scale}" + (f", {recipe.given_epochs} epochs" if recipe.given_epochs else ""))
-    print(f"data     {data_name({'embedded': splits.embedded, 'name': splits.name})}")
-    _announce_images(splits)
-    _announce_length(recipe, splits)
 
 
 def _announce_images(splits: "Splits") -> None:

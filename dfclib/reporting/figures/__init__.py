@@ -1,7 +1,9 @@
 """Figures from runs, predictions and images: each function returns a matplotlib Figure, without pyplot.
 
-`style` says how they look. `save` writes one figure, `make_all` those of several runs.
+`style` says how they look. `save` writes one figure, `make_all` those of several runs. Those of predictions raise
+UserError as the functions of `evaluation` do whose results they draw.
 """
+# ruff: noqa: F401  # imported for those who draw
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,39 +28,9 @@ from dfclib.reporting.figures.predictions import (
 )
 from dfclib.runs import Run
 
-__all__ = [
-    "answers",
-    "augmentation_preview",
-    "caption",
-    "class_balance",
-    "confidence",
-    "confusion",
-    "curves",
-    "disagreement",
-    "fixed_and_made",
-    "heading",
-    "ladder",
-    "learning_rates",
-    "make_all",
-    "per_class_bars",
-    "put_right",
-    "reliability",
-    "resampling",
-    "right_and_wrong",
-    "samples",
-    "save",
-    "spectra",
-    "systems",
-    "validation_curves",
-]
-
 
 def save(figure: Figure, path: Path | str) -> Path:
-    """Write a figure as .png (200 dots per inch), .pdf or .svg, atomically; no date inside.
-
-    Raises:
-        UserError: For a path with another ending.
-    """
+    """Write a .png (200 dots per inch), .pdf or .svg file atomically, no date inside; UserError for other endings."""
     path = Path(path)
     metadata = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
     kind = path.suffix.lower()
@@ -68,16 +40,16 @@ def save(figure: Figure, path: Path | str) -> Path:
     return write_atomically(path, lambda file: figure.savefig(file, **options))
 
 
-def make_all(runs: Sequence[Run], out: Path | str, overview: Sequence[Run] | None = None) -> list[Path]:
-    """Draw curves, confusion matrix and per-class bars of every run, and the overviews of all.
+def make_all(runs: Sequence[Run], out: Path | str, overview: Sequence[Run]) -> list[Path]:
+    """Draw curves, confusion matrix and per-class bars of `runs`; ladder, systems and experiment of `overview`.
 
     S4 is shown on its test images, an experiment on those held out, everything else on validation. Returns the PNG
-    files written into `out`. overview: the runs that ladder, systems and experiment show, where these are others.
+    files written into `out`.
     """
-    paths, out = [], Path(out)
+    paths = []
 
     def write(figure: Figure, name: str) -> None:
-        paths.append(save(figure, out / f"{name}.png"))
+        paths.append(save(figure, Path(out, f"{name}.png")))
 
     for run in runs:
         split = run.recipe.reported_split
@@ -88,7 +60,6 @@ def make_all(runs: Sequence[Run], out: Path | str, overview: Sequence[Run] | Non
             write(curves(run), f"{run.name}-curves")
         write(confusion(predictions, title), f"{run.name}-confusion")
         write(per_class_bars(predictions, title), f"{run.name}-per-class")
-    overview = runs if overview is None else overview
     if any(run.recipe.name in rows.LADDER for run in overview):
         write(ladder(overview), "ladder")
     if rows.system_runs(overview):

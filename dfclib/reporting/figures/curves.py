@@ -1,4 +1,7 @@
-"""Curves over the epochs of runs: accuracy and loss, validation accuracy of several runs, learning rates."""
+"""Curves over the epochs of runs: accuracy and loss, validation accuracy of several runs, learning rates.
+
+Votes have no epochs: among several runs they are left out, alone they raise UserError.
+"""
 
 import math
 from collections.abc import Sequence
@@ -16,11 +19,7 @@ SPLITS = {"published": "validation", "held_out": "held_out"}  # that `val_` colu
 
 
 def curves(run: Run) -> Figure:
-    """Accuracy and loss over the epochs, in training and on the images watched; the kept epoch is marked.
-
-    Raises:
-        UserError: For a vote, which has no epochs.
-    """
+    """Accuracy and loss over the epochs, in training and on the images watched; the kept epoch is marked."""
     history = run.history
     if not len(history):
         raise UserError(f"run {run.name} is a vote over {len(run.members)} runs: it has no epochs to draw")
@@ -44,13 +43,7 @@ def curves(run: Run) -> Figure:
 
 
 def validation_curves(runs: Sequence[Run]) -> Figure:
-    """Accuracy on the images watched over the epochs, one line per run.
-
-    The legend gives `metrics.validation_fluctuation`, the typical jump against the trend. Votes are left out.
-
-    Raises:
-        UserError: Where no run has epochs.
-    """
+    """Accuracy on the images watched over the epochs, one line per run; the legend gives the fluctuation."""
     runs = _with_epochs(runs)
     watched = " or ".join(sorted({WATCHED[run.protocol] for run in runs}))
     figure = style.new_figure(4.4, f"Accuracy on {watched}\n{_common_caption(runs)}")
@@ -66,11 +59,7 @@ def validation_curves(runs: Sequence[Run]) -> Figure:
 
 
 def learning_rates(runs: Sequence[Run]) -> Figure:
-    """The learning rate at the end of each epoch, on a logarithmic axis, one line per run. Votes are left out.
-
-    Raises:
-        UserError: Where no run has epochs.
-    """
+    """The learning rate at the end of each epoch, on a logarithmic axis, one line per run."""
     runs = _with_epochs(runs)
     figure = style.new_figure(3.6, f"Learning rate\n{_common_caption(runs)}")
     axes = figure.subplots()

@@ -9,8 +9,6 @@ from dfclib.datasets.images import ImageSet, Splits
 from dfclib.reporting.captions import splits_name
 from dfclib.reporting.figures import style
 
-SPECTRUM_IMAGES = 300  # per class: the mean no longer changes to the eye
-
 
 def class_balance(splits: Splits) -> Figure:
     """Number of images per class in training and validation."""
@@ -19,10 +17,8 @@ def class_balance(splits: Splits) -> Figure:
     width = float(np.clip(0.85 * k + 0.75, style.WIDTH, 14))
     figure = style.new_figure(3.4, f"Images per class\n{splits_name(splits)}, {n}", width)
     axes = figure.subplots()
-    series = [
-        (splits.train.class_counts(), "training", style.BLUE, ""),
-        (splits.validation.class_counts(), "validation", "white", "////"),
-    ]
+    training, validation = splits.train.class_counts(), splits.validation.class_counts()
+    series = [(training, "training", style.BLUE, ""), (validation, "validation", "white", "////")]
     style.grouped_bars(axes, series, splits.class_names, step=0.4, padding=1)
     axes.margins(y=0.1)
     style.label_axes(axes, "class", "images", grid=False)
@@ -39,20 +35,15 @@ def samples(images: ImageSet, per_class: int = 6, title: str = "Samples") -> Fig
     return _gallery(rows, headings, [""] * per_class, f"{title}\n{_size(images)}, n = {len(images):,}{more}")
 
 
-def augmentation_preview(
-    original: ImageSet, views: Sequence[np.ndarray], headings: Sequence[str] = (), title: str = "Augmentation"
-) -> Figure:
-    """Images beside their augmented views, one row per image.
+def augmentation_preview(original: ImageSet, views: Sequence[np.ndarray]) -> Figure:
+    """Images beside their augmented views, one row per image and one column per epoch.
 
-    Args:
-        original: The images as they are.
-        views: One uint8 (n, height, width, channels) per column, as `pipelines.augmented` returns for an epoch.
-        headings: One per view; "epoch 1" and so on by default.
+    views: of epochs 1, 2 and so on, uint8 (n, height, width, channels) each, as `pipelines.augmented` returns them
     """
-    headings = list(headings) or [f"epoch {i}" for i in range(1, len(views) + 1)]
+    headings = ["original", *(f"epoch {i}" for i in range(1, len(views) + 1))]
     rows = [[image, *(view[i] for view in views)] for i, image in enumerate(original.images)]
     classes = [""] * len(rows) if original.labels is None else [original.class_names[i] for i in original.labels]
-    return _gallery(rows, classes, ["original", *headings], f"{title}\n{_size(original)}, n = {len(original):,}")
+    return _gallery(rows, classes, headings, f"Augmentation\n{_size(original)}, n = {len(original):,}")
 
 
 def mean_log_spectrum(images: np.ndarray) -> np.ndarray:
@@ -83,28 +74,27 @@ def radial_profile(spectrum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(1, count + 1) / (2 * count), (sums[1:] / sizes[1:])
 
 
-def spectra(images: ImageSet, title: str = "Mean log power spectrum per class") -> Figure:
+def spectra(images: ImageSet) -> Figure:
     """Each class's mean log10 power spectrum less the mean of all classes, as a map and over frequency.
 
-    What all classes share is far larger than what tells them apart, so only the difference is drawn. At most
-    the first 300 images per class and the first 7 classes.
+    What all classes share is far larger than what tells them apart, so only the difference is drawn. At most the first
+    300 images per class, after which the mean no longer changes to the eye, and the first 7 classes.
     """
     shown = range(min(len(images.class_names), len(style.STYLES)))
-    groups = [np.flatnonzero(images.labels == label)[:SPECTRUM_IMAGES] for label in shown]
+    groups = [np.flatnonzero(images.labels == label)[:300] for label in shown]
     spectrum = np.stack([mean_log_spectrum(images.images[group]) for group in groups])
     spectrum -= spectrum.mean(axis=0)
     n = sum(map(len, groups))
-    figure = style.new_figure(4.9, f"{title}\nless the mean over classes; {_size(images)}, n = {n:,}")
+    title = "Mean log power spectrum per class\nless the mean over classes"
+    figure = style.new_figure(4.9, f"{title}; {_size(images)}, n = {n:,}")
     grid = figure.add_gridspec(2, len(groups), height_ratios=(1, 2.2))
     limit = float(np.quantile(np.abs(spectrum), 0.995)) or 1.0
     maps = [figure.add_subplot(grid[0, label]) for label in shown]
     for label, axes in zip(shown, maps, strict=True):
         image = axes.imshow(spectrum[label], cmap="cividis", vmin=-limit, vmax=limit, extent=(-0.5, 0.5, 0.5, -0.5))
         axes.set_title(style.short(images.class_names[label]), fontsize=style.LABEL)
-        axes.set_xticks([])
-        axes.set_yticks([])
-    bar = figure.colorbar(image, ax=maps, shrink=0.9)
-    bar.ax.tick_params(labelsize=style.SMALL)
+        axes.set(xticks=[], yticks=[])
+    figure.colorbar(image, ax=maps, shrink=0.9).ax.tick_params(labelsize=style.SMALL)
     bottom = figure.add_subplot(grid[1, :])
     for label in shown:
         style.draw_line(bottom, *radial_profile(spectrum[label]), label, images.class_names[label], every=4)

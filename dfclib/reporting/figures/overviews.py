@@ -1,11 +1,14 @@
-"""Accuracies of many runs, one row per recipe: the ladder of the six attempts, the systems, the experiment."""
+"""Accuracies of many runs, one row per recipe: the ladder of the six attempts, the systems, the experiment.
+
+Each raises UserError without a run of its own; other runs are left out.
+"""
 
 import math
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -18,9 +21,6 @@ from dfclib.reporting.figures import style
 from dfclib.runs import Run
 from dfclib.wording import MISSING
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 LABELS = {"published": "ours, all training images", "held_out": "ours, a tenth of the training images held out"}
 
 
@@ -29,9 +29,6 @@ def ladder(runs: Sequence[Run]) -> Figure:
 
     Two panels and not one: they are accuracies on different images and not to be subtracted. Runs that differ in data,
     scale, protocol, device or precision have a marker each.
-
-    Raises:
-        UserError: Where none of `runs` is of the six attempts.
     """
     table = rows.ladder(runs)
     if table.empty:
@@ -67,11 +64,7 @@ def ladder(runs: Sequence[Run]) -> Figure:
 def systems(runs: Sequence[Run]) -> Figure:
     """The author's accuracy and ours with its 95% Wilson interval, one row per recipe other than the six attempts.
 
-    Of the author's figures only those on the images that we measured on are drawn: validation for S1 to S3, test for
-    S4.
-
-    Raises:
-        UserError: Where none of `runs` is of S1 to S4.
+    Of the author's figures only those on the images that we measured on are drawn: validation, for S4 test.
     """
     known = [*rows.system_runs(runs), *rows.system_runs(runs, embedded=True)]
     if not known:
@@ -107,20 +100,15 @@ def systems(runs: Sequence[Run]) -> Figure:
 
 
 def resampling(runs: Sequence[Run]) -> Figure:
-    """Accuracy on the held-out images and in training, one row per way of resampling, one point per seed.
-
-    Raises:
-        UserError: Where none of `runs` is of that experiment.
-    """
+    """Accuracy on the held-out images and in training, one row per way of resampling, one point per seed."""
     groups = list(rows.experiment_runs(runs).values())
     if not groups:
         raise UserError(f"none of the {len(runs)} runs is of the experiment on resampling: train it first")
     split = groups[0][0].recipe.reported_split
     n = sorted({run.metrics[split]["n"] for found in groups for run in found})
     epochs = sorted({run.recipe.epochs for found in groups for run in found})
-    title = "What resampling the training images costs\n"
-    title += f"accuracy after {' or '.join(map(str, epochs))} epochs, one point per seed\n"
-    title += f"n = {' or '.join(f'{number:,}' for number in n)} held-out images"
+    title = f"What resampling the training images costs\naccuracy after {' or '.join(map(str, epochs))} epochs, "
+    title += f"one point per seed\nn = {' or '.join(f'{number:,}' for number in n)} held-out images"
     figure = style.new_figure(2.2 + 0.55 * len(groups), title)
     axes = figure.subplots()
     for place, found in enumerate(groups):
@@ -149,7 +137,7 @@ def _label_rows(axes: Axes, labels: Sequence[str], x: str) -> None:
 
 
 def _ladder_column(
-    axes: Axes, attempts: Sequence[str], table: "pd.DataFrame", column: str, look: tuple, shift: float, label: str
+    axes: Axes, attempts: Sequence[str], table: pd.DataFrame, column: str, look: tuple, shift: float, label: str
 ) -> None:
     """Points (colour, marker) in the attempts' rows, with intervals for ours, and numbers beside the panel."""
     y = np.array([attempts.index(name) for name in table["attempt"]]) + shift

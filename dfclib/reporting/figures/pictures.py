@@ -1,40 +1,38 @@
-"""Pages of pictures with predicted classes: right and wrong ones, and those that a vote puts right."""
+"""Pages of pictures with predicted classes: right and wrong ones, and those that a vote puts right.
+
+All need predictions with labels and probabilities, and raise UserError without.
+"""
 
 import math
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from dfclib.datasets.images import ImageSet
 from dfclib.ensembles import align
 from dfclib.errors import UserError
-from dfclib.evaluation.comparison import rescued
 from dfclib.predictions import Predictions
 from dfclib.reporting.figures import style
 
 COLUMNS = 6  # pictures in a row
 LETTERS = 11  # of a name, as many as stand beside one another: "T-shirt/top"
-EXPLAINED = "above each: true class; below: answer and its probability"
 
 
 def answers(images: ImageSet, groups: Mapping[str, Predictions], title: str = "Answers") -> Figure:
     """Pictures in groups: above each its true class, below it the predicted class and its probability, red where wrong.
 
-    Args:
-        images: Found by id, so that they may be more than those shown, in any order.
-        groups: By heading, the predictions to show, all of them, as `right_and_wrong`, `put_right` or
-            `Predictions.take` return them; an empty group keeps its heading.
-
-    Raises:
-        UserError: Without labels or probabilities, and for an id that is not among the images.
+    groups: predictions by heading, as `right_and_wrong` and `put_right` return them, each one's picture found by its
+    id among `images`; an empty group keeps its heading
     """
     if not groups:
         raise UserError("no groups of predictions to show: give at least one heading with its predictions")
     places = {str(id_): i for i, id_ in enumerate(images.ids)}
     counts = [math.ceil(len(group) / COLUMNS) for group in groups.values()]
     heights = [0.3 + 1.27 * count for count in counts]
-    figure = style.new_figure(0.75 + sum(heights), f"{title}\n{EXPLAINED}")
+    title += "\nabove each: true class; below: answer and its probability"
+    figure = style.new_figure(0.75 + sum(heights), title)
     figure.get_layout_engine().set(hspace=0.06)  # a name belongs to the picture below it, not to the one above
     parts = figure.subfigures(len(groups), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part, (heading, group), count in zip(parts, groups.items(), counts, strict=True):
@@ -52,57 +50,37 @@ def answers(images: ImageSet, groups: Mapping[str, Predictions], title: str = "A
             style.show(axes, images.images[places[id_]], "auto")  # 100 pixels on 80: "nearest" would leave some out
             axes.set_title(style.short(group.class_names[truth], LETTERS), fontsize=style.SMALL, pad=2)
             text = f"{style.short(group.class_names[answer], LETTERS)}\n{100 * shares[i]:.0f}%"
-            axes.set_xlabel(
-                text, fontsize=style.SMALL, labelpad=2, color="black" if truth == answer else style.VERMILION
-            )
+            colour = "black" if truth == answer else style.VERMILION
+            axes.set_xlabel(text, fontsize=style.SMALL, labelpad=2, color=colour)
     return figure
 
 
-def right_and_wrong(predictions: Predictions, each: int = 3 * COLUMNS) -> dict[str, Predictions]:
-    """Some right predictions, spread over the classes, and some wrong ones, the most confident first.
+def right_and_wrong(predictions: Predictions) -> dict[str, Predictions]:
+    """At most 18 right predictions, spread over the classes, and as many wrong ones, the most confident first.
 
     Right ones are the first of each class in turn, in the order of the rows; nothing is drawn at random.
-
-    Args:
-        predictions: With labels and probabilities.
-        each: At most so many right ones, and as many wrong ones.
-
-    Returns:
-        The two groups, by headings that say how many there are.
-
-    Raises:
-        UserError: Without labels or probabilities.
     """
     correct, labels = predictions.correct, predictions.require_labels()
     rows = np.flatnonzero(correct)
-    number = np.empty(len(rows), np.int64)  # of each right prediction among those of its class
-    for label in np.unique(labels[rows]):
-        same = labels[rows] == label
-        number[same] = np.arange(same.sum())
-    spread = rows[np.lexsort((labels[rows], number))][:each]
-    sure = _most_confident(predictions, ~correct, each)
+    number = pd.Series(rows).groupby(labels[rows]).cumcount()  # of each right prediction among those of its class
+    spread = rows[np.lexsort((labels[rows], number))][: 3 * COLUMNS]
+    sure = _most_confident(predictions, ~correct, 3 * COLUMNS)
     return {
         f"Right: {len(spread)} of {len(rows):,}": predictions.take(spread),
         f"Wrong: {len(sure)} of {len(correct) - len(rows):,}, the most confident": predictions.take(sure),
     }
 
 
-def put_right(members: Mapping[str, Predictions], vote: Predictions, each: int = COLUMNS) -> dict[str, Predictions]:
-    """For each member, some predictions that are wrong where the vote is right, the most confident first.
+def put_right(members: Mapping[str, Predictions], vote: Predictions) -> dict[str, Predictions]:
+    """For each member, at most six predictions that are wrong where the vote is right, the most confident first.
 
-    Args:
-        members: By name; rows are matched by id.
-        vote: Predictions of the same images.
-        each: At most so many per member.
-
-    Raises:
-        UserError: As `comparison.rescued` does, and without probabilities.
+    Rows are matched by id. Raises UserError as `align` does, too.
     """
-    names = [*members, "the vote"]
-    *aligned, vote = align([*members.values(), vote], names)
+    *aligned, vote = align([*members.values(), vote], [*members, "the vote"])
     groups = {}
-    for name, member, which in zip(members, aligned, rescued(aligned, vote, names), strict=True):
-        rows = _most_confident(member, which, each)
+    for name, member in zip(members, aligned, strict=True):
+        which = ~member.correct & vote.correct
+        rows = _most_confident(member, which, COLUMNS)
         groups[f"{name} wrong, the vote right: {len(rows)} of {which.sum():,}"] = member.take(rows)
     return groups
 

@@ -1,9 +1,8 @@
 """Figures of predictions: confusion, per-class bars, confidence, reliability, disagreement, errors fixed and made."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -13,33 +12,21 @@ from dfclib.predictions import Predictions
 from dfclib.reporting.figures import style
 from dfclib.wording import MISSING
 
-CONFIDENCE_BINS = 20  # five points each
-
 
 def confusion(predictions: Predictions, title: str = "Confusion matrix") -> Figure:
-    """Counts and shares of each true class (row) by predicted class.
-
-    Raises:
-        UserError: Without labels.
-    """
+    """Counts and shares of each true class (row) by predicted class."""
     counts = metrics.confusion_matrix(predictions)
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = float(np.clip(0.32 * len(counts) + 3.45, style.WIDTH, 9))
     figure = style.new_figure(side + 0.2, f"{title}\n{_result(predictions)}", side)
-    texts = [
-        [f"{n:,}\n{share:.0f}%" for n, share in zip(*row, strict=True)] for row in zip(counts, shares, strict=True)
-    ]
+    texts = [[f"{n:,}\n{shares[i, j]:.0f}%" for j, n in enumerate(row)] for i, row in enumerate(counts)]
     axes = style.heat_map(figure, shares, texts, predictions.class_names, "share of the true class, %", highest=100)
     style.label_axes(axes, "predicted class", "true class", grid=False)
     return figure
 
 
 def per_class_bars(predictions: Predictions, title: str = "Precision, recall and F1 per class") -> Figure:
-    """Three bars per class: precision, recall and F1 in percent.
-
-    Raises:
-        UserError: Without labels.
-    """
+    """Three bars per class: precision, recall and F1 in percent."""
     table = metrics.per_class(predictions)
     k = len(table)
     upright = k > 5  # side by side, the numbers of ten classes would need nine inches
@@ -62,15 +49,11 @@ def per_class_bars(predictions: Predictions, title: str = "Precision, recall and
 
 
 def confidence(predictions: Predictions, title: str = "Confidence of right and of wrong answers") -> Figure:
-    """The distribution of confidence among right and among wrong predictions, each adding up to 100%.
-
-    Raises:
-        UserError: Without labels or probabilities.
-    """
+    """The distribution of confidence among right and among wrong predictions, each adding up to 100%."""
     figure = style.new_figure(3.8, f"{title}\n{_result(predictions)}")
     chosen, right = 100 * predictions.confidence, predictions.correct
     axes = figure.subplots()
-    edges = np.linspace(0, 100, CONFIDENCE_BINS + 1)
+    edges = np.linspace(0, 100, 21)  # five points each
     filled = {"facecolor": style.SKY, "edgecolor": style.BLUE}
     hatched = {"facecolor": "none", "edgecolor": style.VERMILION, "hatch": "////"}
     for text, rows, look in (("right", right, filled), ("wrong", ~right, hatched)):
@@ -87,17 +70,11 @@ def confidence(predictions: Predictions, title: str = "Confidence of right and o
 def reliability(predictions: Mapping[str, Predictions], title: str = "Reliability diagram", bins: int = 15) -> Figure:
     """Accuracy against confidence in bins of equal width, one line per system, and the distribution of confidence.
 
-    Upright lines are 95% Wilson intervals of a bin's accuracy; the legend gives the expected calibration error.
-
-    Args:
-        predictions: By the name that the legend shows, all of the same images.
-
-    Raises:
-        UserError: Without labels or probabilities, and where the images differ.
+    Upright lines are 95% Wilson intervals of a bin's accuracy. All `predictions` are of the same images.
     """
     names = list(predictions)
     predictions = dict(zip(names, align(list(predictions.values()), names), strict=True))
-    figure = style.new_figure(5.4, f"{title}\n{_images(predictions)}, {bins} bins, 95% intervals")
+    figure = style.new_figure(5.4, f"{title}\nn = {len(predictions[names[0]]):,}, {bins} bins, 95% intervals")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 1))
     first = 100.0  # the lowest confidence of all
     for i, (name, one) in enumerate(predictions.items()):
@@ -123,42 +100,25 @@ def reliability(predictions: Mapping[str, Predictions], title: str = "Reliabilit
 
 
 def disagreement(members: Mapping[str, Predictions], title: str = "Different answers") -> Figure:
-    """The share of images for which two members predict different classes, in percent, as a heat map.
-
-    members: by name; labels are not needed.
-
-    Raises:
-        UserError: Where the images differ.
-    """
+    """The share of images for which two members predict different classes, in percent, as a heat map."""
     names, k = list(members), len(members)
     shares = 100 * comparison.disagreement(list(members.values()), names)
     side = float(np.clip(0.42 * k + 2.9, style.WIDTH, 9))
-    figure = style.new_figure(side - 0.5, f"{title}\n{_images(members)}", side)
+    figure = style.new_figure(side - 0.5, f"{title}\nn = {len(members[names[0]]):,}", side)
     texts = [[MISSING if i == j else f"{share:.1f}%" for j, share in enumerate(row)] for i, row in enumerate(shares)]
     axes = style.heat_map(figure, shares, texts, names, "images answered differently, %", highest=shares.max() or 1.0)
     style.label_axes(axes, "", "", grid=False)
     return figure
 
 
-def fixed_and_made(
-    before: Predictions,
-    after: Predictions,
-    names: tuple[str, str] = ("single", "ensemble"),
-    title: str = "Errors fixed and made",
-) -> Figure:
-    """Per class, errors that `after` fixes (upwards), errors that it makes (downwards), and the difference above.
-
-    names: what the title and the legend call the two.
-
-    Raises:
-        UserError: Without labels, and where the images differ.
-    """
+def fixed_and_made(before: Predictions, after: Predictions, names: tuple[str, str] = ("single", "vote")) -> Figure:
+    """Per class, errors that `after` fixes (upwards), errors that it makes (downwards), and the difference above."""
     table = comparison.fixed_and_made(before, after, names)
     whole, table = table.iloc[-1], table.iloc[:-1]
     k = len(table)
     totals = f"{whole['errors_before']:,} errors of {names[0]}, {whole['errors_after']:,} of {names[1]}"
     width = float(np.clip(0.6 * k + 1.2, style.WIDTH, 14))
-    figure = style.new_figure(4.8, f"{title}\n{totals}, n = {whole['n']:,}", width)
+    figure = style.new_figure(4.8, f"Errors fixed and made\n{totals}, n = {whole['n']:,}", width)
     figure.get_layout_engine().set(h_pad=0.07)
     axes = figure.subplots()
     place = np.arange(k)
@@ -167,10 +127,8 @@ def fixed_and_made(
         axes.bar(place, heights, 0.7, color=colour, edgecolor="black", hatch=hatch, label=label)
         for x, count in enumerate(table[column] if k <= style.MOST_NUMBERED else ()):
             # not bar_label, which writes a 0 upwards even where bars point down
-            side = {"xytext": (0, 2 * sign), "va": "bottom" if sign > 0 else "top"}
-            axes.annotate(
-                f"{count:,}", (x, sign * count), textcoords="offset points", ha="center", fontsize=style.SMALL, **side
-            )
+            look = {"xytext": (0, 2 * sign), "va": "bottom" if sign > 0 else "top", "fontsize": style.SMALL}
+            axes.annotate(f"{count:,}", (x, sign * count), textcoords="offset points", ha="center", **look)
     axes.axhline(0, color="black", linewidth=0.8)
     highest, lowest = table["fixed"].max(), -table["made"].max()
     room = 0.12 * max(highest - lowest, 4)  # for the numbers
@@ -180,23 +138,14 @@ def fixed_and_made(
     style.name_classes(axes, list(table["class"]), "x")
     style.label_axes(axes, "class", "errors", grid=False)
     if k <= style.MOST_NUMBERED:
-        _write_differences(axes, table["errors_after"] - table["errors_before"])
+        texts = [f"{n:+d}".replace("-", "−") if n else "0" for n in table["errors_after"] - table["errors_before"]]
+        above = axes.secondary_xaxis("top")
+        above.set_xticks(place, texts)
+        above.tick_params(length=0, labelsize=style.LABEL)
+        above.spines["top"].set_visible(False)
+        above.set_xlabel("errors more (+) or fewer (−)", fontsize=style.LABEL)
     style.legend_below(figure, axes, columns=2)
     return figure
-
-
-def _write_differences(axes: Axes, differences: Iterable[int]) -> None:
-    """How many errors there are more or fewer, above each bar."""
-    texts = [f"{count:+d}".replace("-", "−") if count else "0" for count in differences]
-    above = axes.secondary_xaxis("top")
-    above.set_xticks(range(len(texts)), texts)
-    above.tick_params(length=0, labelsize=style.LABEL)
-    above.spines["top"].set_visible(False)
-    above.set_xlabel("errors more (+) or fewer (−)", fontsize=style.LABEL)
-
-
-def _images(predictions: Mapping[str, Predictions]) -> str:
-    return f"n = {len(next(iter(predictions.values()))):,}"
 
 
 def _result(predictions: Predictions) -> str:

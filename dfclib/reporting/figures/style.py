@@ -1,7 +1,7 @@
 """Colours, sizes, labels and legends of all figures.
 
-Colours are Okabe and Ito's, which the colour-blind tell apart; markers, lines and hatches differ too, for
-print in grey. Figures are five inches wide with type of nine points or more, legible at a column's width.
+Colours are Okabe and Ito's, which the colour-blind tell apart; markers, lines and hatches differ too, for print in
+grey. Figures are five inches wide with type of nine points or more, legible at a column's width.
 """
 
 import io
@@ -84,14 +84,7 @@ def draw_line(axes: Axes, x: Sequence, y: Sequence, i: int, label: str, every: i
 def grouped_bars(
     axes: Axes, series: Sequence[tuple[Sequence[float], str, str, str]], names: Sequence[str], step: float, **numbers
 ) -> None:
-    """One bar per series for each class, side by side, with its value above it where there are few classes.
-
-    Args:
-        series: Values of the classes, label, colour and hatch of each.
-        names: Of the classes.
-        step: From one bar to the next; classes are 1 apart.
-        **numbers: Options of `Axes.bar_label`.
-    """
+    """Bars (values, label, colour, hatch) side by side, `step` apart, with numbers (options of bar_label) if few."""
     for i, (values, label, colour, hatch) in enumerate(series):
         place = np.arange(len(names)) + step * (i - (len(series) - 1) / 2)
         bars = axes.bar(place, values, step - 0.01, color=colour, edgecolor="black", hatch=hatch, label=label)
@@ -103,15 +96,7 @@ def grouped_bars(
 def heat_map(
     figure: Figure, values: np.ndarray, texts: Sequence[Sequence[str]], names: Sequence[str], label: str, highest: float
 ) -> Axes:
-    """A square panel of percentages with the same names on both axes and a colour bar.
-
-    Args:
-        values: float (k, k).
-        texts: k x k, written into the cells where there are few enough.
-        names: Of the k rows and columns.
-        label: Of the colour bar.
-        highest: The value of the darkest colour.
-    """
+    """A square panel of percentages (k, k) with a text in each cell where they are few, and a labelled colour bar."""
     figure.set_layout_engine("compressed")  # a square panel leaves gaps otherwise
     axes = figure.subplots()
     image = axes.imshow(values, cmap="Blues", vmin=0, vmax=highest)
@@ -153,8 +138,7 @@ def plain(text: str) -> str:
 
 def bare(axes: Axes) -> None:
     """Take off ticks and frame, for a picture."""
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
 
 

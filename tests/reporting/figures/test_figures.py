@@ -62,7 +62,7 @@ def test_save_writes_the_kind_that_the_name_says(tmp_path, suffix, start):
 
 def test_make_all_writes_every_runs_figures_and_the_ladder(runs, tmp_path):
     chosen = [runs["attempt1"], runs["attempt3"]]
-    paths = figures.make_all(chosen, tmp_path / "out")
+    paths = figures.make_all(chosen, tmp_path / "out", overview=chosen)
     one, vote = (run.name for run in chosen)
     expected = [
         f"{one}-curves",

@@ -59,22 +59,22 @@ def test_each_picture_stands_with_its_truth_answer_and_probability():
 
 def test_right_answers_are_spread_over_the_classes_and_wrong_ones_begin_with_the_surest():
     predictions = guesses(0)
-    (first, right), (second, wrong) = figures.right_and_wrong(predictions, each=20).items()
+    (first, right), (second, wrong) = figures.right_and_wrong(predictions).items()
     correct = int(np.sum(predictions.correct))
-    assert first == f"Right: 20 of {correct:,}"
-    assert second == f"Wrong: 20 of {1000 - correct:,}, the most confident"
-    assert right.labels.tolist() == [*range(10), *range(10)] == right.predicted.tolist()
+    assert first == f"Right: 18 of {correct:,}"
+    assert second == f"Wrong: 18 of {1000 - correct:,}, the most confident"
+    assert right.labels.tolist() == [*range(10), *range(8)] == right.predicted.tolist()
     one = np.flatnonzero((predictions.labels == 3) & (predictions.predicted == 3))
     assert right.ids[[3, 13]].tolist() == predictions.ids[one[:2]].tolist()
     confidences = predictions.probabilities.max(axis=1)[predictions.predicted != predictions.labels]
-    assert wrong.probabilities.max(axis=1) == pytest.approx(np.sort(confidences)[::-1][:20])
+    assert wrong.probabilities.max(axis=1) == pytest.approx(np.sort(confidences)[::-1][:18])
     assert (wrong.predicted != wrong.labels).all()
-    again = figures.right_and_wrong(predictions, each=20)[second]
+    again = figures.right_and_wrong(predictions)[second]
     assert again.ids.tolist() == wrong.ids.tolist()
 
 
 def test_few_answers_are_shown_as_few():
-    groups = figures.right_and_wrong(hand_made(), each=6)
+    groups = figures.right_and_wrong(hand_made())
     assert list(groups) == ["Right: 3 of 3", "Wrong: 3 of 3, the most confident"]
     all_right = replace(hand_made(), predicted=hand_made().labels)
     groups = figures.right_and_wrong(all_right)
@@ -86,13 +86,13 @@ def test_put_right_shows_what_each_member_alone_got_wrong():
     members = {"CNN v1": guesses(0, strength=2.0), "CNN v2": guesses(1)}
     vote = soft_vote(list(members.values()))
     backwards = vote.take(np.arange(len(vote))[::-1])  # rows are matched by id
-    groups = figures.put_right(members, backwards, each=5)
+    groups = figures.put_right(members, backwards)
     for (heading, group), (name, member) in zip(groups.items(), members.items(), strict=True):
         mended = ~member.correct & vote.correct
-        assert heading == f"{name} wrong, the vote right: 5 of {mended.sum()}"
+        assert heading == f"{name} wrong, the vote right: 6 of {mended.sum()}"
         assert set(group.ids) <= set(member.ids[mended])
         assert (group.predicted != group.labels).all()  # the member's answers, not the vote's
-        surest = np.sort(member.probabilities.max(axis=1)[mended])[::-1][:5]
+        surest = np.sort(member.probabilities.max(axis=1)[mended])[::-1][:6]
         assert group.probabilities.max(axis=1) == pytest.approx(surest)
 
 

@@ -36,7 +36,7 @@ def test_every_comparison_is_legible():
         "disagreement of two": figures.disagreement({"CNN v1": one, "CNN v2": other}),
         "disagreement of none": figures.disagreement({"CNN v1": one, "CNN v2": one, "CNN v3": one}),
         "fixed and made": figures.fixed_and_made(one, other, ("0.45 v1 + 0.55 v2", "the vote of ten")),
-        "five classes": figures.fixed_and_made(predictions_with(0.9), predictions_with(0.93, seed=1), title=long),
+        "five classes": figures.fixed_and_made(predictions_with(0.9), predictions_with(0.93, seed=1)),
         "all fixed": figures.fixed_and_made(one, guesses(0, strength=99.0)),
         "the same twice": figures.fixed_and_made(one, one),
         "confusion": figures.confusion(right, long),
