@@ -39,14 +39,16 @@ def training_dataset(
     pixels = _pixels(images, recipe, training=True)
     size = tuple(pixels.shape[1:3])
     shown, repeats = epoch_indices(images, recipe)
+    ids, labels = images.ids, images.labels.astype(np.int32)
 
+    # TensorFlow keeps the function as long as its global graph: it must not hold the pixels
     def plan(epoch: np.ndarray) -> list[np.ndarray]:
         # one whole epoch is shuffled before the next begins: every image is seen as often as the recipe says
         order = np.random.default_rng([recipe.seed, int(epoch)]).permutation(len(shown))
-        rows = _rows(images, shown[order], repeats[order], size, recipe, int(epoch))
-        return list((rows | {"label": images.labels[rows["index"]].astype(np.int32)}).values())
+        rows = _rows(ids, shown[order], repeats[order], size, recipe, int(epoch))
+        return list((rows | {"label": labels[rows["index"]]}).values())
 
-    example = _rows(images, shown[:1], repeats[:1], size, recipe, first_epoch) | {"label": np.zeros(1, np.int32)}
+    example = _rows(ids, shown[:1], repeats[:1], size, recipe, first_epoch) | {"label": labels[:1]}
 
     def rows(epoch: "tf.Tensor") -> dict[str, "tf.Tensor"]:
         # stateless: anything else would switch off prefetching and parallel maps under deterministic operations
@@ -74,7 +76,7 @@ def augmented(images: ImageSet, recipe: Recipe, epoch: int = 0) -> np.ndarray:
     """`images` as the training of `recipe` would see them in `epoch`: uint8 (n, height, width, channels)."""
     check_size(images, recipe)
     pixels, n = _pixels(images, recipe, training=True), len(images)
-    rows = _rows(images, np.arange(n), np.zeros(n, int), tuple(pixels.shape[1:3]), recipe, epoch)
+    rows = _rows(images.ids, np.arange(n), np.zeros(n, int), tuple(pixels.shape[1:3]), recipe, epoch)
     batches = _read(pixels, _batches(rows, recipe), recipe)
     return np.concatenate([batch.numpy() for batch in batches]).round().clip(0, 255).astype(np.uint8)
 
@@ -226,9 +228,9 @@ def _affine(xx=1.0, xy=0.0, x=0.0, yx=0.0, yy=1.0, y=0.0) -> np.ndarray:
 
 
 def _rows(
-    images: ImageSet, indices: np.ndarray, repeats: np.ndarray, size: tuple[int, int], recipe: Recipe, epoch: int
+    ids: np.ndarray, indices: np.ndarray, repeats: np.ndarray, size: tuple[int, int], recipe: Recipe, epoch: int
 ) -> dict[str, np.ndarray]:
-    """What the pipeline reads for the images at `indices`, shown the `repeats`-th time in `epoch`, one row each.
+    """The columns that the pipeline reads for the images at `indices` of `ids`, shown the `repeats`-th time in `epoch`, one row each.
 
     index: int64 (m,); with augmentation transform: float32 (m, 8), as ImageProjectiveTransformV3 takes it; distorted:
     bool (m,), those read by the perspective's own interpolation, where it has one
@@ -236,11 +238,11 @@ def _rows(
     augmentation = recipe.augmentation
     if augmentation is None:
         return {"index": indices}
-    transforms = training_transforms(images.ids[indices], repeats, size, recipe, epoch)
+    transforms = training_transforms(ids[indices], repeats, size, recipe, epoch)
     transforms = (transforms / transforms[:, 2:, 2:]).reshape(-1, 9)[:, :8].astype(np.float32)
     rows = {"index": indices, "transform": transforms}
     if augmentation.perspective_interpolation not in (None, augmentation.interpolation):
-        draw = uniforms(images.ids[indices], repeats, recipe.seed, epoch)["perspective"]
+        draw = uniforms(ids[indices], repeats, recipe.seed, epoch)["perspective"]
         rows["distorted"] = draw < augmentation.perspective_probability
     return rows
 
