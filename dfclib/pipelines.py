@@ -230,7 +230,7 @@ def _affine(xx=1.0, xy=0.0, x=0.0, yx=0.0, yy=1.0, y=0.0) -> np.ndarray:
 def _rows(
     ids: np.ndarray, indices: np.ndarray, repeats: np.ndarray, size: tuple[int, int], recipe: Recipe, epoch: int
 ) -> dict[str, np.ndarray]:
-    """The columns that the pipeline reads for the images at `indices` of `ids`, shown the `repeats`-th time in `epoch`, one row each.
+    """Columns that the pipeline reads: the images at `indices` of `ids`, shown the `repeats`-th time in `epoch`.
 
     index: int64 (m,); with augmentation transform: float32 (m, 8), as ImageProjectiveTransformV3 takes it; distorted:
     bool (m,), those read by the perspective's own interpolation, where it has one
