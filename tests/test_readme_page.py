@@ -87,7 +87,22 @@ def test_most_commands_of_the_program_are_shown():
     assert {"data", "recipes", "train", "vote", "evaluate", "predict", "submit", "figures"} <= shown
 
 
-PLAIN = ["story", "systems", "fashion", "test", "notebooks", "figures", "readme", "lint", "format", "lock", "clean"]
+PLAIN = [
+    "story",
+    "systems",
+    "fashion",
+    "test",
+    "test-units",
+    "test-story",
+    "test-systems",
+    "notebooks",
+    "figures",
+    "readme",
+    "lint",
+    "format",
+    "lock",
+    "clean",
+]
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
