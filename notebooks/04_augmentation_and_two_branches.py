@@ -156,7 +156,7 @@ curves(run)
 learning_rates([run])
 
 # %% [markdown]
-# How wildly does validation swing? `callbacks.validation_fluctuation` puts a number on it: the typical change of validation accuracy from one epoch
+# How wildly does validation swing? `evaluation.metrics.validation_fluctuation` puts a number on it: the typical change of validation accuracy from one epoch
 # to the next, *less the trend*, in points. A curve that climbs evenly has none. A swing has to be seen against the number of images: on few
 # of them, chance alone moves accuracy from epoch to epoch. And against the curve: a steep beginning that levels off departs from an even climb too, and a short
 # training is little else.

@@ -1,4 +1,4 @@
-"""What more than one system's networks are made of: normalised input, blocks, PyTorch's way to start.
+"""Layers that several systems share: normalised input, blocks, PyTorch's initialisers.
 
 A finished model holds nothing but Keras's own layers (`as_plain_keras`): model.keras loads without this package.
 """

@@ -1,4 +1,4 @@
-"""What to train, one file per system, parallel to dfclib.models."""
+"""Recipes, one file per system, parallel to dfclib.models."""
 
 import difflib
 import importlib

@@ -1,4 +1,4 @@
-"""What to train, as data: Recipe, EnsembleRecipe and the small dataclasses that they are made of.
+"""Recipe and EnsembleRecipe: a training as data, with the small dataclasses that it is made of.
 
 A recipe holds no code and reads nothing but itself. It goes to JSON and comes back; a field that is unknown or has the
 wrong type is refused by its name, so that an edited recipe.json fails before anything expensive starts.
@@ -87,7 +87,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Scale:
-    """What a shorter training changes: None keeps the full recipe's value. interpolation: the augmentation's."""
+    """Changes for a shorter training; None keeps the full recipe's value. interpolation: the augmentation's."""
 
     epochs: int | None = None
     image_size: tuple[int, int] | None = None
@@ -97,7 +97,7 @@ class Scale:
 
 
 class _Trainable:
-    """What a training and a vote over several have alike."""
+    """Scales and JSON of a training, and of a vote over several."""
 
     def quick(self) -> Self:
         """Seconds on the embedded data: shows that everything works, says nothing about the competition."""
@@ -337,8 +337,8 @@ class EnsembleRecipe(_Trainable):
 
 
 def measured(what: str) -> dict[str, float]:
-    """What benchmarks/training_speed.py measured: `images_per_second` on two CPU cores and the number of trainable
-    `parameters`, both by `<recipe>-<scale>`; empty where nobody measured."""
+    """Results of benchmarks/training_speed.py: `images_per_second` on two CPU cores, or the number of trainable
+    `parameters`, by `<recipe>-<scale>`; empty before it has run."""
     return read_json(SPEED_FILE)[what] if SPEED_FILE.exists() else {}
 
 
@@ -368,7 +368,7 @@ def training_fields(recipe: Recipe) -> dict[str, Any]:
 
 
 def _counted(part: Any) -> dict[str, Any]:
-    """What of a recipe or a part counts in a fingerprint: what is not its default, and a schedule's kind, which is."""
+    """Fields of a recipe or a part that count in a fingerprint: those not at their default, and a schedule's kind."""
     defaults = {f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(part)}
     return {name: value for name, value in vars(part).items() if name == "kind" or value != defaults[name]}
 

@@ -1,4 +1,4 @@
-"""What trains here, how Keras compiles for it, and what a run records of it: the one place that knows devices."""
+"""The device that trains: how Keras compiles for it, its precision and memory, and what a run records of it."""
 
 import contextlib
 import gc
@@ -89,7 +89,7 @@ def resolve_precision(precision: str) -> str:
 
 
 def _cpu_line(name: str) -> str:
-    """What /proc/cpuinfo says of the first core's `name`; nothing where there is no such file or line."""
+    """Value of `name` for the first core in /proc/cpuinfo; empty where there is no such file or line."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith(name):
@@ -120,7 +120,7 @@ def lower_priority(by: int) -> None:
 
 @contextlib.contextmanager
 def release_memory() -> Iterator[None]:
-    """What Keras and TensorFlow keep of the models trained inside is given back at the end, also after an error."""
+    """Release at the end, also after an error, what Keras and TensorFlow keep of the models trained inside."""
     import keras
 
     before = set(_gradient_functions())
@@ -155,7 +155,7 @@ def _gradient_functions() -> dict[str, Any]:
 
 
 def environment(precision: str | None = None) -> dict[str, Any]:
-    """What a run ran on: device, precision, backend and versions."""
+    """Device, precision, backend and versions, for a run to record."""
     import keras
 
     return {

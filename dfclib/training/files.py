@@ -1,4 +1,4 @@
-"""What a training writes into its run folder beside the network: recipe.json, predictions, metrics."""
+"""Files of a run folder beside the network: recipe.json, predictions, metrics; and what is found there."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a training minimises and how: loss, optimizer and learning rates of a recipe, PyTorch's ways among them."""
+"""Loss, optimizer and learning rates of a recipe, PyTorch's variants among them."""
 
 import keras
 from keras import ops

@@ -1,4 +1,4 @@
-"""What can be known of a folder of images before any image is opened: layout, rows, labels, files, problems.
+"""List a folder of images before any image is opened: layout, rows, labels, files, problems.
 
 Two layouts are known. Kaggle's: train.csv (image_id,label), perhaps validation.csv (the same) and test.csv (image_id),
 with <image_id>.png, .jpg, .jpeg or .webp under train/, validation/ and test/. And a folder per class:
