@@ -58,11 +58,11 @@ seed = None  # None: the recipe's own
 # %% tags=["nbval-ignore-output"]
 from IPython.display import display
 
-from dfclib.cli import fashion
 from dfclib.datasets.sources import load_fashion
 from dfclib.evaluation.calibration import fit_temperature
 from dfclib.evaluation.metrics import confusion_matrix
 from dfclib.recipes import find
+from dfclib.reporting import fashion
 from dfclib.reporting.comparison_tables import calibration_table, comparison_table
 from dfclib.reporting.figures import (
     answers,

@@ -41,6 +41,23 @@ def load_splits(folder: Path | None, image_size: Sequence[int] | None, recipe: "
     return load(folder, image_size)
 
 
+def load_fashion(folder: Path | None, generated: bool) -> "tuple[Splits, str]":
+    """Fashion-MNIST from a folder, found or fetched, or generated garments; also says where they come from."""
+    from dfclib.datasets import fashion_mnist, sources
+    from dfclib.reporting.captions import splits_name
+
+    if generated:
+        splits = sources.load_fashion()
+        return splits, f"{splits_name(splits)}; made on the spot"
+    given = sources.FASHION_MNIST if folder is None else folder
+    try:
+        splits = sources.load_fashion(given)
+    except UserError as error:
+        raise UserError(f"{error}\nOr see everything at once on generated images: --generated.") from error
+    place = next((path for path in (given, fashion_mnist.DEBIAN) if Path(path).expanduser().is_dir()), "Keras's cache")
+    return splits, f"Fashion-MNIST, verified, from {place}"
+
+
 def find_recipe(name: str, scale: str | None, data: Path | None) -> "Recipe | EnsembleRecipe":
     """Find a recipe by name, at the scale that suits device and data where none is given, or read a recipe.json."""
     from dfclib.recipes import find, load

@@ -70,10 +70,10 @@ def train(arguments: Namespace) -> None:
 def fashion(arguments: Namespace) -> None:
     """All of S4: find or fetch Fashion-MNIST, train both networks, write every figure."""
     from dfclib import training
-    from dfclib.cli import fashion
+    from dfclib.reporting import fashion
     from dfclib.training import devices
 
-    splits, source = fashion.load(arguments.data, arguments.generated)
+    splits, source = inputs.load_fashion(arguments.data, arguments.generated)
     recipes = fashion.recipes(arguments.scale or devices.default_scale(arguments.generated))
     arguments.out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is refused now
     print(f"data     {source}")

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dfclib.cli import fashion, main
+from dfclib.cli import inputs, main
 from dfclib.datasets import fashion_mnist
 from dfclib.datasets.generated import garments
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json
-from dfclib.reporting import figures
+from dfclib.reporting import fashion, figures
 from dfclib.runs import Run, find_runs
 
 ROWS = ("s4-author", "s4-ours")
@@ -236,9 +236,9 @@ def test_where_the_images_were_found_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr("dfclib.datasets.sources.load_fashion", lambda data=None: asked.append(data) or real)
     monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path / "debian")
     monkeypatch.chdir(tmp_path)
-    assert fashion.load() == (real, "Fashion-MNIST, verified, from Keras's cache")
+    assert inputs.load_fashion(None, generated=False) == (real, "Fashion-MNIST, verified, from Keras's cache")
     (tmp_path / "debian").mkdir()
-    assert fashion.load() == (real, f"Fashion-MNIST, verified, from {tmp_path / 'debian'}")
+    assert inputs.load_fashion(None, generated=False) == (real, f"Fashion-MNIST, verified, from {tmp_path / 'debian'}")
     (tmp_path / "mine").mkdir()
-    assert fashion.load(Path("mine")) == (real, "Fashion-MNIST, verified, from mine")
+    assert inputs.load_fashion(Path("mine"), generated=False) == (real, "Fashion-MNIST, verified, from mine")
     assert asked == ["fashion-mnist", "fashion-mnist", Path("mine")]

@@ -1,44 +1,25 @@
-"""S4's one command: the recipes that it trains, its images, and every file that the author delivers, from runs.
+"""S4's files as its author delivers them, from runs: figures of each network, results and a table of both.
 
-For each of the two recipes training_history.png, confusion_matrix.png and predictions.png; for both results.json and a
-table. Everything here but `load` reads runs: the files can be made again without TensorFlow.
+For each of the two recipes training_history.png, confusion_matrix.png and predictions.png; for both results.json.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dfclib.datasets import fashion_mnist, sources
-from dfclib.datasets.images import ImageSet, Splits
-from dfclib.errors import UserError
+from dfclib.datasets.images import ImageSet
 from dfclib.evaluation.metrics import per_class, summary
 from dfclib.recipes import Recipe, find
 from dfclib.reporting import figures
-from dfclib.reporting.captions import caption, data_name, kept, splits_name
+from dfclib.reporting.captions import caption, data_name, kept
 from dfclib.reporting.tables import Table
 from dfclib.runs import Run
 from dfclib.wording import interval, percent, points
 
-AUTHOR, OURS = "s4-author", "s4-ours"
-
 
 def recipes(scale: str) -> list[Recipe]:
     """The author's recipe and ours at `scale`: quick, compact or full."""
-    return [find(name).at_scale(scale) for name in (AUTHOR, OURS)]
-
-
-def load(folder: Path | None = None, generated: bool = False) -> tuple[Splits, str]:
-    """Fashion-MNIST from a folder, found or fetched, or generated garments; also says where they come from."""
-    if generated:
-        splits = sources.load_fashion()
-        return splits, f"{splits_name(splits)}; made on the spot"
-    given = sources.FASHION_MNIST if folder is None else folder
-    try:
-        splits = sources.load_fashion(given)
-    except UserError as error:
-        raise UserError(f"{error}\nOr see everything at once on generated images: --generated.") from error
-    place = next((path for path in (given, fashion_mnist.DEBIAN) if Path(path).expanduser().is_dir()), "Keras's cache")
-    return splits, f"Fashion-MNIST, verified, from {place}"
+    return [find(name).at_scale(scale) for name in ("s4-author", "s4-ours")]
 
 
 def write_figures(run: Run, test: ImageSet, out: Path | str) -> list[Path]:
@@ -61,7 +42,7 @@ def result(run: Run) -> dict[str, Any]:
     """
     predictions = run.predictions("test")
     test, classes = summary(predictions), per_class(predictions)
-    author = None if run.data["embedded"] else find(AUTHOR).claims
+    author = None if run.data["embedded"] else find("s4-author").claims
 
     def with_recall(recall: float) -> dict[str, Any]:
         return {"classes": classes["class"][classes["recall"] == recall].tolist(), "recall": float(recall)}
