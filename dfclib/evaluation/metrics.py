@@ -3,12 +3,14 @@
 What takes predictions raises UserError where the true labels are not known, and where there are no images.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from dfclib.predictions import Predictions
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def wilson_interval(correct: int, n: int) -> tuple[float, float]:
@@ -34,8 +36,9 @@ def summary(predictions: Predictions) -> dict[str, float | int | None]:
     return figures | {"log_loss": None if predictions.probabilities is None else _log_loss(predictions)}
 
 
-def per_class(predictions: Predictions) -> pd.DataFrame:
+def per_class(predictions: Predictions) -> "pd.DataFrame":
     """One row per class: class (original name), n (images), precision, recall, f1 (fractions; 0 instead of 0 / 0)."""
+    import pandas as pd
     from sklearn.metrics import precision_recall_fscore_support
 
     labels, classes = predictions.require_labels(), np.arange(len(predictions.class_names))
@@ -54,18 +57,20 @@ def confusion_matrix(predictions: Predictions) -> np.ndarray:
     return metrics.confusion_matrix(labels, predictions.predicted, labels=classes)
 
 
-def taken_for(predictions: Predictions, name: str) -> pd.DataFrame:
+def taken_for(predictions: Predictions, name: str) -> "pd.DataFrame":
     """How often the class called `name` is mistaken for each other one, and the reverse.
 
     One row per other class: class (`name`), other, taken_for_other and other_taken_for_it (images).
     """
+    import pandas as pd
+
     counts, classes = confusion_matrix(predictions), predictions.class_names
     i = classes.index(name)
     rows = [(name, other, int(counts[i, j]), int(counts[j, i])) for j, other in enumerate(classes) if j != i]
     return pd.DataFrame(rows, columns=["class", "other", "taken_for_other", "other_taken_for_it"])
 
 
-def validation_fluctuation(history: pd.DataFrame | dict[str, Any]) -> float:
+def validation_fluctuation(history: "pd.DataFrame | dict[str, Any]") -> float:
     """How much `val_accuracy` (fractions) jumps from epoch to epoch against its trend, in percentage points.
 
     The change from each epoch to the next, less the mean change over the run (the trend), squared, averaged, root

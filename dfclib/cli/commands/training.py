@@ -56,13 +56,13 @@ def train(arguments: Namespace) -> None:
     print(f"data     {splits_name(splits)}")
     _announce_images(splits)
     _announce_length(recipe, splits)
+    callbacks = []
     if training.missing(recipe, splits, arguments.runs, fresh=arguments.fresh):
         output.import_keras(arguments)
-    callbacks = []
-    if arguments.tensorboard:
-        from keras.callbacks import TensorBoard
+        if arguments.tensorboard:
+            from keras.callbacks import TensorBoard
 
-        callbacks.append(TensorBoard(arguments.tensorboard))
+            callbacks.append(TensorBoard(arguments.tensorboard))
     run = training.train(recipe, splits, arguments.runs, fresh=arguments.fresh, callbacks=callbacks)
     print(run.path)
 
