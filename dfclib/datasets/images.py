@@ -74,7 +74,7 @@ class ImageSet:
         return digest.hexdigest()
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Splits:
     """Training, validation and, where there are any, test images of one data set.
 
@@ -100,6 +100,13 @@ class Splits:
         """
         parts = self.train.fingerprint() + self.validation.fingerprint()
         return hashlib.sha256(parts.encode()).hexdigest()[:16]
+
+    def renamed(self, name: str) -> "Splits":
+        """The same images under another name; a known fingerprint stays known, as hashing all pixels takes seconds."""
+        other = replace(self, name=name)
+        if "fingerprint" in vars(self):
+            vars(other)["fingerprint"] = self.fingerprint
+        return other
 
 
 def held_out_split(train: ImageSet) -> tuple[ImageSet, ImageSet]:

@@ -73,8 +73,7 @@ def load_folder(folder: Path | str, image_size: tuple[int, int] | None = None) -
     listing.require_sound()
     name, embedded = slug(Path(folder).resolve().name), Path(folder, EMBEDDED_MARK).exists()
     splits = Splits(name, parts["train"], parts["validation"], parts.get("test"), embedded)
-    splits.name = KNOWN_DATA.get(splits.fingerprint, name)
-    return splits
+    return splits.renamed(KNOWN_DATA.get(splits.fingerprint, name))
 
 
 def load_test(folder: Path | str, image_size: tuple[int, int], channels: int) -> ImageSet | None:
