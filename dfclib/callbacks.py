@@ -33,8 +33,11 @@ class NotANumber(ArithmeticError):
     """
 
     def __init__(self, name: str, value: float, epoch: int, learning_rate: float) -> None:
-        super().__init__(f"the {name} became {value} in epoch {epoch} at learning rate {learning_rate:.3g}")
+        super().__init__(name, value, epoch, learning_rate)
         self.name, self.value, self.epoch, self.learning_rate = name, value, epoch, learning_rate
+
+    def __str__(self) -> str:
+        return f"the {self.name} became {self.value} in epoch {self.epoch} at learning rate {self.learning_rate:.3g}"
 
 
 class OutOfTime(Exception):

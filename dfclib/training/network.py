@@ -176,10 +176,9 @@ def _fit(model: "keras.Model", recipe: Recipe, parts: Parts, done: int, callback
     except OutOfTime as end:
         raise OutOfTime(f"{path.name}: {end}; the rest is for another time") from end
     except NotANumber as error:
-        names = {log: column for column, log in LOGS.items()}
+        error.name = {log: column for column, log in LOGS.items()}.get(error.name, error.name)  # as history calls it
         raise UserError(
-            f"{path.name}: the {names.get(error.name, error.name)} became {error.value} in epoch {error.epoch} at "
-            f"learning rate {error.learning_rate:.3g}. The {error.epoch - 1} epochs before it are kept in {path}. "
+            f"{path.name}: {error}. The {error.epoch - 1} epochs before it are kept in {path}. "
             "Lower the schedule's learning_rate (or its factor) in a copy of recipe.json and train that."
         ) from error
 

@@ -181,8 +181,8 @@ def reproduce(
                 _bring_back(job.recipe, splits, runs_dir, recorded)
                 run = train(job.recipe, splits, runs_dir, callbacks=[pause, limit])
                 result = record(run, recorded, weights=job.weights)
-            except OutOfTime as end:
-                print(end, flush=True)
+            except OutOfTime as stop:
+                print(stop, flush=True)
                 return
             except UserError as error:
                 result = error
