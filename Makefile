@@ -65,15 +65,6 @@ rm -rf build/runs-quick
 +@$(MAKE) --no-print-directory --keep-going --jobs=2 VENV=$(1) test-story test-units test-systems
 endef
 
-test-units: ## the unit tests alone, in .venv
-	$(VENV)/bin/python -m pytest
-
-test-story: ## the six attempts' notebooks under nbval, in .venv
-	$(VENV)/bin/python $(NBVAL) notebooks/0[0-6]*.ipynb
-
-test-systems: ## the other notebooks under nbval, in .venv
-	$(VENV)/bin/python $(NBVAL) notebooks/0[7-9]*.ipynb notebooks/1*.ipynb
-
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo
@@ -105,6 +96,15 @@ test: .venv/.installed ## every check: style, unit tests, README, pairs, the not
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	$(call tests,.venv)
+
+test-units: ## the unit tests alone, in .venv
+	$(VENV)/bin/python -m pytest
+
+test-story: ## the six attempts' notebooks under nbval, in .venv
+	$(VENV)/bin/python $(NBVAL) notebooks/0[0-6]*.ipynb
+
+test-systems: ## the other notebooks under nbval, in .venv
+	$(VENV)/bin/python $(NBVAL) notebooks/0[7-9]*.ipynb notebooks/1*.ipynb
 
 test-colab: .venv-colab/.installed ## the same tests under Colab's versions, in .venv-colab
 	$(call tests,.venv-colab)
