@@ -100,8 +100,8 @@ test: .venv/.installed ## every check: style, unit tests, README, pairs, the not
 test-units: ## the unit tests alone, in .venv
 	$(VENV)/bin/python -m pytest
 
-test-story: ## the six attempts' notebooks under nbval, in .venv
-	$(VENV)/bin/python $(NBVAL) notebooks/0[0-6]*.ipynb
+test-story: ## the six attempts' notebooks under nbval, and whether their story holds, in .venv
+	$(VENV)/bin/python $(NBVAL) notebooks/0[0-6]*.ipynb tests/notebooks/story_holds.py
 
 test-systems: ## the other notebooks under nbval, in .venv
 	$(VENV)/bin/python $(NBVAL) notebooks/0[7-9]*.ipynb notebooks/1*.ipynb

@@ -28,7 +28,7 @@ from dfclib.runs import Run
 ROOT = Path(__file__).parents[2]
 NAME = "tiny-full-misleading-published-seed5"
 PATIENCE = 13
-KILLS = 5
+KILLS = 2
 
 
 def recipe():
