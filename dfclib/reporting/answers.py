@@ -1,0 +1,250 @@
+"""The answer on top of each notebook: a few sentences whose numbers come from recorded runs and from their authors.
+
+Each function takes recorded runs and the authors' results by recipe, and returns sentences. What came out otherwise
+than the story says is said in words, because the words follow the numbers. All raise UserError where a run that they
+are about is not recorded.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from dfclib.ensembles import hard_vote
+from dfclib.errors import UserError
+from dfclib.evaluation.comparison import compare, disagreement
+from dfclib.evaluation.metrics import per_class, summary, validation_fluctuation
+from dfclib.evaluation.published import PublishedResult, compare_with_published, published_vote
+from dfclib.predictions import Predictions
+from dfclib.reporting import captions
+from dfclib.runs import Run
+from dfclib.wording import interval, percent, points
+
+Published = Mapping[str, PublishedResult]
+HARD = "4"  # the class that the six attempts fight for
+
+
+def attempt1(runs: Sequence[Run], published: Published) -> list[str]:
+    (run,) = recorded_alike(runs, "attempt1")
+    recall, names = per_class(_answers(run))["recall"], run.class_names
+    gap = run.metrics["train_accuracy"] - _answers(run).accuracy
+    heart = "It learns its images by heart" if gap > 0.1 else "It does not learn its images by heart"
+    return [
+        f"{heart}: after {_epochs(run)} the baseline is right on {percent(run.metrics['train_accuracy'])} of the "
+        f"images that it was trained on, and on {_accuracy(run)} of the {len(_answers(run)):,} validation images.",
+        _beside_author(run, published),
+        f"Hardest is class {names[recall.argmin()]}, of which it finds {percent(recall.min())}; of class "
+        f"{names[recall.argmax()]} it finds {percent(recall.max())}.",
+    ]
+
+
+def attempt2(runs: Sequence[Run], published: Published) -> list[str]:
+    before, after = recorded_alike(runs, "attempt1", "attempt2")
+    gaps = [points(run.metrics["train_accuracy"] - _answers(run).accuracy) for run in (before, after)]
+    return [
+        _change(before, after),
+        _beside_author(after, published),
+        f"Training accuracy less validation accuracy goes from {' to '.join(gaps)} points.",
+        _hard_class(before, after, published),
+    ]
+
+
+def attempt3(runs: Sequence[Run], published: Published) -> list[str]:
+    (run,) = recorded_alike(runs, "attempt3")
+    *files, theirs = published_vote().values()
+    ours = hard_vote(files)
+    decided = _decided(ours)
+    equal = int(np.sum((ours.predicted == theirs.predicted) & decided))
+    twice = int(np.sum(np.triu(disagreement(files) == 0, k=1)))
+    return [
+        _vote(run, runs),
+        f"The author's own vote can be replayed: {np.sum(decided):,} of his {len(theirs):,} test images have one most "
+        f"frequent label, and on {equal:,} of these our vote gives the label that he published.",
+        f"His {len(files)} files are {len(files) - twice} voters, {twice} of whom have two votes.",
+    ]
+
+
+def attempt4(runs: Sequence[Run], published: Published) -> list[str]:
+    before, after = recorded_alike(runs, "attempt2", "attempt4")
+    return [_change(before, after), _beside_author(after, published), _hard_class(before, after, published)]
+
+
+def attempt5(runs: Sequence[Run], published: Published) -> list[str]:
+    before, after = recorded_alike(runs, "attempt4", "attempt5")
+    hard = _hard_class(before, after, published)
+    return [_change(before, after), _beside_author(after, published), hard, _fluctuation(before, after)]
+
+
+def attempt6(runs: Sequence[Run], published: Published) -> list[str]:
+    first, before, after = recorded_alike(runs, "attempt4", "attempt5", "attempt6")
+    (vote,) = recorded_alike(runs, "attempt6-vote")
+    return [
+        _change(before, after),
+        _beside_author(after, published),
+        _hard_class(before, after, published),
+        _fluctuation(first, before, after),
+        _vote(vote, runs),
+    ]
+
+
+def pair(runs: Sequence[Run], published: Published) -> list[str]:
+    (vote,) = recorded_alike(runs, "s1-vote")
+    return [_vote(vote, runs), _beside_author(vote, published)]
+
+
+def cnn_and_mlp(runs: Sequence[Run], published: Published) -> list[str]:
+    mlp, cnn = recorded_alike(runs, "s2-mlp", "s2-cnn")
+    return [_change(mlp, cnn), _beside_author(cnn, published), _beside_author(mlp, published)]
+
+
+def seed_ensemble(runs: Sequence[Run], published: Published) -> list[str]:
+    (vote,) = recorded_alike(runs, "s3-vote")
+    return [_vote(vote, runs), _beside_author(vote, published)]
+
+
+def fashion(runs: Sequence[Run], published: Published) -> list[str]:
+    author, ours = recorded_alike(runs, "s4-author", "s4-ours")
+    stated = published["s4-author"]
+    return [
+        f"The author states {percent(stated.accuracy)} on the {stated.n:,} test images; his network, trained by us for "
+        f"{_epochs(author)}, is right on {_accuracy(author)}.",
+        _change(author, ours),
+    ]
+
+
+ANSWERS: dict[str, Callable[[Sequence[Run], Published], list[str]]] = {
+    function.__name__.replace("_", "-"): function
+    for function in (
+        attempt1,
+        attempt2,
+        attempt3,
+        attempt4,
+        attempt5,
+        attempt6,
+        pair,
+        cnn_and_mlp,
+        seed_ensemble,
+        fashion,
+    )
+}
+
+
+def answer(name: str, runs: Sequence[Run], published: Published) -> str:
+    """The paragraph of one notebook; where a run that it is about is not recorded, it says which."""
+    try:
+        return " ".join(filter(None, ANSWERS[name](runs, published)))
+    except UserError as error:
+        return f"*No answer yet: {error}.*"
+
+
+def recorded_alike(runs: Sequence[Run], *names: str) -> list[Run]:
+    """One run of each recipe in `names`, all at the same scale: full where all are recorded by today's recipes.
+
+    Runs on real images with the published protocol count; of several seeds the lowest. Where today's recipes lack one,
+    runs of earlier recipes count too. Raises UserError where a recipe is not recorded at the same scale as the others.
+    """
+    known = [run for run in runs if not run.data["embedded"] and run.protocol == "published"]
+    known = sorted((run for run in known if not run.recipe.given_epochs), key=lambda run: (run.is_current, -run.seed))
+    for current in (True, False):
+        for scale in ("full", "compact"):
+            found = {run.recipe.name: run for run in known if run.scale == scale and run.is_current >= current}
+            if all(name in found for name in names):
+                return [found[name] for name in names]
+    raise UserError(f"not all recorded, or not at one scale: {', '.join(names)}")
+
+
+def _answers(run: Run) -> Predictions:
+    """The predictions that a run is judged by."""
+    return run.predictions(run.recipe.reported_split)
+
+
+def _accuracy(run: Run) -> str:
+    result = summary(_answers(run))
+    return f"{percent(result['accuracy'])} ({interval(result['low'], result['high'])})"
+
+
+def _epochs(run: Run) -> str:
+    """`10 epochs at full scale`."""
+    return f"{captions.epochs(run)}{'' if run.members else ' epochs'} at {captions.scale(run.scale_text)}"
+
+
+def _title(run: Run) -> str:
+    """What a sentence calls the run: `attempt 4`, `the vote of attempt 6`, `s2-cnn`."""
+    if not run.recipe.attempt:
+        return run.recipe.name
+    title = run.recipe.title.partition(":")[0].lower()
+    return f"the vote of {title}" if run.members else title
+
+
+def _points(difference: float) -> str:
+    return f"{100 * abs(difference):.1f} points"
+
+
+def _change(before: Run, after: Run) -> str:
+    """Whether one run is better than another on the same images, by more than chance explains."""
+    found = compare(_answers(before), _answers(after))
+    told = f"{points(found['low'])} to {points(found['high'])}"
+    change = f"{_points(found['difference'])} {'more' if found['difference'] > 0 else 'fewer'}"
+    if found["low"] <= 0 <= found["high"]:
+        change += ", a difference that these images cannot tell from none"
+    title, other = _title(after), _title(before)
+    return (
+        f"{title.replace('attempt', 'Attempt')} ({_epochs(after)}) is right on {_accuracy(after)} of the images, {other} on "
+        f"{percent(_answers(before).accuracy)}: {change} (paired interval {told})."
+    )
+
+
+def _hard_class(before: Run, after: Run, published: Published) -> str:
+    """What class 4 gained from one attempt to the next, here and for the author."""
+
+    def recalls(predictions: Sequence[Predictions]) -> str:
+        found = (per_class(p)["recall"][p.class_names.index(HARD)] for p in predictions)
+        return f"from {' to '.join(map(percent, found))}"
+
+    ours = recalls([_answers(run) for run in (before, after)])
+    theirs = recalls([published[run.recipe.name].predictions() for run in (before, after)])
+    return f"The share of class {HARD} that is found goes {ours}; with the author it went {theirs}."
+
+
+def _beside_author(run: Run, published: Published) -> str:
+    """Our network against the author's on the same images, as far as matrices tell."""
+    result = published[run.recipe.name]
+    found = compare_with_published(result, _answers(run))
+    if found["highest_p"] < 0.05:
+        chance = "more than chance explains"
+    elif found["lowest_p"] >= 0.05:
+        chance = "no more than chance may explain"
+    else:
+        chance = "by chance or not, which the author's matrix alone cannot tell"
+    ours = f"{_points(found['difference'])} {'less' if found['difference'] > 0 else 'more'} than ours, {chance}"
+    theirs = f"The author's {_title(run).removeprefix('the ')} reached {percent(result.accuracy)}"
+    return f"{theirs} on the same images: {ours}."
+
+
+def _fluctuation(*runs: Run) -> str:
+    """How much validation accuracy jumps from epoch to epoch over the second half of each training, if it has enough."""
+    jumps = [validation_fluctuation(run.history.iloc[len(run.history) // 2 :]) for run in runs]
+    if np.isnan(jumps).any():
+        return ""
+    texts = [f"{jump:.1f} in {_title(run)}" for run, jump in zip(runs, jumps, strict=True)]
+    return f"In the second half of a training, validation accuracy jumps from epoch to epoch by points: {', '.join(texts)}."
+
+
+def _vote(run: Run, runs: Sequence[Run]) -> str:
+    """A vote against its best and its typical voter, on the same images."""
+    by_name = {other.name: other for other in runs}
+    missing = [name for name in run.members if name not in by_name]
+    if missing:
+        raise UserError(f"voters of {run.name} that are not recorded: {', '.join(missing)}")
+    accuracies = [_answers(by_name[name]).accuracy for name in run.members]
+    vote, typical, best = _answers(run).accuracy, float(np.median(accuracies)), max(accuracies)
+    beside = "above" if vote > best else "below" if vote < best else "away from"
+    return (
+        f"The vote ({_epochs(run)}) is right on {_accuracy(run)} of the images: {_points(vote - typical)} "
+        f"{'above' if vote >= typical else 'below'} its typical voter, {_points(vote - best)} {beside} its best."
+    )
+
+
+def _decided(vote: Predictions) -> np.ndarray:
+    """Which images have one most frequent label: bool (n,)."""
+    shares = np.sort(vote.require_probabilities(), axis=1)
+    return shares[:, -1] > shares[:, -2]
