@@ -352,7 +352,7 @@ def print_results(options: argparse.Namespace, recipes: list["Recipe | EnsembleR
     print()
     if embedded:
         print("Made on the spot: these are not the authors' images, nor their numbers.")
-    tables = (attempt_rows(runs), system_rows(system_runs(runs, embedded)))
+    tables = (attempt_rows(runs), system_rows(system_runs(runs)))
     print("\n\n".join(text_table(rows, heading_width=16) for rows in tables if rows))
 
 
