@@ -292,7 +292,7 @@ def sources(notebook: nbformat.NotebookNode) -> list[tuple[str, str, Any]]:
 
 
 def print_results(options: argparse.Namespace, recipes: list["Recipe | EnsembleRecipe"]) -> None:
-    """The tables of the attempts and of the other systems, from the runs of these notebooks alone."""
+    """Print the tables of the attempts and of the other systems, from the runs of these notebooks alone."""
     from dfclib.reporting.rows import attempt_rows, system_rows, system_runs
     from dfclib.runs import find_runs
 
@@ -344,25 +344,23 @@ def main(arguments: list[str] | None = None) -> int:
             print_results(options, recipes_of(notebooks))
         return 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        message = str(error)
     except PapermillExecutionError as error:
         number = error.exec_count - (not options.in_place)  # papermill put a cell of parameters in
         print("\n".join(error.traceback), file=sys.stderr)
-        print(f"error: {target.name} failed in code cell {number}: {error.ename}: {error.evalue}", file=sys.stderr)
-        print(f"what was executed so far: {shown(target)}", file=sys.stderr)
-        return 1
+        message = f"{target.name} failed in code cell {number}: {error.ename}: {error.evalue}\n"
+        message += f"what was executed so far: {shown(target)}"
     except DeadKernelError:
-        print(
-            f"error: the Python that executed {target.name} died, most often for lack of memory. Close other "
-            "programs or choose a smaller --scale, and run the same command again: it goes on from the last "
-            f"epoch.\nwhat was executed so far: {shown(target)}",
-            file=sys.stderr,
+        message = (
+            f"the Python that executed {target.name} died, most often for lack of memory. Close other programs or "
+            "choose a smaller --scale, and run the same command again: it goes on from the last epoch.\n"
+            f"what was executed so far: {shown(target)}"
         )
-        return 1
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on from the last finished epoch", file=sys.stderr)
         return 130
+    print(f"error: {message}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -55,12 +55,12 @@ def measured_in(run: Run, key: str) -> str:
     return run.environment[key] or f"several {key}s"
 
 
-def chip(run: Run) -> str:
+def device_name(run: Run) -> str:
     """The device's own name where it is known, else its kind: `Intel Xeon, 2 cores`."""
     return run.environment.get("device_name") or measured_in(run, "device")
 
 
-def company(run: Run) -> dict[str, str]:
+def conditions(run: Run) -> dict[str, str]:
     """The cells that stand beside an accuracy: data, kept epoch and weights, scale, epochs, device and precision."""
     return {
         "data": data_name(run.data),

@@ -57,7 +57,7 @@ def experiment_block(runs: Sequence[Run]) -> str:
 
 
 def shortened_block(runs: Sequence[Run]) -> str:
-    """How runs below full scale were shortened, those that were shortened alike in one line."""
+    """A list of what was shortened in runs below full scale, one line for all that were shortened alike."""
     alike: dict[str, dict[str, None]] = {}
     for run in runs:
         changes, recipe = rows.shortened(run), run.recipe.name
@@ -160,7 +160,7 @@ def _measured_on(runs: Sequence[Run]) -> str:
     def one(run: Run) -> str:
         known = {name: run.environment.get(name.lower()) for name in ("TensorFlow", "Keras", "Python")}
         versions = [f"{name} {version}" for name, version in known.items() if version]
-        return f"{captions.chip(run)} ({', '.join(versions)})"
+        return f"{captions.device_name(run)} ({', '.join(versions)})"
 
     return f"\nMeasured on {'; '.join(sorted(set(map(one, runs))))}.\n"
 

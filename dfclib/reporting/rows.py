@@ -91,7 +91,7 @@ def system_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
         row["95% interval"] = interval(result["low"], result["high"])
         row["loss"] = "" if split == "validation" else f"{result['log_loss']:.4f}"
         row["images"] = f"{result['n']:,}"
-        rows.append(row | captions.company(run))
+        rows.append(row | captions.conditions(run))
     return rows
 
 
@@ -105,13 +105,13 @@ def experiment_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
         row |= {"seeds": str(len(found)), "held-out images": f"{found[0].metrics[split]['n']:,}"}
         row["training accuracy"] = _over_seeds([run.metrics["train_accuracy"] for run in found])
         for heading in ("epochs", "device", "precision"):
-            row[heading] = ", ".join(dict.fromkeys(captions.company(run)[heading] for run in found))
+            row[heading] = ", ".join(dict.fromkeys(captions.conditions(run)[heading] for run in found))
         rows.append(row)
     return rows
 
 
 def shortened(run: Run) -> list[str]:
-    """How `run` did less than its full recipe, in words; for a vote, how its members did."""
+    """The changes that made `run` shorter than its full recipe, in words; for a vote, those of its members."""
     found: dict[str, dict[str, None]] = {name: {} for name in SHORTENED}
     for full, member in zip(find(run.recipe.name).members, run.recipe.members, strict=True):
         for name, old, new in differences(full, member):
@@ -144,7 +144,7 @@ def _ladder_row(runs: Sequence[Run]) -> dict:
         "mean over seeds": _over_seeds(accuracies) if len(runs) > 1 else "",
         "image size": ", ".join(f"{height}x{width}" for height, width in sorted(sizes)),
         "protocol": run.protocol,
-        **captions.company(run),
+        **captions.conditions(run),
     }
 
 

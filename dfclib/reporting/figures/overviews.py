@@ -43,7 +43,7 @@ def ladder(runs: Sequence[Run]) -> Figure:
     for i, ((data, n, scale, protocol, device, precision), part) in enumerate(groups):
         label = f"{captions.scale(scale)}, {data}, n\u00a0=\u00a0{n:,}, {device}, {precision}"
         if protocol == "held_out":
-            label += " (looked at once)"
+            label += ", a tenth held out"
         shift = step * (i - (len(groups) - 1) / 2)
         look = style.look(i)[:2]
         _ladder_column(right, attempts, part, OURS, look, shift, textwrap.fill(label, 52))
