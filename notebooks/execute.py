@@ -168,9 +168,8 @@ def announce(options: argparse.Namespace, notebooks: list[Path]) -> None:
         print(f"{len(notebooks)} notebooks, embedded data (not the competition's images), {where}")
         return
     images = count_training_images(options.data)
-    counted = f"{images:,} training images" if images else "training images not counted"
-    print(f"{len(notebooks)} notebooks, {options.data} ({counted}), {where}")
-    if not images:
+    print(f"{len(notebooks)} notebooks, {options.data} ({images:,} training images), {where}")
+    if not images:  # the first notebook says what is wrong with the folder
         return
     minutes, unknown = expected_minutes(options.scale, images, recipes, options.epochs)
     missing = f", and in addition {', '.join(sorted(set(unknown)))}, which nobody has measured" if unknown else ""
