@@ -21,7 +21,8 @@ Weights = Sequence[float] | None  # one per member, not negative, not all 0; div
 Names = Sequence[str] | None  # how messages call the members; None: "member 1" and so on
 
 SHOWN = 3  # differing ids that a message names
-MOST_WEIGHTS = 20_000  # weight vectors that a search tries: some seconds for five members and 1,250 images
+PARTS = 20  # a search tries weights that are multiples of 1/20
+MOST_SEARCHED = 5  # members, and so 10,626 weights to try: some seconds for 1,250 images
 SMALLEST = float(np.finfo(np.float32).tiny)  # the smallest float32 that no device flushes to zero
 
 
@@ -73,18 +74,13 @@ def soft_vote(members: Members, weights: Weights = None, seed: int = 0, names: N
     return vote("soft", members, weights, seed, names)
 
 
-def geometric_vote(members: Members, weights: Weights = None, seed: int = 0, names: Names = None) -> Predictions:
-    """Vote for the highest weighted geometric mean of each image's probabilities; ties and errors as in `soft_vote`.
-
-    This averages the members' logits, up to a constant per image: a member that gives a class next to nothing
-    counts for more than in a soft vote. A probability of 0 would forbid its class whatever the others say; it
-    counts as the smallest normal float32, 1.2e-38. The vote's probabilities are the means, divided by their sum.
-    """
-    return vote("geometric", members, weights, seed, names)
-
-
 def vote(kind: str, members: Members, weights: Weights = None, seed: int = 0, names: Names = None) -> Predictions:
-    """Vote as an EnsembleRecipe's `vote` names it: hard (which ignores weights), soft or geometric."""
+    """Vote as an EnsembleRecipe's `vote` names it: hard (which ignores weights), soft or geometric.
+
+    A geometric vote is a soft one with the weighted geometric mean, divided by its sum. It averages the members'
+    logits, up to a constant per image: a member that gives a class next to nothing counts for more than in a soft
+    vote. A probability of 0 would forbid its class whatever the others say: it counts as the smallest normal float32.
+    """
     if kind == "hard":
         return hard_vote(members, seed, names)
     members, terms = _terms(kind, members, names)
@@ -99,27 +95,28 @@ def vote(kind: str, members: Members, weights: Weights = None, seed: int = 0, na
     return replace(members[0], predicted=_winners(mean, members[0], seed), probabilities=probabilities)
 
 
-def search_weights(members: Members, step: float = 0.05, kind: str = "soft", names: Names = None) -> tuple[float, ...]:
+def search_weights(members: Members, kind: str = "soft", names: Names = None) -> tuple[float, ...]:
     """Find the weights, one per member and adding up to 1, with which a soft or geometric vote gets most images right.
 
-    All multiples of `step` are tried. Where several weights get as many images right, the lowest log loss decides (to
+    All multiples of 1/20 are tried. Where several weights get as many images right, the lowest log loss decides (to
     nine decimals), then the nearest to equal weights, then the first member's larger weight. Members are for images
     held out of training, never for validation: a vote looks better than it is on images that chose its weights.
-    Raises UserError as `soft_vote` does, where labels are not known, where `step` does not divide 1, and where there
-    are more than 20,000 weights to try (naming a step that will do).
+    Raises UserError as `vote` does, where labels are not known, and for more than five members.
     """
+    m = len(members)
+    if m > MOST_SEARCHED:
+        raise UserError(f"weights are searched for at most {MOST_SEARCHED} members, received {m}: give the weights")
     members, terms = _terms(kind, members, names)
     labels = members[0].require_labels()
-    m, parts = len(members), _parts(step, len(members))
 
     def cost(counts: tuple[int, ...]) -> tuple:
         mean = _mean(terms, np.array(counts, np.float64))
         right = np.count_nonzero(_winners(mean, members[0], seed=0) == labels)
         true = _as_probabilities(kind, mean)[np.arange(len(labels)), labels]
         loss = round(float(-np.log(np.maximum(true, SMALLEST)).mean()), 9)
-        return -right, loss, sum((m * count - parts) ** 2 for count in counts), [-count for count in counts]
+        return -right, loss, sum((m * count - PARTS) ** 2 for count in counts), [-count for count in counts]
 
-    return tuple(count / parts for count in min(_compositions(parts, m), key=cost))
+    return tuple(count / PARTS for count in min(_compositions(PARTS, m), key=cost))
 
 
 def _terms(kind: str, members: Members, names: Names) -> tuple[list[Predictions], np.ndarray]:
@@ -140,24 +137,6 @@ def _as_probabilities(kind: str, mean: np.ndarray) -> np.ndarray:
         return mean
     raised = np.exp(mean - mean.max(axis=1, keepdims=True))
     return raised / np.sort(raised, axis=1).sum(axis=1, keepdims=True)
-
-
-def _parts(step: float, members: int) -> int:
-    """1 / step. Raises UserError where that is no whole number, or the grid too large for so many members."""
-    parts = round(1 / step) if 1e-9 < step <= 1 else 0
-    if not parts or abs(parts * step - 1) > 1e-9:
-        raise UserError(f"a step must divide 1, as 0.05 or 0.1 do; received {step!r}")
-
-    def points(parts: int) -> int:
-        return math.comb(parts + members - 1, members - 1)
-
-    if points(parts) > MOST_WEIGHTS:
-        enough = next((n for n in range(min(parts, MOST_WEIGHTS), 1, -1) if points(n) <= MOST_WEIGHTS), 1)
-        raise UserError(
-            f"{members} members and a step of {step:g} make {points(parts):,} weights to try, more than "
-            f"{MOST_WEIGHTS:,}: take a larger step, 1/{enough} or more"
-        )
-    return parts
 
 
 def _compositions(total: int, length: int) -> Iterator[tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""How numbers become words: percentages, intervals, durations and tables of text, said the same way everywhere."""
+"""Numbers as text: percentages, intervals, durations and tables, worded the same way everywhere."""
 
 import math
 import textwrap

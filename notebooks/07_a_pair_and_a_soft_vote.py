@@ -66,7 +66,7 @@ from scipy.stats import binomtest, norm
 from dfclib.datasets.sources import load
 from dfclib.ensembles import hard_vote, search_weights, soft_vote
 from dfclib.evaluation.calibration import fit_temperature
-from dfclib.evaluation.metrics import taken_for, wilson_interval
+from dfclib.evaluation.metrics import confusion_matrix, wilson_interval
 from dfclib.pipelines import augmented
 from dfclib.predictions import Predictions
 from dfclib.recipes import find
@@ -235,9 +235,9 @@ figures.answers(splits.validation, figures.put_right(members, ensemble), title="
 # %%
 rows = []
 for name, one in (members | {"vote": ensemble}).items():
-    mixed = list(taken_for(one, "4").itertuples())
-    cells = {f"4 taken for {row.other}": str(row.taken_for_other) for row in mixed}
-    rows.append({"": name} | cells | {f"{row.other} taken for 4": str(row.other_taken_for_it) for row in mixed})
+    counts, others = confusion_matrix(one), range(4)
+    cells = {f"4 taken for {i}": str(counts[4, i]) for i in others}
+    rows.append({"": name} | cells | {f"{i} taken for 4": str(counts[i, 4]) for i in others})
 display(Table(rows))
 figures.confusion(ensemble, f"The vote with equal weights, seed {vote.seed}\n{figures.caption(vote)}")
 

@@ -64,7 +64,7 @@ from IPython.display import display
 
 from dfclib.datasets.images import channel_statistics, held_out_split
 from dfclib.datasets.sources import load
-from dfclib.ensembles import align, geometric_vote, hard_vote, search_weights, soft_vote, vote
+from dfclib.ensembles import align, hard_vote, search_weights, soft_vote, vote
 from dfclib.evaluation.metrics import summary
 from dfclib.pipelines import epoch_indices
 from dfclib.predictions import Predictions
@@ -181,7 +181,7 @@ said = {
 shares = {name: np.array(rows, np.float32) / 100 for name, rows in said.items()}
 voters = {name: Predictions(ids, p.argmax(axis=1), tuple("01234"), p, truth) for name, p in shares.items()}
 four = list(voters.values())
-predictions_table(**voters, soft=soft_vote(four), geometric=geometric_vote(four), hard=hard_vote(four))
+predictions_table(**voters, soft=soft_vote(four), geometric=vote("geometric", four), hard=hard_vote(four))
 
 # %% [markdown]
 # - `a-veto`: one member all but forbids the true class. The geometric mean obeys; the soft vote lets one voter count for no more than a quarter.

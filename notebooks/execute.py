@@ -11,9 +11,7 @@ Trainings are resumable: the same command goes on from the last finished epoch.
 """
 
 import argparse
-import ast
 import base64
-import csv
 import os
 import sys
 import time
@@ -30,16 +28,19 @@ import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
+from papermill.translators import PythonTranslator
 
-from dfclib.datasets.folder.image_files import SPLIT_NAMES, is_image
+from dfclib.datasets.folder.listing import read_listing
 from dfclib.errors import UserError
 from dfclib.training.devices import default_scale, device, resolve_precision
+from dfclib.wording import duration, text_table
 
 if TYPE_CHECKING:
     from dfclib.recipes import EnsembleRecipe, Recipe
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+BUILD = ROOT / "build"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 VOLATILE = ("papermill", "execution", "lines_to_next_cell")
 FIRST_SYSTEM = "07"  # before it the six attempts, from it on the other systems
@@ -53,31 +54,15 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="a competition's folder; default: embedded data")
     sizes = "height and width in pixels, for a folder with images of mixed sizes"
     parser.add_argument("--image-size", type=int, nargs=2, metavar=("H", "W"), help=sizes)
-    parser.add_argument(
-        "--scale", choices=("quick", "compact", "full"), help="default: quick; with --data full on a GPU, else compact"
-    )
+    scales = "default: quick; with --data full on a GPU, else compact"
+    parser.add_argument("--scale", choices=("quick", "compact", "full"), help=scales)
     parser.add_argument("--epochs", type=int, metavar="N", help="fewer than the scale's, for whoever has half an hour")
     parser.add_argument("--seed", type=int, help="another seed than the notebooks' own")
     parser.add_argument("--runs", type=Path, metavar="DIR", help="where trainings are kept (default: runs)")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=ROOT / "build" / "notebooks",
-        metavar="DIR",
-        help="default: build/notebooks",
-    )
-    parser.add_argument(
-        "--figures",
-        type=Path,
-        default=ROOT / "build" / "figures",
-        metavar="DIR",
-        help="default: build/figures",
-    )
-    parser.add_argument(
-        "--in-place",
-        action="store_true",
-        help="write outputs into the committed notebooks, at default parameters",
-    )
+    parser.add_argument("--out", type=Path, default=BUILD / "notebooks", metavar="DIR", help="default: build/notebooks")
+    parser.add_argument("--figures", type=Path, default=BUILD / "figures", metavar="DIR", help="default: build/figures")
+    in_place = "write outputs into the committed notebooks, at default parameters"
+    parser.add_argument("--in-place", action="store_true", help=in_place)
     options = parser.parse_args(arguments)
     own = (options.data, options.image_size, options.scale, options.epochs, options.runs, options.seed)
     if options.in_place and any(value is not None for value in own):
@@ -95,38 +80,30 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def choose_notebooks(names: list[str], folder: Path = HERE) -> list[Path]:
-    """The notebooks called `names` (04, 04_x, notebooks/04_x.ipynb; story: 00 to 06; systems: the rest), or all, in
-    order.
+    """The notebooks called `names` (04, 04_x, notebooks/04_x.ipynb, story, systems), or all, in order.
 
     A notebook that so far has only its text (.py) counts as well. Raises UserError for a name that fits none.
     """
-    known = sorted(
-        {path.with_suffix(".ipynb") for pattern in ("[0-9]*.ipynb", "[0-9]*.py") for path in folder.glob(pattern)}
-    )
-    if not known:
-        raise UserError(f"no notebooks in {folder}")
-    if not names:
-        return known
-    chosen = set()
+    paths = [*folder.glob("[0-9]*.ipynb"), *folder.glob("[0-9]*.py")]
+    known = sorted({path.with_suffix(".ipynb") for path in paths})
+    chosen = set() if names else set(known)
     for name in names:
         stem = Path(name).stem
-        groups = {"story": lambda path: path.stem < FIRST_SYSTEM, "systems": lambda path: path.stem >= FIRST_SYSTEM}
-        fits = groups.get(stem, lambda path, stem=stem: stem in (path.stem, path.stem.split("_")[0]))
-        found = [path for path in known if fits(path)]
+        found = {path for path in known if stem in (path.stem, path.stem[:2], group_of(path))}
         if not found:
-            raise UserError(f"no notebook is called {name!r}; there are {', '.join(p.stem for p in known)}")
-        chosen |= set(found)
+            raise UserError(f"no notebook is called {name!r}; there are {', '.join(path.stem for path in known)}")
+        chosen |= found
     return sorted(chosen)
 
 
-def count_training_images(folder: Path) -> int | None:
-    """Rows of train.csv, or image files under train/ (or training.csv, training/), or None where there is neither."""
-    for table in (folder / f"{name}.csv" for name in SPLIT_NAMES["train"]):
-        if table.is_file():
-            with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-                return max(0, sum(1 for row in csv.reader(file) if row) - 1)
-    images = sum(is_image(path.name) for name in SPLIT_NAMES["train"] for path in (folder / name).rglob("*"))
-    return images or None
+def group_of(notebook: Path) -> str:
+    return "story" if notebook.stem < FIRST_SYSTEM else "systems"
+
+
+def count_training_images(folder: Path) -> int:
+    """How many training images a folder lists; none is opened."""
+    parts = read_listing(folder, ("train",)).parts
+    return len(parts["train"].files) if "train" in parts else 0
 
 
 def recipes_of(notebooks: list[Path]) -> list["Recipe | EnsembleRecipe"]:
@@ -160,25 +137,19 @@ def expected_minutes(
     return total, unknown
 
 
-def data_for(notebook: Path, data: Path | None) -> str | None:
-    """What a notebook's parameter `data` is: the folder given, and for Fashion-MNIST's its own images beside it."""
-    if data is None:
-        return None
-    return "fashion-mnist" if notebook.stem.startswith(FASHION) else str(data)
-
-
 def parameters_for(notebook: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """What is put in place of a notebook's own parameters: what the command line gives, as far as it is for it."""
-    parameters = {
-        "data": data_for(notebook, options.data),
-        "scale": options.scale,
-        "runs_dir": str(options.runs),
-    }
-    if options.image_size and not notebook.stem.startswith(FASHION):  # Fashion-MNIST's images have one size
-        parameters["image_size"] = options.image_size
-    given = {"epochs": options.epochs, "seed": options.seed}
-    parameters |= {name: value for name, value in given.items() if value is not None}
-    return parameters
+    """The notebook's parameters that the command line gives."""
+    given = {name: getattr(options, name) for name in ("image_size", "epochs", "seed")}
+    data = None if options.data is None else str(options.data)
+    if is_fashion(notebook):  # it has images of its own, of one size
+        given["image_size"] = None
+        data = data and "fashion-mnist"
+    parameters = {"data": data, "scale": options.scale, "runs_dir": str(options.runs)}
+    return parameters | {name: value for name, value in given.items() if value is not None}
+
+
+def is_fashion(notebook: Path) -> bool:
+    return notebook.stem.startswith(FASHION)
 
 
 def shown(path: Path) -> Path:
@@ -186,31 +157,21 @@ def shown(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def duration(seconds: float) -> str:
-    """1:05, 2:03:04"""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
 def announce(options: argparse.Namespace, notebooks: list[Path]) -> None:
     """Say what comes and how long it takes, before it starts."""
+    recipes = recipes_of(notebooks)
+    members = [member.at_scale(options.scale) for recipe in recipes for member in recipe.members]
+    precisions = sorted({resolve_precision(member.precision) for member in members})
     where = f"scale {options.scale}" + (f", {options.epochs} epochs" if options.epochs else "")
-    precisions = {
-        resolve_precision(member.at_scale(options.scale).precision)
-        for recipe in recipes_of(notebooks)
-        for member in recipe.members
-    }
-    where += f"; {device()['name']}, {' and '.join(sorted(precisions))}"
+    where += f"; {device()['name']}, {' and '.join(precisions)}"
     if options.data is None:
         print(f"{len(notebooks)} notebooks, embedded data (not the competition's images), {where}")
         return
     images = count_training_images(options.data)
-    counted = f"{images:,} training images" if images else "training images not counted"
-    print(f"{len(notebooks)} notebooks, {options.data} ({counted}), {where}")
-    if not images:
+    print(f"{len(notebooks)} notebooks, {options.data} ({images:,} training images), {where}")
+    if not images:  # the first notebook says what is wrong with the folder
         return
-    minutes, unknown = expected_minutes(options.scale, images, recipes_of(notebooks), options.epochs)
+    minutes, unknown = expected_minutes(options.scale, images, recipes, options.epochs)
     missing = f", and in addition {', '.join(sorted(set(unknown)))}, which nobody has measured" if unknown else ""
     print(
         f"expected: about {duration(minutes * 60)} of training on two cores if nothing stops early{missing}. "
@@ -235,12 +196,8 @@ def execute(
         raise UserError(f"{target.name} has no parameter {min(unknown)!r} in its cell tagged `parameters`")
     notebook.metadata["kernelspec"] = KERNEL
     target.parent.mkdir(parents=True, exist_ok=True)
-    start, section, code_cells, done = (
-        time.monotonic(),
-        "",
-        sum(c.cell_type == "code" for c in notebook.cells),
-        0,
-    )
+    start, section, done = time.monotonic(), "", 0
+    code_cells = sum(cell.cell_type == "code" for cell in notebook.cells)
 
     def tell(cell: nbformat.NotebookNode, cell_index: int) -> None:
         nonlocal section, done
@@ -249,7 +206,7 @@ def execute(
         if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", []):
             done += 1
             elapsed = duration(time.monotonic() - start)
-            print(f"[{title}] {elapsed:>5} · cell {done} of {code_cells} · {section}", flush=True)
+            print(f"[{title}] {elapsed:>6} · cell {done} of {code_cells} · {section}", flush=True)
 
     return papermill.execute_notebook(
         notebook,
@@ -265,11 +222,9 @@ def execute(
 
 
 def parameter_names(notebook: nbformat.NotebookNode) -> set[str]:
-    """What the cell tagged `parameters` assigns."""
+    """The names that the cell tagged `parameters` assigns."""
     cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-    statements = [statement for cell in cells for statement in ast.parse(cell.source).body]
-    names = {target.id for s in statements if isinstance(s, ast.Assign) for target in s.targets}
-    return names | {s.target.id for s in statements if isinstance(s, ast.AnnAssign)}
+    return {parameter.name for cell in cells for parameter in PythonTranslator.inspect(cell)}
 
 
 def extract_figures(notebook: nbformat.NotebookNode, stem: str, folder: Path) -> list[Path]:
@@ -336,10 +291,9 @@ def sources(notebook: nbformat.NotebookNode) -> list[tuple[str, str, Any]]:
 
 
 def print_results(options: argparse.Namespace, recipes: list["Recipe | EnsembleRecipe"]) -> None:
-    """The tables of the attempts and of the other systems, from the runs of these notebooks alone."""
+    """Print the tables of the attempts and of the other systems, from the runs of these notebooks alone."""
     from dfclib.reporting.rows import attempt_rows, system_rows, system_runs
     from dfclib.runs import find_runs
-    from dfclib.wording import text_table
 
     embedded = options.data is None
     runs = [r for r in find_runs(options.runs) if r.scale == options.scale and r.data["embedded"] == embedded]
@@ -352,7 +306,7 @@ def print_results(options: argparse.Namespace, recipes: list["Recipe | EnsembleR
     print()
     if embedded:
         print("Made on the spot: these are not the authors' images, nor their numbers.")
-    tables = (attempt_rows(runs), system_rows(system_runs(runs, embedded)))
+    tables = (attempt_rows(runs), system_rows(system_runs(runs)))
     print("\n\n".join(text_table(rows, heading_width=16) for rows in tables if rows))
 
 
@@ -368,7 +322,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.data is not None and not options.data.is_dir():
             raise UserError(f"--data: {options.data} is not a folder. Give the folder that holds train.csv.")
         notebooks = choose_notebooks(options.notebooks)
-        if options.image_size and all(path.stem.startswith(FASHION) for path in notebooks):
+        if options.image_size and all(map(is_fashion, notebooks)):
             raise UserError("--image-size: Fashion-MNIST's images have one size; leave it out")
         if not options.in_place:
             announce(options, notebooks)
@@ -389,28 +343,23 @@ def main(arguments: list[str] | None = None) -> int:
             print_results(options, recipes_of(notebooks))
         return 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        message = str(error)
     except PapermillExecutionError as error:
         number = error.exec_count - (not options.in_place)  # papermill put a cell of parameters in
         print("\n".join(error.traceback), file=sys.stderr)
-        print(
-            f"error: {target.name} failed in code cell {number}: {error.ename}: {error.evalue}",
-            file=sys.stderr,
-        )
-        print(f"what was executed so far: {shown(target)}", file=sys.stderr)
-        return 1
+        message = f"{target.name} failed in code cell {number}: {error.ename}: {error.evalue}\n"
+        message += f"what was executed so far: {shown(target)}"
     except DeadKernelError:
-        print(
-            f"error: the Python that executed {target.name} died, most often for lack of memory. Close other "
-            "programs or choose a smaller --scale, and run the same command again: it goes on from the last "
-            f"epoch.\nwhat was executed so far: {shown(target)}",
-            file=sys.stderr,
+        message = (
+            f"the Python that executed {target.name} died, most often for lack of memory. Close other programs or "
+            "choose a smaller --scale, and run the same command again: it goes on from the last epoch.\n"
+            f"what was executed so far: {shown(target)}"
         )
-        return 1
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on from the last finished epoch", file=sys.stderr)
         return 130
+    print(f"error: {message}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

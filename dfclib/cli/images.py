@@ -3,8 +3,9 @@
 import os
 import stat
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from dfclib.predictions import Predictions
 from dfclib.predictions.csv_files import read_predictions
 from dfclib.runs import Run
 from dfclib.training import inference
+
+TestSet = TypeVar("TestSet", Predictions, ImageSet)
 
 
 def read_images(paths: Sequence[Path], run: Run) -> tuple[ImageSet, Problems]:
@@ -106,11 +109,9 @@ def read_test(run: Run, folder: Path, runs_dir: Path) -> tuple[Predictions | Non
     sample = read_predictions(sample_path).ids.tolist()  # its labels are placeholders
     if "test" in run.splits:
         recorded = run.predictions("test")
-        rows = {id_: row for row, id_ in enumerate(recorded.ids.tolist())}
         listed = [*sample, *_test_ids(folder)]
-        if rows.keys() >= set(listed):
-            _check_same_ids(listed, sample, sample_path)
-            return recorded.take([rows[id_] for id_ in sample]), None
+        if set(recorded.ids.tolist()) >= set(listed):
+            return _in_order(recorded, listed, sample, sample_path), None
     class_names = read_listing(folder).class_names  # from train.csv's labels or the folders' names: opens no image
     if class_names and class_names != run.class_names:
         raise UserError(
@@ -121,9 +122,7 @@ def read_test(run: Run, folder: Path, runs_dir: Path) -> tuple[Predictions | Non
     images = load_test(folder, run.image_size, run.data["channels"])
     if images is None:
         raise UserError(f"{folder} has no test images: there is nothing to submit")
-    rows = {id_: row for row, id_ in enumerate(images.ids.tolist())}
-    _check_same_ids(rows, sample, sample_path)
-    return None, images.take([rows[id_] for id_ in sample])
+    return None, _in_order(images, images.ids.tolist(), sample, sample_path)
 
 
 def _test_ids(folder: Path) -> list[str]:
@@ -136,8 +135,8 @@ def _test_ids(folder: Path) -> list[str]:
     return ids
 
 
-def _check_same_ids(ids: Iterable[str], sample: list[str], sample_path: Path) -> None:
-    """Raise UserError where the test images' `ids` are not those of sample_submission.csv."""
+def _in_order(found: TestSet, ids: Sequence[str], sample: Sequence[str], sample_path: Path) -> TestSet:
+    """`found` in the order of sample_submission.csv. Raises UserError where the test images' `ids` are not its own."""
     missing = sorted(set(sample) - set(ids))
     extra = sorted(set(ids) - set(sample))
     if missing or extra:
@@ -147,3 +146,5 @@ def _check_same_ids(ids: Iterable[str], sample: list[str], sample_path: Path) ->
             f"the test images do not fit {sample_path}: {'; '.join(parts)}. "
             "Name the folder whose test images are meant with --data."
         )
+    rows = {id_: row for row, id_ in enumerate(found.ids.tolist())}
+    return found.take([rows[id_] for id_ in sample])

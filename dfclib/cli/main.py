@@ -5,12 +5,10 @@ Exit status: 0; 1 with one message on standard error for what the user can mend 
 """
 
 import argparse
-import contextlib
 import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from dfclib.cli import output
 from dfclib.cli.parser import build_parser, check_values
@@ -25,11 +23,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in `argv` (default: the process's arguments) and return the exit status, or exit as argparse."""
     output.escape_unknown_characters()
     arguments = build_parser().parse_args(argv)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        with _sigterm_raises():
-            check_values(arguments)
-            arguments.function(arguments)
-            sys.stdout.flush()
+        check_values(arguments)
+        arguments.function(arguments)
+        sys.stdout.flush()
         return 0
     except BrokenPipeError:  # the reader (`| head`) has seen enough: there is nothing to tell
         output.drop_output()
@@ -48,23 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, KeyboardInterrupt):
             return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
         return 1
-
-
-@contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Raise Terminated where the process is asked to end; only the main thread can arrange that."""
-
-    def stop(*_: object) -> None:
-        raise Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated
 
 
 def _message(error: BaseException, arguments: argparse.Namespace) -> str | None:

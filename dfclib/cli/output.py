@@ -1,4 +1,4 @@
-"""Where the commands' text goes: terminals without a sign, closed pipes, JSON, and TensorFlow's own lines."""
+"""Output of the commands: characters that a terminal lacks, closed pipes, JSON, and TensorFlow's own lines."""
 
 import argparse
 import io

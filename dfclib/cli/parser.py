@@ -3,16 +3,15 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from dfclib import __version__
 from dfclib.cli.commands import data, predictions, runs, training
 from dfclib.cli.inputs import DATA, RECORDED, RUNS, SCALES
 from dfclib.errors import UserError
-from dfclib.recipes.recipe import LARGEST_SEED
+from dfclib.recipes.recipe import LARGEST_SEED, PrecisionName
 
 PROGRAM = "python -m dfclib"
-PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 POSITIONAL = ("folder", "members", "names", "paths", "recipe", "run")
 MOST_EPOCHS = 1_000_000  # steps are counted in 32 bits
 FORMAT = argparse.RawDescriptionHelpFormatter  # keeps the lines of an example apart
@@ -82,7 +81,7 @@ def _add_training_commands(top: Any) -> None:
     _add_data(p, text + "fashion-mnist, to find or fetch it, or a folder with its four files")
     default = "default: quick on images made on the spot; on a folder full with a GPU, compact without"
     p.add_argument("--scale", choices=SCALES, help=default)
-    p.add_argument("--precision", choices=PRECISIONS, help="default: what suits the device")
+    p.add_argument("--precision", choices=get_args(PrecisionName), help="default: what suits the device")
     p.add_argument("--protocol", choices=("published", "held_out"), help="which images the checkpoint is chosen on")
     p.add_argument("--seed", type=int, metavar="N", help="default: the recipe's, 0")
     p.add_argument("--epochs", type=int, metavar="N", help="default: the recipe's")

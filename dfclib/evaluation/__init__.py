@@ -1,1 +1,1 @@
-"""How good predictions are, from predictions alone: metrics, comparisons, calibration."""
+"""Metrics, comparisons and calibration, from predictions alone."""

@@ -1,4 +1,4 @@
-"""Whether the confidence of predictions can be trusted, and the temperature that corrects most of it.
+"""Calibration: how far confidence is from accuracy, and the temperature that corrects most of it.
 
 The confidence of a prediction is the probability of the predicted class. A hard vote's shares look like probabilities,
 but say how many voters agree, not how likely they are to be right. Every function raises UserError without

@@ -48,7 +48,7 @@ def fixed_and_made(before: Predictions, after: Predictions, names: Sequence[str]
 
 
 def compare(before: Predictions, after: Predictions, names: Sequence[str] | None = None) -> dict[str, float | int]:
-    """Whether `after` is better than `before` on the same images, by more than chance explains.
+    """Test whether `after` is better than `before` on the same images by more than chance explains.
 
     The p value is McNemar's (Psychometrika 12, 1947) in its exact, binomial form: how often a fair coin splits the
     images that only one of the two gets right at least so unevenly. The interval is the 95% percentile interval of the

@@ -57,19 +57,6 @@ def confusion_matrix(predictions: Predictions) -> np.ndarray:
     return metrics.confusion_matrix(labels, predictions.predicted, labels=classes)
 
 
-def taken_for(predictions: Predictions, name: str) -> "pd.DataFrame":
-    """How often the class called `name` is mistaken for each other one, and the reverse.
-
-    One row per other class: class (`name`), other, taken_for_other and other_taken_for_it (images).
-    """
-    import pandas as pd
-
-    counts, classes = confusion_matrix(predictions), predictions.class_names
-    i = classes.index(name)
-    rows = [(name, other, int(counts[i, j]), int(counts[j, i])) for j, other in enumerate(classes) if j != i]
-    return pd.DataFrame(rows, columns=["class", "other", "taken_for_other", "other_taken_for_it"])
-
-
 def validation_fluctuation(history: "pd.DataFrame | dict[str, Any]") -> float:
     """How much `val_accuracy` (fractions) jumps from epoch to epoch against its trend, in percentage points.
 

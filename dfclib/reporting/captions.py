@@ -12,8 +12,7 @@ from dfclib.runs import Run
 from dfclib.wording import percent
 
 AUTHOR = "author, public test"
-# Column headings by protocol: a training that chose on the validation set, and one that chose on held-out images.
-OURS = {"published": "ours, validation", "held_out": "ours, validation (looked at once)"}
+OURS = "ours, validation"
 # The images that a run's `val_` columns and its choices are about, by protocol
 WATCHED = {"published": "validation", "held_out": "held-out images"}
 KEPT = {"last": "last epoch", "best_val_loss": "lowest loss on {}", "best_val_accuracy": "highest accuracy on {}"}
@@ -56,16 +55,16 @@ def measured_in(run: Run, key: str) -> str:
     return run.environment[key] or f"several {key}s"
 
 
-def chip(run: Run) -> str:
+def device_name(run: Run) -> str:
     """The device's own name where it is known, else its kind: `Intel Xeon, 2 cores`."""
     return run.environment.get("device_name") or measured_in(run, "device")
 
 
-def company(run: Run) -> dict[str, str]:
-    """The cells that stand beside an accuracy: data, kept epoch, scale, epochs, device and precision."""
+def conditions(run: Run) -> dict[str, str]:
+    """The cells that stand beside an accuracy: data, kept epoch and weights, scale, epochs, device and precision."""
     return {
         "data": data_name(run.data),
-        "kept": kept(run.recipe),
+        "kept": _kept_and_weights(run),
         "scale": run.scale_text,
         "epochs": epochs(run),
         "device": measured_in(run, "device"),
@@ -87,3 +86,15 @@ def caption(run: Run) -> str:
 def heading(run: Run) -> str:
     """The title of a figure of one run: its recipe's title and seed, and the caption in another line."""
     return f"{run.recipe.title}, seed {run.seed}\n{caption(run)}"
+
+
+def _kept_and_weights(run: Run) -> str:
+    """Which epoch is kept, whether images were held out all the same, and where a vote's weights come from."""
+    text = kept(run.recipe)
+    if run.protocol == "held_out" and WATCHED["held_out"] not in text:  # nothing was chosen on them
+        text += ", a tenth held out"
+    weights = run.metrics.get("weights")
+    if weights is None:
+        return text
+    source = "searched there" if run.recipe.search_weights else "the author's"
+    return f"{text}; weights {', '.join(f'{w:g}' for w in weights)} {source}"

@@ -30,8 +30,7 @@ def comparison_table(before: Mapping[str, Predictions], name: str, after: Predic
         row["only this right"] = str(result["only_before_right"])
         row[f"only {name} right"] = str(result["only_after_right"])
         rows.append(row | {"McNemar p": "below 0.001" if p < 0.001 else f"{p:.3f}"})
-    blank = dict.fromkeys(rows[0] if rows else (), MISSING)
-    rows.append(blank | {"": name, **accuracy_cells(after)})
+    rows.append(dict.fromkeys(rows[0], MISSING) | {"": name, **accuracy_cells(after)})
     note = "Each p value is of one comparison: among several, expect a small one by chance."
     return Table(rows, f"{len(after):,} images. {note}")
 
@@ -56,18 +55,16 @@ def disagreement_table(members: Mapping[str, Predictions]) -> Table:
 
 
 def weights_table(
-    tried: Mapping[str, Sequence[float]],
-    validation: Mapping[str, Predictions],
-    held_out: Mapping[str, Predictions] | None = None,
+    tried: Mapping[str, Sequence[float]], validation: Mapping[str, Predictions], held_out: Mapping[str, Predictions]
 ) -> Table:
     """Accuracy of a soft vote under different weights, shown as shares of their sum.
 
     Args:
         tried: Weights by name: equal, the author's, searched on held-out images.
         validation: The members' predictions, in the order of the weights.
-        held_out: The same for held-out images; None where the members were trained on all images.
+        held_out: The same for held-out images.
     """
-    if held_out is not None and list(held_out) != list(validation):
+    if list(held_out) != list(validation):
         raise UserError(
             f"held-out predictions of {', '.join(held_out)}, but validation of {', '.join(validation)}: "
             "give the same members in the same order"
@@ -75,42 +72,34 @@ def weights_table(
     names, rows = list(validation), []
     for what, weights in tried.items():
         voted = soft_vote(list(validation.values()), weights, names=names)
-        accuracy = None if held_out is None else soft_vote(list(held_out.values()), weights, names=names).accuracy
+        accuracy = soft_vote(list(held_out.values()), weights, names=names).accuracy
         shares = {f"weight of {name}": f"{w / math.fsum(weights):.3g}" for name, w in zip(names, weights, strict=True)}
         row = {"weights": what, **shares, "held-out accuracy": percent(accuracy)}
         rows.append(row | accuracy_cells(voted, "validation"))
-    images = f"{len(validation[names[0]]):,} validation images"
-    if held_out is None:
-        return Table(rows, f"Soft vote; {images}.")
+    images = f"{len(held_out[names[0]]):,} held-out images, {len(validation[names[0]]):,} validation images"
     note = "Weights that were searched on the held-out images look better there than they are."
-    return Table(rows, f"Soft vote; {len(held_out[names[0]]):,} held-out images, {images}. {note}")
+    return Table(rows, f"Soft vote; {images}. {note}")
 
 
 def calibration_table(
-    predictions: Mapping[str, Predictions], temperatures: Mapping[str, float] | None = None, bins: int = 15
+    predictions: Mapping[str, Predictions], temperatures: Mapping[str, float], bins: int = 15
 ) -> Table:
-    """Accuracy, log loss, calibration error and confidence of each model, with and without its temperature.
+    """Accuracy, log loss, calibration error and confidence of each model, without and with its temperature.
 
     Args:
         predictions: With labels and probabilities (not a hard vote's shares).
-        temperatures: By name, fitted on held-out images; a model with one has a second row.
+        temperatures: By the same names, fitted on held-out images.
     """
-    temperatures = temperatures or {}
-    unknown = [name for name in temperatures if name not in predictions]
-    if unknown:
-        raise UserError(f"temperatures of {', '.join(unknown)}, but predictions of {', '.join(predictions)} alone")
-    shown = []
-    for name, plain in predictions.items():
-        shown.append((name, MISSING, plain))
-        if name in temperatures:
-            shown.append((name, f"{temperatures[name]:.2f}", with_temperature(plain, temperatures[name])))
     rows = []
-    for name, temperature, one in shown:
-        error = expected_calibration_error(one, bins)  # first, since it refuses labels alone
-        row = {"": name, "temperature": temperature, "accuracy": percent(one.accuracy)}
-        row |= {"log loss": f"{summary(one)['log_loss']:.3f}", "expected calibration error": percent(error)}
-        for what, which in (("right", one.correct), ("wrong", ~one.correct)):
-            row[f"mean confidence, {what}"] = percent(float(np.mean(one.confidence[which])) if which.any() else None)
-        rows.append(row)
+    for name, plain in predictions.items():
+        softened = with_temperature(plain, temperatures[name])
+        for temperature, one in ((MISSING, plain), (f"{temperatures[name]:.2f}", softened)):
+            row = {"": name, "temperature": temperature, "accuracy": percent(one.accuracy)}
+            row["log loss"] = f"{summary(one)['log_loss']:.3f}"
+            row["expected calibration error"] = percent(expected_calibration_error(one, bins))
+            for what, which in (("right", one.correct), ("wrong", ~one.correct)):
+                mean = np.mean(one.confidence[which]) if which.any() else None
+                row[f"mean confidence, {what}"] = percent(mean)
+            rows.append(row)
     counts = dict.fromkeys(f"{len(p):,} images" for p in predictions.values())
     return Table(rows, f"{', '.join(counts)}; expected calibration error over {bins} bins of equal width.")

@@ -35,18 +35,18 @@ def markdown_table(table: Sequence[dict[str, str]]) -> str:
 
 def attempts_block(runs: Sequence[Run]) -> str:
     """The attempts on the competition's images, and the devices and versions that they were measured with."""
-    real = rows.attempt_runs(runs)
-    table = [{key: cell for key, cell in row.items() if key != "data"} for row in rows.attempt_rows(real)]
-    return markdown_table(table) + _measured_on(real) if table else NOTHING
+    attempts = rows.attempt_runs(runs)
+    table = [{key: cell for key, cell in row.items() if key != "data"} for row in rows.attempt_rows(attempts)]
+    return markdown_table(table) + _measured_on(attempts) if table else NOTHING
 
 
 def systems_block(runs: Sequence[Run]) -> str:
     """The other systems on the competition's images and on Fashion-MNIST, with notes on their authors' figures."""
-    real = rows.system_runs(runs)
-    if not real:
+    found = rows.system_runs(runs)
+    if not found:
         return NOTHING
-    notes = dict.fromkeys(f"* {run.recipe.name}: {run.recipe.claims_note}\n" for run in real if run.recipe.claims_note)
-    return f"{markdown_table(rows.system_rows(real))}\n{''.join(notes)}{_measured_on(real)}"
+    notes = dict.fromkeys(f"* {run.recipe.name}: {run.recipe.claims_note}\n" for run in found if run.recipe.claims_note)
+    return f"{markdown_table(rows.system_rows(found))}\n{''.join(notes)}{_measured_on(found)}"
 
 
 def experiment_block(runs: Sequence[Run]) -> str:
@@ -57,7 +57,7 @@ def experiment_block(runs: Sequence[Run]) -> str:
 
 
 def shortened_block(runs: Sequence[Run]) -> str:
-    """How runs below full scale were shortened, those that were shortened alike in one line."""
+    """A list of what was shortened in runs below full scale, one line for all that were shortened alike."""
     alike: dict[str, dict[str, None]] = {}
     for run in runs:
         changes, recipe = rows.shortened(run), run.recipe.name
@@ -85,7 +85,7 @@ def notebooks_block(root: Path) -> str:
 def recorded_block(module: ModuleType, runs: Sequence[Run]) -> str:
     """The recorded runs of a recipe file, for its header: result, epochs, time and device of each."""
     names = [recipe.name for recipe in module.RECIPES]
-    mine = [run for run in runs if run.recipe.name in names and not run.data["embedded"]]
+    mine = [run for run in runs if run.recipe.name in names]
     lines = []
     for run in sorted(mine, key=lambda run: (names.index(run.recipe.name), run.name)):
         split = run.recipe.reported_split
@@ -113,7 +113,8 @@ def blocks(root: Path) -> dict[str, Callable[[Sequence[Run]], str]]:
 
 
 def fill(text: str, runs: Sequence[Run], root: Path = Path(".")) -> str:
-    """The page `text` with every generated block filled from `runs` and the repository at `root`."""
+    """The page `text` with every generated block filled from `runs` on real images and the repository at `root`."""
+    runs = [run for run in runs if not run.data["embedded"]]
     if text.count("<!-- generated: ") != len(BLOCK.findall(text)):
         raise UserError("a <!-- generated: NAME --> has no <!-- end generated --> of its own")
     known = blocks(root)
@@ -159,7 +160,7 @@ def _measured_on(runs: Sequence[Run]) -> str:
     def one(run: Run) -> str:
         known = {name: run.environment.get(name.lower()) for name in ("TensorFlow", "Keras", "Python")}
         versions = [f"{name} {version}" for name, version in known.items() if version]
-        return f"{captions.chip(run)} ({', '.join(versions)})"
+        return f"{captions.device_name(run)} ({', '.join(versions)})"
 
     return f"\nMeasured on {'; '.join(sorted(set(map(one, runs))))}.\n"
 

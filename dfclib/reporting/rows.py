@@ -8,7 +8,7 @@ import pandas as pd
 from dfclib.evaluation.metrics import summary
 from dfclib.recipes import all_recipes, differences, find, resampling
 from dfclib.reporting import captions
-from dfclib.reporting.captions import AUTHOR, OURS, WATCHED
+from dfclib.reporting.captions import AUTHOR, OURS
 from dfclib.runs import Run
 from dfclib.wording import MISSING, interval, percent
 
@@ -23,24 +23,24 @@ SHORTENED = {
 
 
 def attempt_runs(runs: Sequence[Run]) -> list[Run]:
-    """The runs of the six attempts on the competition's images, in the story's order; members of a vote left out."""
+    """The runs of the six attempts, in the story's order; members of a vote left out."""
     order = list(LADDER)
-    real = [run for run in runs if not run.data["embedded"] and run.recipe.name in LADDER]
-    return sorted(real, key=lambda run: (order.index(run.recipe.name), run.name))
+    found = [run for run in runs if run.recipe.name in order]
+    return sorted(found, key=lambda run: (order.index(run.recipe.name), run.name))
 
 
-def system_runs(runs: Sequence[Run], embedded: bool = False) -> list[Run]:
+def system_runs(runs: Sequence[Run]) -> list[Run]:
     """The runs of systems other than attempts and experiments, in the recipes' order, the published protocol first."""
     order = [r.name for r in all_recipes() if not r.attempt and r.reported_split != "held_out"]
-    found = [run for run in runs if run.data["embedded"] == embedded and run.recipe.name in order]
+    found = [run for run in runs if run.recipe.name in order]
     return sorted(found, key=lambda run: (order.index(run.recipe.name), run.protocol == "held_out", run.name))
 
 
 def experiment_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """The runs of the experiment on resampling on real images, by recipe in its order, seeds ascending."""
+    """The runs of the experiment on resampling, by recipe in its order, seeds ascending."""
     groups: dict[str, list[Run]] = {recipe.name: [] for recipe in resampling.RECIPES}
     for run in sorted(runs, key=lambda run: run.seed):
-        if run.recipe.name in groups and run.is_current and not run.data["embedded"]:
+        if run.recipe.name in groups and run.is_current:
             groups[run.recipe.name].append(run)
     return {name: found for name, found in groups.items() if found}
 
@@ -50,7 +50,7 @@ def ladder(runs: Sequence[Run]) -> pd.DataFrame:
 
     The two come from different images and are not to be subtracted. One row per attempt, data set, scale, protocol,
     device and precision; of several seeds it shows the lowest, with their number, mean and standard deviation.
-    Accuracies (ours: one column per protocol) and the ends of the 95% Wilson interval are fractions.
+    Accuracies and the ends of the 95% Wilson interval are fractions.
     """
     groups: dict[tuple, list[Run]] = {}
     for run in sorted(runs, key=lambda run: run.seed):
@@ -65,10 +65,10 @@ def attempt_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
     several = any(row["seeds"] > 1 for row in table)
     rows = []
     for row in table:
-        cells = {"attempt": row["attempt"], AUTHOR: percent(row[AUTHOR]).replace(".0%", "%")}  # as it is stated
-        cells |= {heading: percent(row[heading]) for heading in OURS.values() if heading in row}
-        cells = {heading: cell.replace(MISSING, "") for heading, cell in cells.items()}
-        cells |= {"95% interval": interval(row["low"], row["high"]), "images": f"{row['n']:,}"}
+        author = percent(row[AUTHOR]).replace(".0%", "%").replace(MISSING, "")  # as it is stated, if it is
+        cells = {"attempt": row["attempt"], AUTHOR: author}
+        cells |= {OURS: percent(row[OURS]), "95% interval": interval(row["low"], row["high"])}
+        cells["images"] = f"{row['n']:,}"
         if several:
             cells |= {"mean over seeds": row["mean over seeds"], "seeds": str(row["seeds"])}
         same = ("scale", "image size", "epochs", "kept", "data", "device", "precision")
@@ -91,7 +91,7 @@ def system_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
         row["95% interval"] = interval(result["low"], result["high"])
         row["loss"] = "" if split == "validation" else f"{result['log_loss']:.4f}"
         row["images"] = f"{result['n']:,}"
-        rows.append(row | captions.company(run) | {"kept": _kept_and_weights(run)})
+        rows.append(row | captions.conditions(run))
     return rows
 
 
@@ -105,13 +105,13 @@ def experiment_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
         row |= {"seeds": str(len(found)), "held-out images": f"{found[0].metrics[split]['n']:,}"}
         row["training accuracy"] = _over_seeds([run.metrics["train_accuracy"] for run in found])
         for heading in ("epochs", "device", "precision"):
-            row[heading] = ", ".join(dict.fromkeys(captions.company(run)[heading] for run in found))
+            row[heading] = ", ".join(dict.fromkeys(captions.conditions(run)[heading] for run in found))
         rows.append(row)
     return rows
 
 
 def shortened(run: Run) -> list[str]:
-    """How `run` did less than its full recipe, in words; for a vote, how its members did."""
+    """The changes that made `run` shorter than its full recipe, in words; for a vote, those of its members."""
     found: dict[str, dict[str, None]] = {name: {} for name in SHORTENED}
     for full, member in zip(find(run.recipe.name).members, run.recipe.members, strict=True):
         for name, old, new in differences(full, member):
@@ -138,26 +138,14 @@ def _ladder_row(runs: Sequence[Run]) -> dict:
     return {
         "attempt": LADDER[run.recipe.name],
         AUTHOR: run.recipe.claims.get("public_test", np.nan),
-        OURS[run.protocol]: result["accuracy"],
+        OURS: result["accuracy"],
         **{name: result[name] for name in ("low", "high", "n")},
         "seeds": len(runs),
         "mean over seeds": _over_seeds(accuracies) if len(runs) > 1 else "",
         "image size": ", ".join(f"{height}x{width}" for height, width in sorted(sizes)),
         "protocol": run.protocol,
-        **captions.company(run),
+        **captions.conditions(run),
     }
-
-
-def _kept_and_weights(run: Run) -> str:
-    """Which epoch is kept, whether images were held out all the same, and where a vote's weights come from."""
-    text = captions.kept(run.recipe)
-    if run.protocol == "held_out" and WATCHED["held_out"] not in text:  # nothing was chosen on them
-        text += ", a tenth held out"
-    weights = run.metrics.get("weights")
-    if weights is None:
-        return text
-    source = "searched there" if run.recipe.search_weights else "the author's"
-    return f"{text}; weights {', '.join(f'{w:g}' for w in weights)} {source}"
 
 
 def _over_seeds(accuracies: Sequence[float]) -> str:

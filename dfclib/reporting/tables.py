@@ -91,16 +91,13 @@ def changes_table(old: Recipe, new: Recipe) -> Table:
 
 def variants_table(ensemble: EnsembleRecipe) -> Table:
     """One row per voter: network, arguments that differ from the first voter of that network, parameters."""
-    from dfclib.training import build_model, trainable_parameters
-
     rows, first = [], {}
     for member in ensemble.members:
         base = first.setdefault(member.builder, member).arguments
         varied = ", ".join(f"{key} {_text(value)}" for key, value in member.arguments.items() if value != base[key])
-        parameters = trainable_parameters(build_model(member, channels=3, classes=5))
         row = {"voter": member.name, "network": member.builder.rpartition(".")[2]}
-        row |= {"varied": varied or "nothing but the seed", "seed": str(member.seed), "parameters": f"{parameters:,}"}
-        rows.append(row)
+        row |= {"varied": varied or "nothing but the seed", "seed": str(member.seed)}
+        rows.append(row | {"parameters": MISSING if member.parameters is None else f"{member.parameters:,}"})
     return Table(rows)
 
 
@@ -207,13 +204,13 @@ def _recorded_column(run: Run) -> dict[str, str]:
         "epochs (kept)": _epochs(run),
         "kept": captions.kept(run.recipe),
         "seed": str(run.seed),
-        "device": captions.chip(run),
+        "device": captions.device_name(run),
         "precision": captions.measured_in(run, "precision"),
     }
 
 
 def _comparability_note(runs: Sequence[Run]) -> str:
-    """Whether the author's accuracy may be subtracted from ours."""
+    """Say whether the author's accuracy may be subtracted from ours."""
     if runs[0].recipe.attempt:
         return "The two accuracies were measured on different images: they are not to be subtracted."
     split = runs[0].recipe.reported_split

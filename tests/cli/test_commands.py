@@ -332,7 +332,6 @@ def test_train_writes_outside_for_no_ensembles_name(monkeypatch, no_keras, fails
         ("train attempt1 --epochs 999999999999999999999999999999", "--epochs must be at most 1000000"),
         ("train attempt1 --runs a.csv", "a file stands where a folder is needed"),
         ("data make new --train 999999999999999999999999999999", "train must be a whole number"),
-        ("train attempt1 --seed -1", "seed must not be negative"),
         ("train nope.json", "nope.json does not exist"),
         ("vote nope.csv --out vote.csv", "nope.csv does not exist"),
         ("vote a.csv b.csv --out vote.csv", "only in a.csv: y"),

@@ -221,15 +221,6 @@ def test_scale_and_expected_time_are_said_first(argv, scale, untrained, monkeypa
         assert announced[2] == f"time     about {recipe.epochs * 60 / speed / 60:.0f} min on two CPU cores"
 
 
-def test_interrupted_command_says_how_to_go_on(untrained, monkeypatch):
-    def stopped(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("dfclib.training.train", stopped)
-    _, _, errors = run_command("fashion", "--generated")
-    assert errors == "stopped; the same command goes on from the last finished epoch\n"
-
-
 def test_where_the_images_were_found_is_said(monkeypatch, tmp_path):
     asked = []
     real = replace(garments.make_splits(train=60, validation=30, test=30), name="fashion-mnist", embedded=False)

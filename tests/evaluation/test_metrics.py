@@ -65,11 +65,6 @@ def test_evaluation_needs_labels_and_rows(function):
         function(hand_made().take(np.array([], int)))
 
 
-def test_a_class_is_counted_for_each_other_class_both_ways():
-    table = metrics.taken_for(hand_made(), "a").set_index("other")
-    assert table.loc["b"].tolist() == ["a", 1, 1] and table.loc["c"].tolist() == ["a", 0, 1]
-
-
 @pytest.mark.parametrize(
     ("curve", "expected"),
     [

@@ -33,5 +33,5 @@ def test_a_heading_names_recipe_seed_scale_data_and_the_kept_epoch(tmp_path):
 
 def test_the_device_has_its_own_name_where_it_is_known(tmp_path):
     plain = make_run(tmp_path, "attempt1")
-    assert (captions.measured_in(plain, "device"), captions.chip(plain)) == ("CPU", "CPU")
-    assert captions.chip(make_run(tmp_path, "attempt2", environment={"device_name": "a chip"})) == "a chip"
+    assert (captions.measured_in(plain, "device"), captions.device_name(plain)) == ("CPU", "CPU")
+    assert captions.device_name(make_run(tmp_path, "attempt2", environment={"device_name": "a chip"})) == "a chip"

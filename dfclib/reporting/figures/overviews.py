@@ -39,18 +39,16 @@ def ladder(runs: Sequence[Run]) -> Figure:
     height = 1.9 + len(attempts) * max(0.3, 0.18 / step) + 0.3 * len(groups)  # a number needs 0.18 inches
     figure = style.new_figure(height, "The six attempts: accuracy in %, ours with 95% intervals")
     left, right = figure.subplots(1, 2, sharey=True)
-    mixed = table["protocol"].nunique() > 1
     _ladder_column(left, attempts, table.drop_duplicates("attempt"), AUTHOR, (style.BLACK, "D"), 0, "author")
     for i, ((data, n, scale, protocol, device, precision), part) in enumerate(groups):
         label = f"{captions.scale(scale)}, {data}, n\u00a0=\u00a0{n:,}, {device}, {precision}"
-        if mixed:  # the heading cannot say it for all
-            label += OURS[protocol].removeprefix("ours, validation")
+        if protocol == "held_out":
+            label += ", a tenth held out"
         shift = step * (i - (len(groups) - 1) / 2)
         look = style.look(i)[:2]
-        _ladder_column(right, attempts, part, OURS[protocol], look, shift, textwrap.fill(label, 52))
-    ours = "ours, validation" if mixed else OURS[table["protocol"].iloc[0]]
+        _ladder_column(right, attempts, part, OURS, look, shift, textwrap.fill(label, 52))
     lowest = 100 * table[["low", AUTHOR]].min().min()
-    for axes, text in ((left, AUTHOR), (right, ours)):
+    for axes, text in ((left, AUTHOR), (right, OURS)):
         axes.set_title(textwrap.fill(text, 26), fontsize=style.LABEL)
         axes.set_ylim(len(attempts) - 0.5, -0.5)
         # one scale for both, so that neither column looks better than it is
@@ -66,7 +64,7 @@ def systems(runs: Sequence[Run]) -> Figure:
 
     Of the author's figures only those on the images that we measured on are drawn: validation, for S4 test.
     """
-    known = [*rows.system_runs(runs), *rows.system_runs(runs, embedded=True)]
+    known = rows.system_runs(runs)
     if not known:
         raise UserError(f"none of the {len(runs)} runs is of a system other than the six attempts: train one first")
     names = list(dict.fromkeys(run.recipe.name for run in known))

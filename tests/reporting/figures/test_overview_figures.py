@@ -41,7 +41,7 @@ def test_ladder_names_data_scale_and_protocol_where_they_differ(runs, embedded, 
     labels = [text.get_text().replace("\n", " ") for text in figure.legends[0].get_texts()]
     assert len(labels) == 3
     assert sum("embedded data, not the competition's images" in label for label in labels) == 1
-    assert sum("(looked at once)" in label for label in labels) == 1
+    assert sum("a tenth held out" in label for label in labels) == 1
     assert figure.axes[1].get_title() == "ours, validation"
     with pytest.raises(UserError, match="no ladder"):
         figures.ladder([])

@@ -140,13 +140,6 @@ def test_confidence_is_that_of_the_answer_and_not_of_the_highest_class():
     assert labels == ["right, n = 2, median 35%", "wrong, n = 4, median 35%"]
 
 
-def test_no_confidence_without_probabilities_or_labels():
-    with pytest.raises(UserError, match="labels only"):
-        figures.confidence(replace(hand_made(), probabilities=None))
-    with pytest.raises(UserError, match="without true labels"):
-        figures.confidence(replace(hand_made(), labels=None))
-
-
 def test_disagreement_writes_the_share_of_each_pair():
     members = {"v1": guesses(0), "v2": guesses(1), "v3": replace(guesses(2), labels=None)}
     figure = figures.disagreement(members, "Mine")
