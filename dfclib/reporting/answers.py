@@ -188,8 +188,8 @@ def _change(before: Run, after: Run) -> str:
         change += ", a difference that these images cannot tell from none"
     title, other = _title(after), _title(before)
     return (
-        f"{title.replace('attempt', 'Attempt')} ({_epochs(after)}) is right on {_accuracy(after)} of the images, {other} on "
-        f"{percent(_answers(before).accuracy)}: {change} (paired interval {told})."
+        f"{title.replace('attempt', 'Attempt')} ({_epochs(after)}) is right on {_accuracy(after)} of the images, "
+        f"{other} on {percent(_answers(before).accuracy)}: {change} (paired interval {told})."
     )
 
 
@@ -221,12 +221,14 @@ def _beside_author(run: Run, published: Published) -> str:
 
 
 def _fluctuation(*runs: Run) -> str:
-    """How much validation accuracy jumps from epoch to epoch over the second half of each training, if it has enough."""
+    """How much validation accuracy jumps from epoch to epoch in the second half of each training, if it has enough."""
     jumps = [validation_fluctuation(run.history.iloc[len(run.history) // 2 :]) for run in runs]
     if np.isnan(jumps).any():
         return ""
     texts = [f"{jump:.1f} in {_title(run)}" for run, jump in zip(runs, jumps, strict=True)]
-    return f"In the second half of a training, validation accuracy jumps from epoch to epoch by points: {', '.join(texts)}."
+    return (
+        f"In the second half of training, validation accuracy jumps by points from epoch to epoch: {', '.join(texts)}."
+    )
 
 
 def _vote(run: Run, runs: Sequence[Run]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from dfclib.errors import UserError
 from dfclib.files import write_atomically
 from dfclib.reporting import rows
 from dfclib.reporting.captions import caption, heading
@@ -29,8 +30,13 @@ from dfclib.runs import Run
 
 
 def save(figure: Figure, path: Path | str) -> Path:
-    """Write a .png (200 dots per inch), .pdf, .svg or other file that matplotlib knows, whole or not at all."""
-    options = {"format": Path(path).suffix[1:], "dpi": 200, "bbox_inches": "tight"}
+    """Write a .png (200 dots per inch), .pdf or .svg file atomically, no date inside; UserError for other endings."""
+    path = Path(path)
+    metadata = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+    kind = path.suffix.lower()
+    if kind not in metadata:
+        raise UserError(f"cannot write a figure as {path.name}: choose a name that ends in .png, .pdf or .svg")
+    options = {"format": kind[1:], "dpi": 200, "bbox_inches": "tight", "metadata": metadata[kind]}
     return write_atomically(path, lambda file: figure.savefig(file, **options))
 
 

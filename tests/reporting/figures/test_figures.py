@@ -9,6 +9,7 @@ from fakes import labels_only, make_run, noise_images, noise_splits, predictions
 from legible import assert_legible, texts, title
 
 from dfclib.datasets.images import Splits
+from dfclib.errors import UserError
 from dfclib.reporting import figures
 
 
@@ -51,9 +52,12 @@ def test_embedded_data_are_called_so_wherever_they_are_shown(embedded):
 
 @pytest.mark.parametrize(("suffix", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
 def test_save_writes_the_kind_that_the_name_says(tmp_path, suffix, start):
-    path = figures.save(figures.class_balance(noise_splits()), tmp_path / "new" / f"balance.{suffix}")
+    figure = figures.class_balance(noise_splits())
+    path = figures.save(figure, tmp_path / "new" / f"balance.{suffix}")
     assert path.read_bytes().startswith(start)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+    with pytest.raises(UserError, match=r"\.png, \.pdf or \.svg"):
+        figures.save(figure, tmp_path / "balance.gif")
 
 
 def test_make_all_writes_every_runs_figures_and_the_ladder(runs, tmp_path):
