@@ -11,12 +11,13 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from dfclib.errors import UserError
+from dfclib.evaluation.published import published_results
 from dfclib.files import write_atomically
 from dfclib.reporting import rows
 from dfclib.reporting.captions import caption, heading
 from dfclib.reporting.figures.curves import curves, learning_rates, validation_curves
 from dfclib.reporting.figures.images import augmentation_preview, class_balance, samples, spectra
-from dfclib.reporting.figures.overviews import ladder, resampling, systems
+from dfclib.reporting.figures.overviews import class_track, ladder, resampling, systems
 from dfclib.reporting.figures.pictures import answers, put_right, right_and_wrong
 from dfclib.reporting.figures.predictions import (
     confidence,
@@ -47,6 +48,7 @@ def make_all(runs: Sequence[Run], out: Path | str, overview: Sequence[Run]) -> l
     files written into `out`.
     """
     paths = []
+    published = published_results()
 
     def write(figure: Figure, name: str) -> None:
         paths.append(save(figure, Path(out, f"{name}.png")))
@@ -61,9 +63,10 @@ def make_all(runs: Sequence[Run], out: Path | str, overview: Sequence[Run]) -> l
         write(confusion(predictions, title), f"{run.name}-confusion")
         write(per_class_bars(predictions, title), f"{run.name}-per-class")
     if any(run.recipe.name in rows.LADDER for run in overview):
-        write(ladder(overview), "ladder")
+        write(ladder(overview, published), "ladder")
+        write(class_track(overview, published), "class-4")
     if rows.system_runs(overview):
-        write(systems(overview), "systems")
+        write(systems(overview, published), "systems")
     if rows.experiment_runs(overview):
         write(resampling(overview), "resampling")
     return paths

@@ -1,99 +1,88 @@
-"""Accuracies of many runs, one row per recipe: the ladder of the six attempts, the systems, the experiment.
+"""Accuracies of many runs beside their authors': the six attempts, the systems, one class, the experiment.
 
-Each raises UserError without a run of its own; other runs are left out.
+Each raises UserError without a run of its own; other runs are left out. The authors' results are drawn where they are
+of the images that the runs were measured on. The author is always black, each scale has one colour everywhere, and what
+an earlier recipe trained is hollow.
 """
 
 import math
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dfclib.errors import UserError
-from dfclib.evaluation.metrics import summary
+from dfclib.evaluation.metrics import per_class, summary, wilson_interval
+from dfclib.evaluation.published import PublishedResult
+from dfclib.predictions import Predictions
 from dfclib.reporting import captions, rows
-from dfclib.reporting.captions import AUTHOR, OURS
 from dfclib.reporting.figures import style
 from dfclib.runs import Run
-from dfclib.wording import MISSING
 
-LABELS = {"published": "ours, all training images", "held_out": "ours, a tenth of the training images held out"}
+Published = Mapping[str, PublishedResult]
+SCALES = {"full": style.BLUE, "compact": style.VERMILION, "quick": style.GREEN}
+MARKERS = {"published": "o", "held_out": "s"}
+LINE = 0.2  # inches between two marks of one row, of which each has its number
 
 
-def ladder(runs: Sequence[Run]) -> Figure:
-    """The author's accuracies and ours side by side, one row per attempt; ours with 95% Wilson intervals.
+def ladder(runs: Sequence[Run], published: Published) -> Figure:
+    """The six attempts, one row each: accuracy on validation, the author's and ours, with 95% Wilson intervals.
 
-    Two panels and not one: they are accuracies on different images and not to be subtracted. Runs that differ in data,
-    scale, protocol, device or precision have a marker each.
+    Kaggle's score is a mark of its own, as its images are others. Of several seeds the lowest has the interval.
     """
-    table = rows.ladder(runs)
-    if table.empty:
+    known = rows.attempt_runs(runs)
+    if not known:
         raise UserError(f"no ladder without runs of {', '.join(rows.LADDER)}: received {len(runs)} other runs")
-    attempts = [name for name in rows.LADDER.values() if name in set(table["attempt"])]
-    groups = list(table.groupby(["data", "n", "scale", "protocol", "device", "precision"], sort=False))
-    step = 0.66 / len(groups)  # of a row's height: groups of one attempt stay nearer to each other than to the next
-    height = 1.9 + len(attempts) * max(0.3, 0.18 / step) + 0.3 * len(groups)  # a number needs 0.18 inches
-    figure = style.new_figure(height, "The six attempts: accuracy in %, ours with 95% intervals")
-    left, right = figure.subplots(1, 2, sharey=True)
-    _ladder_column(left, attempts, table.drop_duplicates("attempt"), AUTHOR, (style.BLACK, "D"), 0, "author")
-    for i, ((data, n, scale, protocol, device, precision), part) in enumerate(groups):
-        label = f"{captions.scale(scale)}, {data}, n\u00a0=\u00a0{n:,}, {device}, {precision}"
-        if protocol == "held_out":
-            label += ", a tenth held out"
-        shift = step * (i - (len(groups) - 1) / 2)
-        look = style.look(i)[:2]
-        _ladder_column(right, attempts, part, OURS, look, shift, textwrap.fill(label, 52))
-    lowest = 100 * table[["low", AUTHOR]].min().min()
-    for axes, text in ((left, AUTHOR), (right, OURS)):
-        axes.set_title(textwrap.fill(text, 26), fontsize=style.LABEL)
-        axes.set_ylim(len(attempts) - 0.5, -0.5)
-        # one scale for both, so that neither column looks better than it is
-        axes.set_xlim(10 * math.floor(lowest / 10 - 0.1), 100)
-        style.label_axes(axes, "accuracy, %", "attempt" if axes is left else "")
-    left.set_yticks(range(len(attempts)), attempts)
-    style.legend_below(figure, right, columns=1)
-    return figure
+    labels = {name: attempt for name, attempt in rows.LADDER.items() if any(r.recipe.name == name for r in known)}
+    numbers = sorted({len(run.predictions("validation")) for run in known})
+    n = " or ".join(f"{number:,}" for number in numbers)
+    return _beside_authors(known, labels, published, f"The six attempts\nvalidation accuracy, 95% intervals, n = {n}")
 
 
-def systems(runs: Sequence[Run]) -> Figure:
-    """The author's accuracy and ours with its 95% Wilson interval, one row per recipe other than the six attempts.
-
-    Of the author's figures only those on the images that we measured on are drawn: validation, for S4 test.
-    """
+def systems(runs: Sequence[Run], published: Published) -> Figure:
+    """The other systems, one row per recipe: accuracy on the images that the recipe is judged by, as in `ladder`."""
     known = rows.system_runs(runs)
     if not known:
         raise UserError(f"none of the {len(runs)} runs is of a system other than the six attempts: train one first")
-    names = list(dict.fromkeys(run.recipe.name for run in known))
-    scales = sorted({run.scale for run in known})
-    title = f"Accuracy in %, ours with 95% intervals\n{' and '.join(scales)} scale"
-    if not all(run.is_current for run in known):
-        title += "; hollow: of an earlier recipe"
-    figure = style.new_figure(1.9 + 0.42 * len(names), title)
+    labels = {}
+    for run in known:
+        split = run.recipe.reported_split
+        labels.setdefault(run.recipe.name, f"{run.recipe.name}\n{split}, n = {len(run.predictions(split)):,}")
+    return _beside_authors(known, labels, published, "The other systems\naccuracy, 95% intervals")
+
+
+def class_track(runs: Sequence[Run], published: Published, name: str = "4") -> Figure:
+    """Recall of the class called `name` through the six attempts, the author's and ours, with 95% Wilson intervals."""
+    known = [run for run in rows.attempt_runs(runs) if name in run.class_names]
+    if not known:
+        raise UserError(f"none of the {len(runs)} runs is of the six attempts and knows a class {name!r}")
+    n = sorted({int((run.predictions("validation").labels == run.class_names.index(name)).sum()) for run in known})
+    title = f"Class {name} through the six attempts\nrecall, 95% intervals"
+    figure = style.new_figure(3.8, f"{title}, n = {' or '.join(map(str, n))} images")
     axes = figure.subplots()
-    labels = []
-    for place, name in enumerate(names):
-        mine = [run for run in known if run.recipe.name == name]
-        split = mine[0].recipe.reported_split
-        labels.append(f"{name}\n{split}, n = {mine[0].metrics[split]['n']:,}")
-        claim = mine[0].recipe.claims.get(split)
-        if claim is not None:
-            axes.plot(100 * claim, place, "D", color=style.BLACK, markersize=6, label="author")
-        for run in mine:
-            order = list(LABELS).index(run.protocol)
-            result = summary(run.predictions(split))
-            value, low, high = (100 * result[key] for key in ("accuracy", "low", "high"))
-            y = place + (-0.16 if order == 0 else 0.16) * (len(mine) > 1)
-            colour, marker, _ = style.look(order)
-            look = {"color": colour, "marker": marker, "linestyle": "none", "capsize": 3, "markersize": 6}
-            look["fillstyle"] = "full" if run.is_current else "none"
-            axes.errorbar(value, y, xerr=[[value - low], [high - value]], label=LABELS[run.protocol], **look)
-            style.write_beside(axes, y, f"{value:.1f}")
-    _label_rows(axes, labels, "accuracy, %")
-    style.legend_below(figure, axes, columns=1)
+    order = list(rows.LADDER)
+    series: dict[tuple, dict[str, tuple[float, int]]] = {}
+    for run in sorted(known, key=lambda run: (run.is_current, -run.seed)):  # the last one of an attempt stands
+        author = published.get(run.recipe.name)
+        if author is not None and author.matrix is not None and _same_images(author, run):
+            series.setdefault(("author", style.BLACK, "D"), {})[run.recipe.name] = _recall(author.predictions(), name)
+        label = f"ours, {run.scale} scale" + (", a tenth held out" if run.protocol == "held_out" else "")
+        look = (label, SCALES[run.scale], MARKERS[run.protocol])
+        series.setdefault(look, {})[run.recipe.name] = _recall(run.predictions("validation"), name)
+    for i, ((label, colour, marker), found) in enumerate(series.items()):
+        attempts = sorted(found, key=order.index)
+        x = np.array([order.index(attempt) for attempt in attempts]) + 0.08 * (i - (len(series) - 1) / 2)
+        recall = np.array([found[attempt][0] for attempt in attempts])
+        ends = np.array([wilson_interval(round(share * number), number) for share, number in map(found.get, attempts)])
+        look = {"color": colour, "marker": marker, "linestyle": "-" if label == "author" else "--", "capsize": 3}
+        axes.errorbar(x, 100 * recall, yerr=100 * np.abs(ends.T - recall), label=label, **look)
+    shown = [i for i, attempt in enumerate(order) if any(attempt in found for found in series.values())]
+    axes.set_xticks(shown, [rows.LADDER[order[i]].replace(" ", "\n") for i in shown])
+    axes.set_ylim(0, 100)
+    style.label_axes(axes, "attempt", f"recall of class {name}, %")
+    style.legend_below(figure, axes, columns=2)
     return figure
 
 
@@ -134,15 +123,90 @@ def _label_rows(axes: Axes, labels: Sequence[str], x: str) -> None:
     axes.tick_params(axis="y", labelsize=style.SMALL)
 
 
-def _ladder_column(
-    axes: Axes, attempts: Sequence[str], table: pd.DataFrame, column: str, look: tuple, shift: float, label: str
-) -> None:
-    """Points (colour, marker) in the attempts' rows, with intervals for ours, and numbers beside the panel."""
-    y = np.array([attempts.index(name) for name in table["attempt"]]) + shift
-    values = 100 * table[column].to_numpy()
-    known = ~np.isnan(values)  # an attempt may have no figure of its author
-    bars = None if column == AUTHOR else np.abs(100 * table[["low", "high"]].to_numpy().T - values)[:, known]
-    options = {"color": look[0], "marker": look[1], "linestyle": "none", "capsize": 3, "markersize": 6}
-    axes.errorbar(values[known], y[known], xerr=bars, label=label, **options)
-    for value, place in zip(values, y, strict=True):
-        style.write_beside(axes, place, MISSING if math.isnan(value) else f"{value:.1f}", style.LABEL, gap=0.03)
+def _beside_authors(runs: Sequence[Run], labels: Mapping[str, str], published: Published, title: str) -> Figure:
+    """One row per recipe in `labels`: its author's marks, and one mark per setting of its runs, each with its number."""
+    settings = {name: _by_setting([run for run in runs if run.recipe.name == name]) for name in labels}
+    heights = {name: 1 + len(groups) for name, groups in settings.items()}
+    figure = style.new_figure(2.4 + LINE * sum(heights.values()), title)
+    axes = figure.subplots()
+    several = len({captions.data_name(run.data) for run in runs}) > 1
+    middles, y = [], 0.0
+    for name, groups in settings.items():
+        middles.append(y + heights[name] / 2 - 0.5)
+        _draw_author(axes, y, next(iter(groups.values()))[0], published.get(name))
+        for group in groups.values():
+            y += 1
+            _draw_ours(axes, y, group, several)
+        y += 1
+        axes.axhline(y - 0.5, color="0.88", linewidth=0.6)
+    _label_rows(axes, [labels[name] for name in settings], "accuracy, %")
+    axes.set_yticks(middles)
+    axes.set_ylim(y - 0.5, -0.5)
+    low, high = axes.dataLim.intervalx
+    axes.set_xlim(10 * math.floor(low / 10 - 0.1), min(100, 5 * math.ceil(high / 5 + 0.1)))
+    axes.grid(axis="y", visible=False)
+    style.legend_below(figure, axes, columns=1)
+    return figure
+
+
+def _by_setting(runs: Sequence[Run]) -> dict[tuple, list[Run]]:
+    """Runs of one recipe that differ in their seeds alone, the lowest first."""
+    groups: dict[tuple, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: (list(SCALES).index(run.scale), run.protocol == "held_out", run.seed)):
+        where = (captions.measured_in(run, "device"), captions.measured_in(run, "precision"))
+        key = (run.data["name"], run.data["fingerprint"], run.scale_text, run.protocol, *where)
+        groups.setdefault(key, []).append(run)
+    return groups
+
+
+def _draw_author(axes: Axes, y: float, run: Run, author: PublishedResult | None) -> None:
+    """The author's result on the images of `run`, and his score on Kaggle's, where there are such."""
+    if run.data["embedded"]:
+        return
+    kaggle = run.recipe.claims.get("public_test", run.recipe.claims.get("kaggle"))
+    text = ""
+    if author is not None and _same_images(author, run):
+        value, (low, high) = author.accuracy, author.interval
+        look = {"color": style.BLACK, "marker": "D", "linestyle": "none", "capsize": 3, "markersize": 5}
+        bars = [[100 * (value - low)], [100 * (high - value)]]
+        axes.errorbar(100 * value, y, xerr=bars, label="author, the same images", **look)
+        text = f"{100 * value:.1f}"
+    if kaggle is not None:
+        axes.plot(100 * kaggle, y, "x", color="0.45", markersize=7, label="author, Kaggle's test images")
+        text = text or f"({100 * kaggle:.1f})"
+    if text:
+        style.write_beside(axes, y, text)
+
+
+def _draw_ours(axes: Axes, y: float, group: Sequence[Run], several: bool) -> None:
+    """The lowest seed with its interval, and the other seeds' accuracies as small dots."""
+    run, *others = group
+    result = summary(run.predictions(run.recipe.reported_split))
+    value, low, high = (100 * result[key] for key in ("accuracy", "low", "high"))
+    colour = SCALES[run.scale]
+    label = f"ours, {captions.scale(run.scale_text)}"
+    label += f", {captions.data_name(run.data)}" if several else ""
+    label += ", a tenth held out" if run.protocol == "held_out" else ""
+    look = {"color": colour, "marker": MARKERS[run.protocol], "linestyle": "none", "capsize": 3, "markersize": 6}
+    look["fillstyle"] = "full" if run.is_current else "none"
+    axes.errorbar(value, y, xerr=[[value - low], [high - value]], label=label, **look)
+    rest = [100 * other.predictions(other.recipe.reported_split).accuracy for other in others]
+    axes.plot(rest, [y] * len(rest), "|", color=colour, markersize=9)
+    style.write_beside(axes, y, f"{value:.1f}")
+
+
+def _same_images(author: PublishedResult, run: Run) -> bool:
+    """Whether a run was measured on as many images of each class as its author's result."""
+    if run.data["embedded"] or author.split not in run.splits:
+        return False
+    labels = run.predictions(author.split).labels
+    if labels is None or author.matrix is None:
+        return labels is not None and len(labels) == author.n
+    counts = np.bincount(labels, minlength=len(run.class_names))
+    return counts.tolist() == author.matrix.sum(axis=1).tolist()
+
+
+def _recall(predictions: Predictions, name: str) -> tuple[float, int]:
+    """Recall of the class called `name`, and how many images of it there are."""
+    row = per_class(predictions).iloc[predictions.class_names.index(name)]
+    return float(row["recall"]), int(row["n"])
