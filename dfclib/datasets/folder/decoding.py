@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 
 from dfclib.datasets.folder.cache import Cache, Pixels
 from dfclib.datasets.folder.image_files import ImageFile
-from dfclib.datasets.folder.problems import Problems, cannot_be_read
+from dfclib.datasets.folder.problems import COPY_AGAIN, Problems, cannot_be_read
 from dfclib.errors import UserError
 
 LARGEST_PIXELS = 2**27  # 134 million: more than most cameras have, too few for a small file to unpack to gigabytes
@@ -252,8 +252,7 @@ def _decode(
     errors = _in_parallel(decode, range(len(rows)), f"{split}: decoding")
     for row, error in zip(rows, errors, strict=True):
         if error is not None:
-            what = f"cannot be decoded ({_reason(error)})"
-            problems.add("broken image", files[row].where, what, "Copy or download it again, or leave it out")
+            problems.add("broken image", files[row].where, f"cannot be decoded ({_reason(error)})", COPY_AGAIN)
     whole = np.array([error is None for error in errors], bool)
     return images if whole.all() else images[whole], rows[whole]
 

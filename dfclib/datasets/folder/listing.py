@@ -192,7 +192,7 @@ def _find_images(name: str, table: str, rows: list[Row], sound: list[Row], listi
     for row in sound:
         found = images.get(row.id, [])
         if len(found) == 1:
-            row.file = image_file(found[0], listing.folder, row.id, row.where, listing.problems)
+            row.file = image_file(found[0], row.id, listing.problems, listing.folder, row.where)
         elif found:
             files = ", ".join(sorted(f"{name}/{path.name}" for path in found))
             add("two files", row.where, f"image_id {shown(row.id)} has {len(found)} files: {files}", "Keep one")
@@ -272,7 +272,7 @@ def _images_in(folder: Path, label: str | None, listing: Listing) -> tuple[list[
         if not is_image(path.name):
             others.append(path)
         elif (twin := names.setdefault(id_, name)) == name:
-            rows.append(Row(place, id_, label, image_file(path, listing.folder, id_, "", listing.problems)))
+            rows.append(Row(place, id_, label, image_file(path, id_, listing.problems, listing.folder)))
         else:
             remedy = "Rename one, or remove it if it is the same image"
             listing.problems.add("two files", name, f"differs from {twin} only in its extension", remedy)

@@ -116,7 +116,7 @@ WAYS = {  # how to break a folder, and what the message must hold: place, proble
         ["train/t1.png (train.csv line 3): is a symbolic link that leaves", "Copy what it points to"]),
     "split linked away": (link_split_outside, ["test: is a symbolic link that leaves", "Copy what it points to"]),
     "broken link": (lambda f: ((f / "train/t1.png").unlink(), (f / "train/t1.png").symlink_to("gone.png")),
-        ["train/t1.png (train.csv line 3): cannot be read", "Put the image itself there"]),
+        ["train/t1.png (train.csv line 3): cannot be read", "Copy or download it again, or leave it out"]),
     "other size": (lambda f: save_image(f / "train/t3.png", (8, 16)),
         ["2 sizes (width x height): 8x8 (12), 16x8 (1)", "--image-size", "image_size=(height, width)"]),
     "label gap": (lambda f: edit(f / "train.csv", "t3,1", "t3,3"),
