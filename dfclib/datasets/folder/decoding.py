@@ -18,7 +18,6 @@ from PIL import ExifTags, Image
 from dfclib.datasets.folder.cache import Pixels, load_pixels, store_pixels
 from dfclib.datasets.folder.image_files import ImageFile
 from dfclib.datasets.folder.problems import COPY_AGAIN, Problems, cannot_be_read
-from dfclib.errors import UserError
 
 LARGEST_PIXELS = 2**27  # 134 million: more than most cameras have, too few for a small file to unpack to gigabytes
 LARGEST_SIDE = 4096  # a JPEG image with a longer one that is to be resized is decoded at a half, a quarter or an eighth
@@ -92,13 +91,10 @@ def read_pixels(
     largest = sorted(header.height * header.width for header in everything)[-WORKERS:]
     if not _fits(len(everything) * math.prod(shape) + BYTES_PER_PIXEL * sum(largest), problems):
         return pixels
-    try:
-        for split, files in parts.items():
-            images, rows = _decode(files, headers[split], shape, split, problems)
-            pixels.images[split], pixels.rows[split] = images, rows
-            _count(pixels, split, [headers[split][row] for row in rows])
-    except MemoryError as error:
-        raise UserError(f"out of memory while decoding: give a smaller image size ({IMAGE_SIZE})") from error
+    for split, files in parts.items():
+        images, rows = _decode(files, headers[split], shape, split, problems)
+        pixels.images[split], pixels.rows[split] = images, rows
+        _count(pixels, split, [headers[split][row] for row in rows])
     if target is None:
         pixels.images, pixels.rows = {}, {}
     elif cache and len(problems) == before and not (any_size and len(sum(pixels.sizes.values(), Counter())) > 1):
