@@ -5,7 +5,6 @@
 
 import csv
 import os
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,10 +16,9 @@ from dfclib.datasets.folder.cache import Pixels, cache_file, slug
 from dfclib.datasets.folder.decoding import read_pixels
 from dfclib.datasets.folder.image_files import SPLITS
 from dfclib.datasets.folder.listing import Listing, read_listing
-from dfclib.datasets.folder.problems import shown
 from dfclib.datasets.images import ImageSet, Splits
 from dfclib.errors import UserError
-from dfclib.files import DISK_FULL
+from dfclib.files import explained_failures
 
 _UNFINISHED = ".unfinished-"
 # fingerprints of data that have a name of their own, whatever their folder is called, so that runs bear the same names
@@ -97,34 +95,24 @@ def write_folder(splits: Splits, folder: Path | str) -> None:
 
     Read again, it gives the same images, labels (but the test split's) and ids, provided that the class names are in
     order (integers as numbers, names alphabetically). train.csv comes last, so that a folder with one is whole. Raises
-    UserError where `folder` is not empty or cannot be written, or an id is no file name.
+    UserError where `folder` is not empty or cannot be written.
     """
-    folder = Path(folder)
-    parts = {name: part for name in SPLITS if (part := getattr(splits, name)) is not None}
-    for name, part in parts.items():
-        for id_ in map(str, part.ids):
-            if not re.fullmatch(r"[^/\\\x00-\x1f]+", id_) or id_ in "..":
-                raise UserError(f"{name}: image id {shown(id_)} is no file name: give the images ids without / and \\")
-    another = "name a folder that is empty or does not exist"
+    folder, another = Path(folder), "name a folder that is empty or does not exist"
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: {another}")
-    try:
+    parts = {name: part for name in SPLITS if (part := getattr(splits, name)) is not None}
+    with explained_failures(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        found = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(_UNFINISHED))
-        if found:
-            raise UserError(f"{folder} is not empty (it holds {found[0]}): {another}")
         for leftover in folder.glob(f"{_UNFINISHED}*"):  # a killed write_folder's
             shutil.rmtree(leftover)
+        if found := sorted(entry.name for entry in folder.iterdir()):
+            raise UserError(f"{folder} is not empty (it holds {found[0]}): {another}")
         with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder, ignore_cleanup_errors=True) as unfinished:
             _write_parts(parts, Path(unfinished))
             if splits.embedded:
                 Path(unfinished, EMBEDDED_MARK).write_text(EMBEDDED_NOTE, encoding="utf-8")
             for path in sorted(Path(unfinished).iterdir(), key=lambda path: path.name == "train.csv"):
                 os.replace(path, folder / path.name)
-    except OSError as error:
-        if error.errno in DISK_FULL:
-            raise UserError(f"disk full while writing {folder}: free some space and try again") from error
-        raise UserError(f"cannot write {folder}: {error.strerror}. Choose a folder that you may write to") from error
 
 
 def _write_parts(parts: dict[str, ImageSet], folder: Path) -> None:

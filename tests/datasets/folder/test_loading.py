@@ -37,14 +37,6 @@ def test_write_folder_spares_what_is_there(tmp_path: Path) -> None:
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_write_folder_refuses_ids_that_are_no_file_names(tmp_path: Path) -> None:
-    splits = folder_splits()
-    splits.train.ids[0] = ".."
-    with pytest.raises(UserError, match="no file name"):
-        write_folder(splits, tmp_path / "data")
-    assert not (tmp_path / "data").exists()
-
-
 def test_csv_as_people_save_it(folder: Path) -> None:
     text = (folder / "train.csv").read_text().replace("t2,0", ' "t2" ,  0 ').replace("t3,1", "\n   \nt3,1")
     (folder / "train.csv").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
