@@ -61,8 +61,9 @@ class ImageSet:
         """Number of images per class: int64 (k,). Raises ValueError without labels."""
         if self.labels is None:
             raise ValueError("these images have no labels to count")
-        return np.bincount(self.labels, minlength=len(self.class_names)).astype(np.int64)
+        return np.bincount(self.labels, minlength=len(self.class_names))
 
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over ids, labels, class names and pixels, as hexadecimal digits."""
         digest = hashlib.sha256()
@@ -92,21 +93,14 @@ class Splits:
     def class_names(self) -> tuple[str, ...]:
         return self.train.class_names
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change with any id, label or pixel, those of test images aside.
 
         A run trained before the test images came is still the same run.
         """
-        parts = self.train.fingerprint() + self.validation.fingerprint()
+        parts = self.train.fingerprint + self.validation.fingerprint
         return hashlib.sha256(parts.encode()).hexdigest()[:16]
-
-    def renamed(self, name: str) -> "Splits":
-        """The same images under another name; a known fingerprint stays known, as hashing all pixels takes seconds."""
-        other = replace(self, name=name)
-        if "fingerprint" in vars(self):
-            vars(other)["fingerprint"] = self.fingerprint
-        return other
 
 
 def held_out_split(train: ImageSet) -> tuple[ImageSet, ImageSet]:
@@ -128,16 +122,13 @@ def held_out_split(train: ImageSet) -> tuple[ImageSet, ImageSet]:
     return train.take(~aside), train.take(aside)
 
 
-def channel_statistics(
-    images: np.ndarray, by_image: bool = False, if_constant: float = 1.0
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_statistics(images: np.ndarray, by_image: bool = False) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel, exactly, on the scale 0..255.
 
     Args:
         images: uint8 (n, height, width, channels).
         by_image: False: over all pixels together. True: each image's own mean and (unbiased, as PyTorch's) deviation,
             averaged over the images; the deviations are smaller then, as differences between images do not count.
-        if_constant: The deviation of a channel whose pixels all have one value: 1 to divide by it, 0 to report it.
     """
     channels = images.shape[3]
     blocks = (images[i : i + BLOCK] for i in range(0, len(images), BLOCK))
@@ -156,4 +147,4 @@ def channel_statistics(
         counts /= counts.sum(axis=1, keepdims=True)
         means = counts @ levels
         deviations = np.sqrt(np.sum(counts * (levels - means[:, None]) ** 2, axis=1))
-    return tuple(means.tolist()), tuple(float(deviation) or if_constant for deviation in deviations)
+    return tuple(means.tolist()), tuple(deviations.tolist())

@@ -7,6 +7,7 @@ import csv
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def load_folder(folder: Path | str, image_size: tuple[int, int] | None = None) -
     listing.require_sound()
     name, embedded = slug(Path(folder).resolve().name), Path(folder, EMBEDDED_MARK).exists()
     splits = Splits(name, parts["train"], parts["validation"], parts.get("test"), embedded)
-    return splits.renamed(KNOWN_DATA.get(splits.fingerprint, name))
+    return replace(splits, name=KNOWN_DATA.get(splits.fingerprint, name))
 
 
 def load_test(folder: Path | str, image_size: tuple[int, int], channels: int) -> ImageSet | None:
