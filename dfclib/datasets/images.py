@@ -1,6 +1,7 @@
 """ImageSet and Splits, which every source of images returns, and the statistics of their pixels."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -106,20 +107,26 @@ class Splits:
 def held_out_split(train: ImageSet) -> tuple[ImageSet, ImageSet]:
     """(the other training images, a stratified tenth set aside). Raises UserError for a class of fewer than two images.
 
-    Which tenth depends on the ids and labels alone (those whose SHA-256 sorts first within their class), so that it is
-    the same for every recipe, seed and order of rows.
+    Which tenth depends on the ids and labels alone, so that it is the same for every recipe, seed and order of rows.
     """
-    keys = np.array([hashlib.sha256(str(id_).encode()).hexdigest() for id_ in train.ids])
-    aside = np.zeros(len(train), bool)
-    for label, count in enumerate(train.class_counts()):
+    for name, count in zip(train.class_names, train.class_counts(), strict=True):
         if count < 2:
             raise UserError(
-                f"class {train.class_names[label]!r} has {count} training image(s): at least 2 are needed "
+                f"class {name!r} has {count} training image(s): at least 2 are needed "
                 "to hold some out. Add images, or use the published protocol."
             )
-        members = np.flatnonzero(train.labels == label)
-        aside[members[np.argsort(keys[members])[: max(1, round(count / 10))]]] = True
+    aside = stratified_tenth(train.ids, train.labels)
     return train.take(~aside), train.take(aside)
+
+
+def stratified_tenth(ids: Sequence[str], labels: np.ndarray) -> np.ndarray:
+    """bool (n,): of each class the tenth, and one at least, whose ids' SHA-256 sort first."""
+    keys = np.array([hashlib.sha256(str(id_).encode()).hexdigest() for id_ in ids])
+    chosen = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        chosen[members[np.argsort(keys[members])[: max(1, round(len(members) / 10))]]] = True
+    return chosen
 
 
 def channel_statistics(images: np.ndarray, by_image: bool = False) -> tuple[tuple[float, ...], tuple[float, ...]]:

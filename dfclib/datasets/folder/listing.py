@@ -26,7 +26,7 @@ from dfclib.datasets.folder.image_files import (
 )
 from dfclib.datasets.folder.problems import Problems, cannot_be_read, shown
 from dfclib.datasets.folder.tables import Row, id_is_sound, interpret_labels, read_rows
-from dfclib.datasets.images import ImageSet, held_out_split
+from dfclib.datasets.images import stratified_tenth
 from dfclib.errors import UserError
 
 KAGGLE, CLASS_FOLDERS, CLASS_FOLDERS_ONLY = "Kaggle (CSV files)", "train/<class>/", "<class>/"
@@ -301,10 +301,7 @@ def _set_validation_aside(listing: Listing) -> None:
         listing.problems.add("too few", f"class {shown(str(name))}", what, remedy)
     if listing.problems or counts.min() < 2:
         return
-    ids = np.array([file.id for file in train.files])
-    pixels = np.empty((len(ids), 0, 0, 1), np.uint8)
-    _, aside = held_out_split(ImageSet(pixels, train.labels, ids, listing.class_names))
-    chosen = np.isin(ids, aside.ids)
+    chosen = stratified_tenth([file.id for file in train.files], train.labels)
     for split, mask in (("train", ~chosen), ("validation", chosen)):
         listing.parts[split] = Part([train.files[i] for i in np.flatnonzero(mask)], train.labels[mask])
     listing.parts = {split: listing.parts[split] for split in SPLITS if split in listing.parts}
