@@ -33,7 +33,7 @@ def write_atomically(path: Path | str, write: Callable[[BinaryIO], None], follow
         UserError: where the disk is full, the folder cannot be written, or `path` is a folder.
     """
     path = Path(path)
-    with explained_failures(path):
+    with explained_write_errors(path):
         if path.is_dir():
             raise UserError(f"{path} is a folder: name a file to write")
         if not is_stream(path):
@@ -46,7 +46,7 @@ def write_atomically(path: Path | str, write: Callable[[BinaryIO], None], follow
 
 
 @contextlib.contextmanager
-def explained_failures(path: Path) -> Iterator[None]:
+def explained_write_errors(path: Path) -> Iterator[None]:
     """Raise UserError where the disk is full or `path` may not be written; other errors go through."""
     try:
         yield

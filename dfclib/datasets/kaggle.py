@@ -13,7 +13,7 @@ from typing import Any
 from dfclib.datasets.folder.listing import read_listing
 from dfclib.datasets.kaggle_api import COMPETITION, PAGE, explained_failures, sign_in
 from dfclib.errors import UserError
-from dfclib.files import read_json, write_json
+from dfclib.files import explained_write_errors, read_json, write_json
 
 ARCHIVE = f"{COMPETITION}.zip"
 STAGING = ".download"  # holds the archive; removed at the end
@@ -44,8 +44,9 @@ def download(to: Path | str) -> Path:
             f"{to} is not empty (it holds {found[0]}), and no download has begun there: name a folder that is empty "
             "or does not exist. A competition that was unpacked by hand is used as it is."
         )
-    with explained_failures(to):
+    with explained_failures():
         client = sign_in(Path.cwd())
+    with explained_failures(), explained_write_errors(to):
         staging = to / STAGING
         for last_try in (False, True):
             try:
@@ -76,7 +77,7 @@ def submit(csv: Path | str, message: str) -> str:
     if not message.strip():
         raise UserError("a submission needs a message of at least one letter: it is shown beside the score.")
     page = f"{PAGE}/submissions"
-    with explained_failures(path.parent):
+    with explained_failures():
         client = sign_in(Path.cwd())
         with contextlib.redirect_stdout(io.StringIO()) as printed:  # the only place where it gives a reason
             answer = client.competition_submit(str(path), message, COMPETITION, quiet=True)

@@ -104,11 +104,11 @@ def _read_parts(listing: Listing, splits: Sequence[str]) -> None:
 def _recognise(listing: Listing) -> str | None:
     """The folder's layout, or None after adding the reason to the problems."""
     folder, add = listing.folder, listing.problems.add
-    if not folder.exists():
-        add("folder", str(folder), "this folder does not exist", "Check the path, or make one with `data make`")
-        return None
     if not folder.is_dir():
-        add("folder", str(folder), "this is a file", "Unpack it if it is an archive, and give the folder")
+        if folder.exists():
+            add("folder", str(folder), "this is a file", "Unpack it if it is an archive, and give the folder")
+        else:
+            add("folder", str(folder), "this folder does not exist", "Check the path, or make one with `data make`")
         return None
     entries = sorted(entry.name for entry in folder.iterdir() if is_shown(entry.name))
     folders = [path.name for path in _folders(folder)]

@@ -19,7 +19,7 @@ from dfclib.datasets.folder.image_files import SPLITS
 from dfclib.datasets.folder.listing import Listing, read_listing
 from dfclib.datasets.images import ImageSet, Splits
 from dfclib.errors import UserError
-from dfclib.files import explained_failures
+from dfclib.files import explained_write_errors
 
 _UNFINISHED = ".unfinished-"
 # fingerprints of data that have a name of their own, whatever their folder is called, so that runs bear the same names
@@ -102,7 +102,7 @@ def write_folder(splits: Splits, folder: Path | str) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: {another}")
     parts = {name: part for name in SPLITS if (part := getattr(splits, name)) is not None}
-    with explained_failures(folder):
+    with explained_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(f"{_UNFINISHED}*"):  # a killed write_folder's
             shutil.rmtree(leftover)
