@@ -28,7 +28,7 @@ MOST_LISTED = 1000  # pairs that are listed one by one; all are counted
 class Duplicates:
     """Pairs of duplicates, and how many there are.
 
-    pairs: a line each, exact ones first, then by distance; the first thousand
+    pairs: one line per pair, exact ones first, then by distance; the first thousand
     counts: {(split, split): (exact pairs, near pairs)}; m copies of one image are m - 1 pairs with the first
     """
 
