@@ -33,7 +33,7 @@ def write_atomically(path: Path | str, write: Callable[[BinaryIO], None], follow
         UserError: where the disk is full, the folder cannot be written, or `path` is a folder.
     """
     path = Path(path)
-    try:
+    with explained_write_errors(path):
         if path.is_dir():
             raise UserError(f"{path} is a folder: name a file to write")
         if not is_stream(path):
@@ -42,6 +42,14 @@ def write_atomically(path: Path | str, write: Callable[[BinaryIO], None], follow
             raise UserError(f"{path} is a link to what is no file: remove it, or name another file")
         else:
             _write_into(path, write)
+    return path
+
+
+@contextlib.contextmanager
+def explained_write_errors(path: Path) -> Iterator[None]:
+    """Raise UserError where the disk is full or `path` may not be written; other errors go through."""
+    try:
+        yield
     except OSError as error:
         if error.errno in DISK_FULL:
             raise UserError(
@@ -51,7 +59,6 @@ def write_atomically(path: Path | str, write: Callable[[BinaryIO], None], follow
         if isinstance(error, PermissionError) or error.errno == errno.EROFS:
             raise UserError(f"cannot write {path}: {error.strerror}. Choose a folder that you may write to.") from error
         raise
-    return path
 
 
 def is_stream(path: Path | str) -> bool:

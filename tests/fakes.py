@@ -100,7 +100,7 @@ def png_claiming(width: int, height: int) -> bytes:
 
 def same_splits(one: Splits, other: Splits) -> bool:
     """Whether pixels, ids, labels and class names of all parts are the same."""
-    tests = [None if splits.test is None else splits.test.fingerprint() for splits in (one, other)]
+    tests = [None if splits.test is None else splits.test.fingerprint for splits in (one, other)]
     return one.fingerprint == other.fingerprint and tests[0] == tests[1]
 
 

@@ -1,7 +1,6 @@
 """The images to label: photographs that the user names, or a competition's test images."""
 
 import os
-import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from dfclib.datasets.folder.decoding import read_pixels
-from dfclib.datasets.folder.image_files import EXTENSIONS, SPLIT_NAMES, ImageFile, is_image, is_other_image, is_shown
+from dfclib.datasets.folder.image_files import EXTENSIONS, SPLIT_NAMES, image_file, is_image, is_other_image, is_shown
 from dfclib.datasets.folder.listing import read_listing
 from dfclib.datasets.folder.loading import load_test
 from dfclib.datasets.folder.problems import Problems, cannot_be_read
@@ -32,7 +31,7 @@ def read_images(paths: Sequence[Path], run: Run) -> tuple[ImageSet, Problems]:
     Raises UserError where a path does not exist, a folder holds no image, or no image can be read.
     """
     problems = Problems(listed=None)
-    files = [file for path in _find_images(paths, problems) if (file := _image_file(path, problems))]
+    files = [file for path in _find_images(paths, problems) if (file := image_file(path, str(path), problems))]
     size = run.image_size
     pixels = read_pixels({"images": files}, problems, image_size=size, channels=run.data["channels"])
     read = pixels.rows.get("images", ())
@@ -76,24 +75,6 @@ def _find_images(paths: Sequence[Path], problems: Problems) -> list[Path]:
             raise UserError(f"{path} holds no image: known are {', '.join(EXTENSIONS)}")
         found |= dict.fromkeys(images)
     return list(found)
-
-
-def _image_file(path: Path, problems: Problems) -> ImageFile | None:
-    """The file at `path` with its path as its id, or None after saying why there is nothing to open."""
-    try:
-        status = path.stat()
-    except OSError as error:
-        problems.add("file", str(path), *cannot_be_read(error))
-        return None
-    if not stat.S_ISREG(status.st_mode):
-        problems.add("file", str(path), "is a device, not a file", "Leave it out")
-    elif status.st_size == 0:
-        problems.add("file", str(path), "the file is empty (0 bytes)", "Copy or download it again, or leave it out")
-    elif not str(path).isprintable():  # what cannot be printed cannot be written to a table of labels
-        problems.add("file", ascii(str(path)), "its name holds what is no printable UTF-8 text", "Rename it")
-    else:
-        return ImageFile(path, str(path), str(path), status.st_size, status.st_mtime_ns, str(path))
-    return None
 
 
 def read_test(run: Run, folder: Path, runs_dir: Path) -> tuple[Predictions | None, ImageSet | None]:

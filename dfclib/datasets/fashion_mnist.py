@@ -133,32 +133,26 @@ def _read(folder: Path, file: IdxFile) -> np.ndarray:
         ) from error
     except OSError as error:
         raise UserError(f"{path.name}: cannot be read ({error.strerror or error}).") from error
-    _check(path.name, content, file)
+    checksum = hashlib.sha256(content).hexdigest()
+    if checksum != file.sha256:
+        raise UserError(f"{path.name}: {_difference(content, checksum, file)}")
     return np.frombuffer(content, np.uint8, offset=len(file.header)).reshape(file.shape)
 
 
-def _check(name: str, content: bytes, file: IdxFile) -> None:
-    """Raise UserError, beginning with `name`, at the first thing that differs from `file`."""
-    magic, header = content[:4], content[: len(file.header)]
-    if magic != file.header[:4]:
-        received = f"0x{magic.hex()}" if len(magic) == 4 else "fewer than four bytes"
-        other = next((one for one in FILES if one.header[:4] == magic), None)
-        hint = f" That is a file of the kind of {other.name}: are two swapped?" if other else ""
-        raise UserError(f"{name}: wrong magic number, expected 0x{file.header[:4].hex()}, received {received}.{hint}")
-    if len(header) == len(file.header) and header != file.header:
-        expected, received = (
-            " x ".join(f"{side:,}" for side in shape) for shape in (file.shape, np.frombuffer(header, ">u4")[1:])
-        )
-        raise UserError(f"{name}: wrong size, expected {expected} values, received {received}.")
+def _difference(content: bytes, checksum: str, file: IdxFile) -> str:
+    """How a wrong file's content, read one byte beyond the true size at most, differs from the true one."""
+    if other := next((one.name for one in FILES if one != file and content.startswith(one.header)), None):
+        return f"it begins as {other} does: are the two swapped?"
+    if not content.startswith(file.header[:4]):
+        received = f"0x{content[:4].hex()}" if content else "an empty file"
+        return f"wrong magic number, expected 0x{file.header[:4].hex()}, received {received}."
     if len(content) != file.size:
-        state, received = ("truncated", f"{len(content):,}") if len(content) < file.size else ("too long", "more")
-        raise UserError(f"{name}: {state}, expected {file.size:,} bytes unpacked, received {received}.")
-    checksum = hashlib.sha256(content).hexdigest()
-    if checksum != file.sha256:
-        raise UserError(
-            f"{name}: wrong checksum, expected SHA-256 {file.sha256} unpacked, received {checksum}. "
-            "The file was changed, or belongs to another data set (MNIST's digits have the same names and sizes)."
-        )
+        received = "more" if len(content) > file.size else f"{len(content):,}"
+        return f"wrong size, expected {file.size:,} bytes unpacked, received {received}."
+    return (
+        f"wrong checksum, expected SHA-256 {file.sha256} unpacked, received {checksum}. "
+        "The file was changed, or belongs to another data set (MNIST's digits have the same names and sizes)."
+    )
 
 
 def _fetch() -> Path:

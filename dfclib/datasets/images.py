@@ -1,6 +1,7 @@
 """ImageSet and Splits, which every source of images returns, and the statistics of their pixels."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -61,8 +62,9 @@ class ImageSet:
         """Number of images per class: int64 (k,). Raises ValueError without labels."""
         if self.labels is None:
             raise ValueError("these images have no labels to count")
-        return np.bincount(self.labels, minlength=len(self.class_names)).astype(np.int64)
+        return np.bincount(self.labels, minlength=len(self.class_names))
 
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over ids, labels, class names and pixels, as hexadecimal digits."""
         digest = hashlib.sha256()
@@ -92,52 +94,48 @@ class Splits:
     def class_names(self) -> tuple[str, ...]:
         return self.train.class_names
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change with any id, label or pixel, those of test images aside.
 
         A run trained before the test images came is still the same run.
         """
-        parts = self.train.fingerprint() + self.validation.fingerprint()
+        parts = self.train.fingerprint + self.validation.fingerprint
         return hashlib.sha256(parts.encode()).hexdigest()[:16]
-
-    def renamed(self, name: str) -> "Splits":
-        """The same images under another name; a known fingerprint stays known, as hashing all pixels takes seconds."""
-        other = replace(self, name=name)
-        if "fingerprint" in vars(self):
-            vars(other)["fingerprint"] = self.fingerprint
-        return other
 
 
 def held_out_split(train: ImageSet) -> tuple[ImageSet, ImageSet]:
     """(the other training images, a stratified tenth set aside). Raises UserError for a class of fewer than two images.
 
-    Which tenth depends on the ids and labels alone (those whose SHA-256 sorts first within their class), so that it is
-    the same for every recipe, seed and order of rows.
+    Which tenth depends on the ids and labels alone, so that it is the same for every recipe, seed and order of rows.
     """
-    keys = np.array([hashlib.sha256(str(id_).encode()).hexdigest() for id_ in train.ids])
-    aside = np.zeros(len(train), bool)
-    for label, count in enumerate(train.class_counts()):
+    for name, count in zip(train.class_names, train.class_counts(), strict=True):
         if count < 2:
             raise UserError(
-                f"class {train.class_names[label]!r} has {count} training image(s): at least 2 are needed "
+                f"class {name!r} has {count} training image(s): at least 2 are needed "
                 "to hold some out. Add images, or use the published protocol."
             )
-        members = np.flatnonzero(train.labels == label)
-        aside[members[np.argsort(keys[members])[: max(1, round(count / 10))]]] = True
+    aside = stratified_tenth(train.ids, train.labels)
     return train.take(~aside), train.take(aside)
 
 
-def channel_statistics(
-    images: np.ndarray, by_image: bool = False, if_constant: float = 1.0
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def stratified_tenth(ids: Sequence[str], labels: np.ndarray) -> np.ndarray:
+    """bool (n,): of each class the tenth, and one at least, whose ids' SHA-256 sort first."""
+    keys = np.array([hashlib.sha256(str(id_).encode()).hexdigest() for id_ in ids])
+    chosen = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        chosen[members[np.argsort(keys[members])[: max(1, round(len(members) / 10))]]] = True
+    return chosen
+
+
+def channel_statistics(images: np.ndarray, by_image: bool = False) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel, exactly, on the scale 0..255.
 
     Args:
         images: uint8 (n, height, width, channels).
         by_image: False: over all pixels together. True: each image's own mean and (unbiased, as PyTorch's) deviation,
             averaged over the images; the deviations are smaller then, as differences between images do not count.
-        if_constant: The deviation of a channel whose pixels all have one value: 1 to divide by it, 0 to report it.
     """
     channels = images.shape[3]
     blocks = (images[i : i + BLOCK] for i in range(0, len(images), BLOCK))
@@ -156,4 +154,4 @@ def channel_statistics(
         counts /= counts.sum(axis=1, keepdims=True)
         means = counts @ levels
         deviations = np.sqrt(np.sum(counts * (levels - means[:, None]) ** 2, axis=1))
-    return tuple(means.tolist()), tuple(float(deviation) or if_constant for deviation in deviations)
+    return tuple(means.tolist()), tuple(deviations.tolist())

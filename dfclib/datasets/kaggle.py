@@ -2,26 +2,22 @@
 
 import contextlib
 import io
-import os
 import shutil
-import stat
 import struct
 import sys
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from dfclib.datasets.folder.listing import read_listing
 from dfclib.datasets.kaggle_api import COMPETITION, PAGE, explained_failures, sign_in
 from dfclib.errors import UserError
-from dfclib.files import read_json, write_json
+from dfclib.files import explained_write_errors, read_json, write_json
 
-STAGING = ".download"  # the archive and the file being unpacked; removed at the end
-RECORD = ".download.json"  # names and sizes of a complete download; null while it is unpacked
-MAX_FILES = 500_000
-MAX_RATIO = 100  # unpacked bytes to archive bytes; images hardly shrink, text by ten
-ALWAYS_ALLOWED_BYTES = 100_000_000  # whatever the ratio
+ARCHIVE = f"{COMPETITION}.zip"
+STAGING = ".download"  # holds the archive; removed at the end
+RECORD = ".download.json"  # names and sizes of a complete download
 
 # everything that zipfile raises where bytes are lost or changed
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error, UnicodeDecodeError)
@@ -33,8 +29,8 @@ def download(to: Path | str) -> Path:
     Stopped at any moment and called again, it goes on: a partial archive is continued where the server allows it,
     unpacked files are kept, and a complete download is not fetched again. Bars and counts go to standard error.
 
-    Raises UserError for whatever the user can mend: no token, rules not accepted, no network, disk full, an archive
-    that is damaged or that would write outside `to`, a folder that holds something else.
+    Raises UserError for whatever the user can mend: no token, rules not accepted, no network, disk full, a damaged
+    archive, a folder that holds something else.
     """
     to = Path(to)
     if to.exists() and not to.is_dir():
@@ -48,15 +44,16 @@ def download(to: Path | str) -> Path:
             f"{to} is not empty (it holds {found[0]}), and no download has begun there: name a folder that is empty "
             "or does not exist. A competition that was unpacked by hand is used as it is."
         )
-    with explained_failures(to):
+    with explained_failures():
         client = sign_in(Path.cwd())
+    with explained_failures(), explained_write_errors(to):
         staging = to / STAGING
         for last_try in (False, True):
             try:
                 sizes = _unpack(_fetch(client, staging, force=last_try), to)
                 break
             except DAMAGED as error:
-                shutil.rmtree(staging, ignore_errors=True)
+                (staging / ARCHIVE).unlink(missing_ok=True)
                 if last_try:
                     raise UserError(
                         f"the archive of {COMPETITION} came damaged twice ({error}): try again later, or "
@@ -80,7 +77,7 @@ def submit(csv: Path | str, message: str) -> str:
     if not message.strip():
         raise UserError("a submission needs a message of at least one letter: it is shown beside the score.")
     page = f"{PAGE}/submissions"
-    with explained_failures(path.parent):
+    with explained_failures():
         client = sign_in(Path.cwd())
         with contextlib.redirect_stdout(io.StringIO()) as printed:  # the only place where it gives a reason
             answer = client.competition_submit(str(path), message, COMPETITION, quiet=True)
@@ -101,10 +98,9 @@ def _fetch(client: Any, staging: Path, force: bool) -> Path:
         raise
     except ValueError as error:
         raise zipfile.BadZipFile(str(error)) from error  # the size is not the one that was announced
-    archive = staging / f"{COMPETITION}.zip"
-    if not archive.is_file():
-        raise zipfile.BadZipFile(f"{archive.name} did not come")
-    return archive
+    if not (staging / ARCHIVE).is_file():
+        raise zipfile.BadZipFile(f"{ARCHIVE} did not come")
+    return staging / ARCHIVE
 
 
 def _unpack(archive: Path, to: Path) -> dict[str, int]:
@@ -113,9 +109,6 @@ def _unpack(archive: Path, to: Path) -> dict[str, int]:
 
     with zipfile.ZipFile(archive) as opened:
         files = [info for info in opened.infolist() if not info.is_dir()]
-        if danger := _danger(opened.infolist(), archive.stat().st_size, to):
-            shutil.rmtree(archive.parent, ignore_errors=True)
-            raise UserError(f"the archive is refused: {danger}; nothing was unpacked.")
         missing = [info for info in files if not _is_unpacked(info, to / info.filename)]
         needed, free = sum(info.file_size for info in missing), shutil.disk_usage(to).free
         if needed > free:
@@ -123,53 +116,15 @@ def _unpack(archive: Path, to: Path) -> dict[str, int]:
                 f"disk full: unpacking needs {needed / 1e9:.2f} GB in {to} and {free / 1e9:.2f} GB are free. "
                 "Free some space and run the same command again; it goes on where it stopped."
             )
-        if missing:  # from now on the folder holds files, and must be known as ours however this ends
-            write_json(to / RECORD, {"competition": COMPETITION, "files": None})
-        part = archive.with_name(f"{os.getpid()}.part")
+        # zipfile compares checksums, and makes names that would leave the folder, and links, into files inside it
         for info in tqdm(missing, desc="unpacking", unit="file"):
-            with opened.open(info) as source, part.open("wb") as sink:
-                shutil.copyfileobj(source, sink, 1 << 20)  # zipfile compares the checksum at the end
-            target = to / info.filename
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(part, target)
+            opened.extract(info, to)
     return {info.filename: info.file_size for info in files}
 
 
 def _is_unpacked(info: zipfile.ZipInfo, path: Path) -> bool:
     same_size = path.is_file() and path.stat().st_size == info.file_size
     return same_size and zlib.crc32(path.read_bytes()) == info.CRC
-
-
-def _danger(members: list[zipfile.ZipInfo], archive_bytes: int, to: Path) -> str:
-    """Why unpacking an archive would leave `to` or fill the disk; "" where it would not."""
-    total = sum(info.file_size for info in members)
-    if len(members) > MAX_FILES or total > max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * archive_bytes):
-        packed = f"{total / 1e9:.1f} GB from {archive_bytes / 1e9:.3f} GB"
-        return f"it would unpack to {len(members)} files and {packed}, which no image archive does"
-    root = to.resolve()
-    names = [info.filename.rstrip("/") for info in members]
-    folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
-    seen: set[str] = set()
-    for info, name in zip(members, names, strict=True):
-        reason = ""
-        if name.startswith("/") or "\\" in name or PureWindowsPath(name).drive or ".." in name.split("/"):
-            reason = "leaves the folder"
-        elif not name.strip("./") or any(ord(letter) < 32 for letter in name):
-            reason = "is no file name"
-        elif stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            reason = "is a link or a device"
-        elif info.flag_bits & 1:
-            reason = "is encrypted"
-        elif name.casefold() in seen or (not info.is_dir() and name in folders):
-            reason = "is there twice, case aside"
-        elif PurePosixPath(name).parts[0] in (STAGING, RECORD):
-            reason = "is a name that dfclib keeps for itself"
-        elif not (to / name).parent.resolve().is_relative_to(root):  # through a link that lies in the folder already
-            reason = "leaves the folder"
-        if reason:
-            return f"its member {info.filename!r} {reason}"
-        seen.add(name.casefold())
-    return ""
 
 
 def _is_complete(to: Path) -> bool:

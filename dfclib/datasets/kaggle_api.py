@@ -11,7 +11,7 @@ from socket import gaierror
 from typing import Any
 
 from dfclib.errors import UserError
-from dfclib.files import DISK_FULL, read_json
+from dfclib.files import read_json
 
 TOKEN_PAGE = "https://www.kaggle.com/settings"
 COMPETITIONS_PAGE = "https://www.kaggle.com/competitions"
@@ -114,16 +114,15 @@ def _colab_secrets() -> tuple[dict[str, str], str]:
 def _uploaded_token(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    content = read_json(path)
-    pair = {name: content.get(name) for name in ("username", "key")} if isinstance(content, dict) else {}
-    if not pair or not all(isinstance(value, str) and value for value in pair.values()):
-        raise UserError(f"{path} lacks username or key: make a new one at {TOKEN_PAGE}.")
-    return pair
+    match read_json(path):
+        case {"username": str() as username, "key": str() as key} if username and key:
+            return {"username": username, "key": key}
+    raise UserError(f"{path} lacks username or key: make a new one at {TOKEN_PAGE}.")
 
 
 @contextlib.contextmanager
-def explained_failures(folder: Path) -> Iterator[None]:
-    """Raise UserError for the failures of Kaggle, network and disk; others, which are our mistakes, go through."""
+def explained_failures() -> Iterator[None]:
+    """Raise UserError for the failures of Kaggle and of the network; others go through."""
     import requests
     from urllib3.exceptions import HTTPError
 
@@ -136,11 +135,6 @@ def explained_failures(folder: Path) -> Iterator[None]:
             f"cannot reach Kaggle ({type(error).__name__}): check that {COMPETITIONS_PAGE} opens on "
             "this machine and run the same command again; what has come is kept."
         ) from error
-    except OSError as error:
-        if error.errno in DISK_FULL:
-            advice = "free some space and run the same command again; it goes on where it stopped"
-            raise UserError(f"disk full while writing to {folder}: {advice}.") from error
-        raise UserError(f"cannot read or write {error.filename or folder}: {error.strerror or error}.") from error
 
 
 def _refusal(error: Any) -> str:

@@ -97,5 +97,7 @@ def _normalisation(
             )
         return tuple(tuple(255 * x for x in values) for values in IMAGENET)
     if images is not None and recipe.normalisation in ("training", "training_by_image"):
-        return channel_statistics(pipelines.framed(images.images, recipe), recipe.normalisation == "training_by_image")
+        by_image = recipe.normalisation == "training_by_image"
+        means, deviations = channel_statistics(pipelines.framed(images.images, recipe), by_image)
+        return means, tuple(deviation or 1.0 for deviation in deviations)  # a channel of one value is not divided by 0
     return {"half": ((127.5,), (127.5,))}.get(recipe.normalisation, ((0.0,), (255.0,)))

@@ -105,7 +105,7 @@ def test_predict_labels_what_it_can_and_names_the_rest(asked, locked, out, call,
         "folder/broken.png: cannot be read (no such file",
         "folder/locked.png: cannot be read (permission denied)",
         "folder/cut.png: cannot be decoded",
-        f"{ascii(f'folder/{unprintable}')}: its name holds what is no printable UTF-8 text. Rename it",
+        f"{ascii(f'folder/{unprintable}')}: its name holds control characters or is no UTF-8 text. Rename it",
         *(f"folder/bad{i:02}.png: is not a PNG" for i in range(12)),
     ):
         assert f"\n  {line}" in captured.err

@@ -18,7 +18,6 @@ def images() -> ImageSet:
 def test_size_is_height_then_width(images):
     assert (images.size, images.channels, len(images)) == ((6, 8), 3, 20)
     assert images.class_counts().tolist() == [4] * 5
-    assert images.class_counts().dtype == np.int64
     assert images.take(images.labels != 4).class_counts().tolist() == [4, 4, 4, 4, 0]
 
 
@@ -128,10 +127,3 @@ def test_channel_statistics_by_hand():
     # all pixels: three 5.5, one 1.5 and four 4.5 away from the mean
     deviation = np.sqrt((3 * 5.5**2 + 1.5**2 + 4 * 4.5**2) / 8)
     assert channel_statistics(images) == (pytest.approx((5.5,)), pytest.approx((deviation,)))
-
-
-@pytest.mark.parametrize("by_image", [False, True])
-def test_images_of_one_colour_are_not_divided_by_zero(by_image):
-    images = np.full((3, 2, 2, 1), 7, np.uint8)
-    assert channel_statistics(images, by_image) == ((7.0,), (1.0,))
-    assert channel_statistics(images, by_image, if_constant=0.0) == ((7.0,), (0.0,))

@@ -90,19 +90,18 @@ def test_damaged_complete_download_is_mended(tmp_path, damage):
 
 
 def test_interrupted_unpacking_goes_on_with_the_same_archive(tmp_path, monkeypatch):
-    replace, done = os.replace, []
+    extract, done = zipfile.ZipFile.extract, []
 
-    def die_at_the_fourth(source, target):
-        if Path(target).name == kaggle.RECORD:
-            return replace(source, target)
+    def die_at_the_fourth(archive, member, to):
+        path = Path(extract(archive, member, to))
         if len(done) == 3:
+            path.write_bytes(path.read_bytes()[:-1])
             raise KeyboardInterrupt
-        done.append(Path(target))
-        replace(source, target)
+        done.append(path)
 
     client = FakeKaggle(zipped())
     with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", die_at_the_fourth)
+        patch.setattr(zipfile.ZipFile, "extract", die_at_the_fourth)
         with pytest.raises(KeyboardInterrupt):
             download(tmp_path, client)
     for path in done:
@@ -135,7 +134,7 @@ def test_damaged_archive_is_fetched_once_more(tmp_path, broken):
 
     with pytest.raises(UserError, match=r"damaged twice .*competitions/deepfake-classification-unibuc/data"):
         download(tmp_path / "again", FakeKaggle(broken, broken))
-    assert not (tmp_path / "again" / kaggle.STAGING).exists()
+    assert not list((tmp_path / "again" / kaggle.STAGING).iterdir())
 
 
 @pytest.mark.parametrize("stranger", ["notes.txt", "train.csv", "train/mine.png", ".git/HEAD"])
@@ -154,67 +153,21 @@ def test_our_own_unfinished_download_is_no_stranger(tmp_path):
     broken = changed_byte()
     with pytest.raises(UserError, match="damaged twice"):
         download(tmp_path, FakeKaggle(broken, broken))
-    assert (tmp_path / "train.csv").is_file() and not (tmp_path / kaggle.STAGING).exists()
+    assert (tmp_path / "train.csv").is_file() and not list((tmp_path / kaggle.STAGING).iterdir())
     download(tmp_path, FakeKaggle(zipped()))
     assert_downloaded(tmp_path)
     (tmp_path / "empty").mkdir()
     download(tmp_path / "empty", FakeKaggle(zipped()))
 
 
-def linked(name: str, kind: int) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name)
-    info.external_attr = (kind | 0o777) << 16
-    return info
-
-
-UNSAFE = {
-    "leaves": ("../evil", "train/../../evil", "/evil", "//server/share/evil", "C:/evil", "C:evil", "../")
-    + ("train\\..\\..\\evil", "outside/evil"),  # the last through a link that is in the folder already
-    "no file name": (".", "train/\n"),
-    "link": (linked("train/link", stat.S_IFLNK), linked("train/pipe", stat.S_IFIFO)),
-    "twice": ("TRAIN/A.png", "train"),
-    "keeps for itself": (".download/x", ".download.json"),
-}
-
-
-@pytest.mark.parametrize(
-    ("member", "reason"), [(member, reason) for reason, members in UNSAFE.items() for member in members]
-)
-def test_unsafe_member_is_refused_before_anything_is_written(tmp_path, member, reason):
-    to, outside = tmp_path / "data", tmp_path / "elsewhere"
-    to.mkdir()
-    outside.mkdir()
-    (to / kaggle.STAGING).mkdir()
-    (to / "outside").symlink_to(outside)
-    client = FakeKaggle(zipped(KAGGLE_FILES | {member: b"/etc/passwd"}))
-    with pytest.raises(UserError, match=f"{reason}.*nothing was unpacked"):
-        download(to, client)
-    assert files_in(to) == {}
-    assert files_in(outside) == {}
-    assert not list(tmp_path.glob("**/evil"))
-
-
-def test_absolute_and_encrypted_members_are_refused(tmp_path):
-    with pytest.raises(UserError, match="leaves"):
-        download(tmp_path, FakeKaggle(zipped({f"{tmp_path}/train.csv": b"x"})))
-    data = bytearray(zipped({"train.csv": b"x"}))
-    data[data.find(b"PK\x01\x02") + 8] |= 1
-    with pytest.raises(UserError, match="encrypted"):
-        download(tmp_path, FakeKaggle(bytes(data)))
-
-
-def test_bomb_is_refused(tmp_path, monkeypatch):
-    bomb = zipped(KAGGLE_FILES | {"zeros": bytes(2_000_000)})
-    monkeypatch.setattr(kaggle, "ALWAYS_ALLOWED_BYTES", 1_000_000)
-    with pytest.raises(UserError, match="no image archive does"):
-        download(tmp_path, FakeKaggle(bomb))
-    assert files_in(tmp_path) == {}
-    monkeypatch.setattr(kaggle, "ALWAYS_ALLOWED_BYTES", 3_000_000)
-    monkeypatch.setattr(kaggle, "MAX_FILES", 7)
-    with pytest.raises(UserError, match="to 8 files"):
-        download(tmp_path, FakeKaggle(bomb))
-    monkeypatch.setattr(kaggle, "MAX_FILES", 8)
-    download(tmp_path, FakeKaggle(bomb))
+def test_nothing_is_written_outside_the_folder(tmp_path):
+    to = tmp_path / "deep" / "data"
+    names = ("../evil", "train/../../evil", f"{tmp_path}/evil", "//server/evil", "C:/evil")
+    link, target = zipfile.ZipInfo("train/link"), str(tmp_path / "target")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    download(to, FakeKaggle(zipped(KAGGLE_FILES | dict.fromkeys(names, b"evil") | {link: target.encode()})))
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"] and list(to.parent.iterdir()) == [to]
+    assert not (to / "train/link").is_symlink() and (to / "train/link").read_text() == target
 
 
 @pytest.mark.parametrize(
@@ -250,7 +203,7 @@ def test_a_target_that_cannot_be(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="is a file"):
         download(tmp_path / "file", FakeKaggle(zipped()))
-    with pytest.raises(UserError, match="cannot read or write"):
+    with pytest.raises(NotADirectoryError):  # which the command line puts into words
         download(tmp_path / "file" / "below", FakeKaggle(zipped()))
 
 

@@ -488,6 +488,13 @@ def test_training_s_own_statistics_are_those_of_the_images_trained_on(splits, tm
     np.testing.assert_allclose(seen.std(axis=(0, 1, 2)), 1, atol=1e-4)
 
 
+@pytest.mark.parametrize("normalisation", ["training", "training_by_image"])
+def test_a_channel_of_one_value_is_not_divided_by_zero(splits, normalisation):
+    images = replace(splits.train, images=np.full_like(splits.train.images, 7))
+    model = training.build_model(tiny_recipe(normalisation=normalisation), 3, 5, images)
+    assert (normalised(model, images.images) == 0).all()
+
+
 # the other systems' ways
 
 

@@ -10,9 +10,9 @@ def data_check(arguments: Namespace) -> None:
     """Report what is wrong with a folder of images, and what is in it."""
     from dfclib.datasets.folder.check import check_folder
 
-    report = check_folder(arguments.folder)
-    print(report.text())
-    if report.problems:
+    report, problems = check_folder(arguments.folder)
+    print(report)
+    if problems:
         raise UserError(f"{arguments.folder} cannot be used as it is: the problems are listed above")
 
 

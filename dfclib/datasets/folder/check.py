@@ -1,7 +1,6 @@
 """`python -m dfclib data check FOLDER`: the problems of a folder of images, and its images in figures."""
 
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +14,10 @@ from dfclib.datasets.images import ImageSet, channel_statistics
 CLASSES_LISTED = 20
 
 
-@dataclass(frozen=True)
-class Report:
-    """The result of check_folder. problems: one line each; lines: all that is printed"""
+def check_folder(folder: Path | str) -> tuple[str, list[str]]:
+    """(the report, the problems alone, one line each): all that is wrong, and figures of all that can be read.
 
-    problems: list[str]
-    lines: list[str]
-
-    def text(self) -> str:
-        return "\n".join(self.lines)
-
-
-def check_folder(folder: Path | str) -> Report:
-    """Find everything that is wrong with a folder, and measure all that can be read; progress on standard error.
+    Progress goes to standard error.
 
     Images of mixed sizes are no problem here (a recipe may resize them): they are measured at the commonest size.
     """
@@ -56,13 +46,13 @@ def check_folder(folder: Path | str) -> Report:
     lines = [f"{Path(folder)}: " + (f"layout {listing.layout}" if listing.layout else "layout not recognised")]
     for heading, content in sections.items():
         lines += ["", heading, *(f"  {line}" for line in content)]
-    return Report(problems, lines)
+    return "\n".join(lines), problems
 
 
 def _image_lines(parts: dict[str, ImageSet], pixels: Pixels) -> list[str]:
     lines = [f"{'split':<12}{'images':>9}  {'mean (0..255)':<22}{'deviation':<22}width x height, mode"]
     for split, part in parts.items():
-        statistics = channel_statistics(part.images, if_constant=0.0)
+        statistics = channel_statistics(part.images)
         mean, deviation = (" ".join(f"{value:.1f}" for value in values) for values in statistics)
         sizes = sizes_text(pixels.sizes[split])
         modes = ", ".join(f"{mode} ({count:,})" for mode, count in pixels.modes[split].most_common())

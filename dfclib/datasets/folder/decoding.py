@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image
 
-from dfclib.datasets.folder.cache import Cache, Pixels
+from dfclib.datasets.folder.cache import Pixels, load_pixels, store_pixels
 from dfclib.datasets.folder.image_files import ImageFile
-from dfclib.datasets.folder.problems import Problems, cannot_be_read
-from dfclib.errors import UserError
+from dfclib.datasets.folder.problems import COPY_AGAIN, Problems, cannot_be_read
 
 LARGEST_PIXELS = 2**27  # 134 million: more than most cameras have, too few for a small file to unpack to gigabytes
 LARGEST_SIDE = 4096  # a JPEG image with a longer one that is to be resized is decoded at a half, a quarter or an eighth
@@ -59,7 +58,7 @@ def read_pixels(
     image_size: tuple[int, int] | None = None,
     channels: int | None = None,
     any_size: bool = False,
-    cache: Cache | None = None,
+    cache: Path | None = None,
 ) -> Pixels:
     """Decode the image files of all splits, in parallel, with bars on standard error.
 
@@ -70,10 +69,10 @@ def read_pixels(
         image_size: Height and width of all images; None: the one size that all share.
         channels: 1 or 3, for a network that takes nothing else, and then without a cache; None: 1 where all images but
             the test images are grey.
+        cache: The file where pixels are kept for the next time, see cache.py.
         any_size: Bring mixed sizes to the commonest one: else they are a problem, where no image_size is given.
     """
-    key = cache.key(parts, image_size) if cache else ""
-    if cache and (stored := cache.load(key, parts, lambda needed: _fits(needed, problems))):
+    if cache and (stored := load_pixels(cache, lambda needed: _fits(needed, problems))):
         return stored
     before = len(problems)
     headers = {split: _read_headers(files, problems, split) for split, files in parts.items()}
@@ -92,17 +91,14 @@ def read_pixels(
     largest = sorted(header.height * header.width for header in everything)[-WORKERS:]
     if not _fits(len(everything) * math.prod(shape) + BYTES_PER_PIXEL * sum(largest), problems):
         return pixels
-    try:
-        for split, files in parts.items():
-            images, rows = _decode(files, headers[split], shape, split, problems)
-            pixels.images[split], pixels.rows[split] = images, rows
-            _count(pixels, split, [headers[split][row] for row in rows])
-    except MemoryError as error:
-        raise UserError(f"out of memory while decoding: give a smaller image size ({IMAGE_SIZE})") from error
+    for split, files in parts.items():
+        images, rows = _decode(files, headers[split], shape, split, problems)
+        pixels.images[split], pixels.rows[split] = images, rows
+        _count(pixels, split, [headers[split][row] for row in rows])
     if target is None:
         pixels.images, pixels.rows = {}, {}
     elif cache and len(problems) == before and not (any_size and len(sum(pixels.sizes.values(), Counter())) > 1):
-        cache.store(key, pixels)
+        store_pixels(cache, pixels)
     return pixels
 
 
@@ -252,8 +248,7 @@ def _decode(
     errors = _in_parallel(decode, range(len(rows)), f"{split}: decoding")
     for row, error in zip(rows, errors, strict=True):
         if error is not None:
-            what = f"cannot be decoded ({_reason(error)})"
-            problems.add("broken image", files[row].where, what, "Copy or download it again, or leave it out")
+            problems.add("broken image", files[row].where, f"cannot be decoded ({_reason(error)})", COPY_AGAIN)
     whole = np.array([error is None for error in errors], bool)
     return images if whole.all() else images[whole], rows[whole]
 

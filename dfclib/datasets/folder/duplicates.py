@@ -7,7 +7,7 @@ which is set where the frequency lies above the median. Images whose hashes diff
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ MOST_LISTED = 1000  # pairs that are listed one by one; all are counted
 class Duplicates:
     """Pairs of duplicates, and how many there are.
 
-    pairs: a line each, exact ones first, then by distance; the first thousand
+    pairs: one line per pair, exact ones first, then by distance; the first thousand
     counts: {(split, split): (exact pairs, near pairs)}; m copies of one image are m - 1 pairs with the first
     """
 
@@ -48,8 +48,8 @@ class Duplicates:
         return "\n".join(lines)
 
 
-def perceptual_hashes(images: np.ndarray, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Hash images uint8 (n, h, w, 1 or 3): uint64 (n,), and bool (n,), True where there is too little to compare."""
+def perceptual_hashes(images: Sequence[np.ndarray], progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Hash images, each uint8 (h, w, 1 or 3): uint64 (n,), and bool (n,), True where there is too little to compare."""
     import imagehash
     from PIL import Image
     from tqdm import tqdm
@@ -87,13 +87,12 @@ def find_duplicates(parts: Mapping[str, ImageSet], progress: bool = False) -> Du
         for name, part in parts.items()
         for i, id_ in enumerate(part.ids)
     ]
-    exact = _exact_pairs(parts)
-    hashed = [perceptual_hashes(part.images, progress) for part in parts.values()]
-    hashes = np.concatenate([np.empty(0, np.uint64), *(hashes for hashes, _ in hashed)])
-    comparable = ~np.concatenate([np.empty(0, bool), *(flat for _, flat in hashed)])
+    images = [pixels for part in parts.values() for pixels in part.images]
+    exact = _exact_pairs(images)
+    hashes, left_out = perceptual_hashes(images, progress)
     # without copies: a thousand equal images would be half a million near pairs
-    comparable[exact[:, 1]] = False
-    rows = np.flatnonzero(comparable)
+    left_out[exact[:, 1]] = True
+    rows = np.flatnonzero(~left_out)
     near = near_pairs(hashes[rows])
     near[:, :2] = rows[near[:, :2]]
     pairs = np.concatenate([exact, near[np.argsort(near[:, 2], kind="stable")]]).tolist()
@@ -111,11 +110,11 @@ def _in_words(first: tuple[str, str, str | None], second: tuple[str, str, str | 
     return f"{' and '.join(names)}: {how}{contradiction}"
 
 
-def _exact_pairs(parts: Mapping[str, ImageSet]) -> np.ndarray:
-    """Rows, counted through all parts, with the same pixels: int64 (m, 3), rows (first, copy, -1)."""
+def _exact_pairs(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Pairs of images with the same pixels: int64 (m, 3), rows (first, copy, -1)."""
     first: dict[bytes, int] = {}
     found = []
-    for row, pixels in enumerate(pixels for part in parts.values() for pixels in part.images):
+    for row, pixels in enumerate(images):
         shape = str(pixels.shape).encode()
         digest = hashlib.blake2b(shape + np.ascontiguousarray(pixels).tobytes(), digest_size=16).digest()
         if first.setdefault(digest, row) != row:

@@ -1,11 +1,12 @@
 """Image files: which names are images, which are splits, and whether an entry of a folder may be opened."""
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from dfclib.datasets.folder.problems import Problems, cannot_be_read
+from dfclib.datasets.folder.problems import COPY_AGAIN, Problems, cannot_be_read
 
 SPLIT_NAMES = {  # in any case: a folder's name, or a CSV file's without extension
     "train": ("train", "training"),
@@ -51,24 +52,26 @@ def named_splits(names: list[str]) -> dict[str, list[str]]:
     return {split: sorted(found, key=lambda name: name != split) for split, found in of_split.items() if found}
 
 
-def image_file(path: Path, root: Path, id_: str, row: str, problems: Problems) -> ImageFile | None:
-    """The image at `path` in the data folder `root`, or None after adding the reason to `problems`.
+def image_file(path: Path, id_: str, problems: Problems, root: Path | None = None, row: str = "") -> ImageFile | None:
+    """The image at `path`, or None after adding the reason to `problems`.
 
-    row: where a CSV file names the image ("train.csv line 5"), or ""
+    root: the data folder, which no link may leave; row: where a CSV file names the image ("train.csv line 5"), or ""
     """
-    name = path.relative_to(root).as_posix()
+    name = str(path) if root is None else path.relative_to(root).as_posix()
     where = f"{name} ({row})" if row else name
-    if not stays_inside(path, root, problems, where):
+    if root is not None and not stays_inside(path, root, problems, where):
         return None
     try:
         status = path.stat()
     except OSError as error:
-        problems.add("file", where, *cannot_be_read(error, "Put the image itself there"))
+        problems.add("file", where, *cannot_be_read(error))
         return None
     if not stat.S_ISREG(status.st_mode):
         problems.add("file", where, "is a folder or a device, not a file", "Put the image itself there")
     elif status.st_size == 0:
-        problems.add("empty file", where, "the file is empty (0 bytes)", "Copy or download it again")
+        problems.add("empty file", where, "the file is empty (0 bytes)", COPY_AGAIN)
+    elif re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", name):  # which no table of labels could hold
+        problems.add("name", ascii(name), "its name holds control characters or is no UTF-8 text", "Rename it")
     else:
         return ImageFile(path, name, id_, status.st_size, status.st_mtime_ns, where)
     return None

@@ -26,7 +26,7 @@ from dfclib.datasets.folder.image_files import (
 )
 from dfclib.datasets.folder.problems import Problems, cannot_be_read, shown
 from dfclib.datasets.folder.tables import Row, id_is_sound, interpret_labels, read_rows
-from dfclib.datasets.images import ImageSet, held_out_split
+from dfclib.datasets.images import stratified_tenth
 from dfclib.errors import UserError
 
 KAGGLE, CLASS_FOLDERS, CLASS_FOLDERS_ONLY = "Kaggle (CSV files)", "train/<class>/", "<class>/"
@@ -104,11 +104,11 @@ def _read_parts(listing: Listing, splits: Sequence[str]) -> None:
 def _recognise(listing: Listing) -> str | None:
     """The folder's layout, or None after adding the reason to the problems."""
     folder, add = listing.folder, listing.problems.add
-    if not folder.exists():
-        add("folder", str(folder), "this folder does not exist", "Check the path, or make one with `data make`")
-        return None
     if not folder.is_dir():
-        add("folder", str(folder), "this is a file", "Unpack it if it is an archive, and give the folder")
+        if folder.exists():
+            add("folder", str(folder), "this is a file", "Unpack it if it is an archive, and give the folder")
+        else:
+            add("folder", str(folder), "this folder does not exist", "Check the path, or make one with `data make`")
         return None
     entries = sorted(entry.name for entry in folder.iterdir() if is_shown(entry.name))
     folders = [path.name for path in _folders(folder)]
@@ -192,7 +192,7 @@ def _find_images(name: str, table: str, rows: list[Row], sound: list[Row], listi
     for row in sound:
         found = images.get(row.id, [])
         if len(found) == 1:
-            row.file = image_file(found[0], listing.folder, row.id, row.where, listing.problems)
+            row.file = image_file(found[0], row.id, listing.problems, listing.folder, row.where)
         elif found:
             files = ", ".join(sorted(f"{name}/{path.name}" for path in found))
             add("two files", row.where, f"image_id {shown(row.id)} has {len(found)} files: {files}", "Keep one")
@@ -272,7 +272,7 @@ def _images_in(folder: Path, label: str | None, listing: Listing) -> tuple[list[
         if not is_image(path.name):
             others.append(path)
         elif (twin := names.setdefault(id_, name)) == name:
-            rows.append(Row(place, id_, label, image_file(path, listing.folder, id_, "", listing.problems)))
+            rows.append(Row(place, id_, label, image_file(path, id_, listing.problems, listing.folder)))
         else:
             remedy = "Rename one, or remove it if it is the same image"
             listing.problems.add("two files", name, f"differs from {twin} only in its extension", remedy)
@@ -301,10 +301,7 @@ def _set_validation_aside(listing: Listing) -> None:
         listing.problems.add("too few", f"class {shown(str(name))}", what, remedy)
     if listing.problems or counts.min() < 2:
         return
-    ids = np.array([file.id for file in train.files])
-    pixels = np.empty((len(ids), 0, 0, 1), np.uint8)
-    _, aside = held_out_split(ImageSet(pixels, train.labels, ids, listing.class_names))
-    chosen = np.isin(ids, aside.ids)
+    chosen = stratified_tenth([file.id for file in train.files], train.labels)
     for split, mask in (("train", ~chosen), ("validation", chosen)):
         listing.parts[split] = Part([train.files[i] for i in np.flatnonzero(mask)], train.labels[mask])
     listing.parts = {split: listing.parts[split] for split in SPLITS if split in listing.parts}

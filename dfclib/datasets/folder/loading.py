@@ -5,22 +5,21 @@
 
 import csv
 import os
-import re
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from dfclib.datasets.folder.cache import Cache, Pixels, slug
+from dfclib.datasets.folder.cache import Pixels, cache_file, slug
 from dfclib.datasets.folder.decoding import read_pixels
 from dfclib.datasets.folder.image_files import SPLITS
 from dfclib.datasets.folder.listing import Listing, read_listing
-from dfclib.datasets.folder.problems import shown
 from dfclib.datasets.images import ImageSet, Splits
 from dfclib.errors import UserError
-from dfclib.files import DISK_FULL
+from dfclib.files import explained_write_errors
 
 _UNFINISHED = ".unfinished-"
 # fingerprints of data that have a name of their own, whatever their folder is called, so that runs bear the same names
@@ -40,7 +39,7 @@ def read_contents(
     files = {split: part.files for split, part in listing.parts.items()}
     if not any(files.values()):
         return listing, {}, Pixels()
-    cache = Cache.beside(listing.folder)
+    cache = cache_file(listing.folder, files, image_size)
     pixels = read_pixels(files, listing.problems, image_size=image_size, any_size=any_size, cache=cache)
     listing.notices.extend(pixels.notices)
     parts = {}
@@ -73,7 +72,7 @@ def load_folder(folder: Path | str, image_size: tuple[int, int] | None = None) -
     listing.require_sound()
     name, embedded = slug(Path(folder).resolve().name), Path(folder, EMBEDDED_MARK).exists()
     splits = Splits(name, parts["train"], parts["validation"], parts.get("test"), embedded)
-    return splits.renamed(KNOWN_DATA.get(splits.fingerprint, name))
+    return replace(splits, name=KNOWN_DATA.get(splits.fingerprint, name))
 
 
 def load_test(folder: Path | str, image_size: tuple[int, int], channels: int) -> ImageSet | None:
@@ -97,34 +96,24 @@ def write_folder(splits: Splits, folder: Path | str) -> None:
 
     Read again, it gives the same images, labels (but the test split's) and ids, provided that the class names are in
     order (integers as numbers, names alphabetically). train.csv comes last, so that a folder with one is whole. Raises
-    UserError where `folder` is not empty or cannot be written, or an id is no file name.
+    UserError where `folder` is not empty or cannot be written.
     """
-    folder = Path(folder)
-    parts = {name: part for name in SPLITS if (part := getattr(splits, name)) is not None}
-    for name, part in parts.items():
-        for id_ in map(str, part.ids):
-            if not re.fullmatch(r"[^/\\\x00-\x1f]+", id_) or id_ in "..":
-                raise UserError(f"{name}: image id {shown(id_)} is no file name: give the images ids without / and \\")
-    another = "name a folder that is empty or does not exist"
+    folder, another = Path(folder), "name a folder that is empty or does not exist"
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: {another}")
-    try:
+    parts = {name: part for name in SPLITS if (part := getattr(splits, name)) is not None}
+    with explained_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        found = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(_UNFINISHED))
-        if found:
-            raise UserError(f"{folder} is not empty (it holds {found[0]}): {another}")
         for leftover in folder.glob(f"{_UNFINISHED}*"):  # a killed write_folder's
             shutil.rmtree(leftover)
+        if found := sorted(entry.name for entry in folder.iterdir()):
+            raise UserError(f"{folder} is not empty (it holds {found[0]}): {another}")
         with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder, ignore_cleanup_errors=True) as unfinished:
             _write_parts(parts, Path(unfinished))
             if splits.embedded:
                 Path(unfinished, EMBEDDED_MARK).write_text(EMBEDDED_NOTE, encoding="utf-8")
             for path in sorted(Path(unfinished).iterdir(), key=lambda path: path.name == "train.csv"):
                 os.replace(path, folder / path.name)
-    except OSError as error:
-        if error.errno in DISK_FULL:
-            raise UserError(f"disk full while writing {folder}: free some space and try again") from error
-        raise UserError(f"cannot write {folder}: {error.strerror}. Choose a folder that you may write to") from error
 
 
 def _write_parts(parts: dict[str, ImageSet], folder: Path) -> None:

@@ -1,5 +1,6 @@
 """The problems of a folder, collected so that all of them are reported together."""
 
+COPY_AGAIN = "Copy or download it again, or leave it out"
 LISTED = 10  # problems of one kind that are listed one by one
 
 
@@ -27,7 +28,7 @@ class Problems:
         return result
 
 
-def cannot_be_read(error: OSError, remedy: str = "Copy or download it again, or leave it out") -> tuple[str, str]:
+def cannot_be_read(error: OSError, remedy: str = COPY_AGAIN) -> tuple[str, str]:
     """(problem, remedy) where the system refuses to open a file or folder; `remedy` unless rights are missing."""
     if isinstance(error, PermissionError):
         remedy = "Give yourself the right to read it (chmod u+r, and for a folder u+x)"

@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,6 @@ from dfclib.datasets.folder.image_files import ImageFile
 from dfclib.datasets.folder.problems import Problems, cannot_be_read, shown
 
 FEWEST_CLASSES, MOST_CLASSES = 2, 1000
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_LABEL_RULE = "Labels are either all integers 0..k-1 or all names"
-_ID_RULE = "An image_id is the name of a file without folder and extension"
 
 
 @dataclass
@@ -38,27 +34,28 @@ def read_rows(path: Path, columns: tuple[str, ...], problems: Problems, notices:
     """
     name, before = path.name, len(problems)
     wanted = f"The first line must read {','.join(columns)}"
-    header, rows = None, []
-    for where, cells in _read_cells(path, problems):
-        if header is None:
-            header = cells
-            others = [column for column in header if column not in columns]
-            if others and all(header.count(column) == 1 for column in columns):
-                notices.append(f"{name} has {len(others)} more column(s), {shown(others[0])} for one: not used")
-            elif sorted(header) != sorted(columns):
-                text = ",".join(header)
-                hint = next((f" (separated by {c!r}?)" for c in ";\t" if c in text), "")
-                problems.add("columns", where, f"the columns are {shown(text)}{hint}", wanted)
-                return []
-        elif len(cells) != len(header):
-            remedy = f"Write {len(header)} values separated by commas, as in the first line"
-            problems.add("row", where, f"{len(cells)} values in {shown(','.join(cells))}", remedy)
-        else:
+    lines = _read_cells(path, problems)
+    if not lines:
+        if len(problems) == before:
+            problems.add("columns", name, "the file is empty", wanted + ", and each further line name an image")
+        return []
+    place, header = lines[0]
+    if any(header.count(column) != 1 for column in columns):
+        text = ",".join(header)
+        hint = next((f" (separated by {c!r}?)" for c in ";\t" if c in text), "")
+        problems.add("columns", place, f"the columns are {shown(text)}{hint}", wanted)
+        return []
+    if others := [column for column in header if column not in columns]:
+        notices.append(f"{name} has {len(others)} more column(s), {shown(others[0])} for one: not used")
+    rows = []
+    for where, cells in lines[1:]:
+        if len(cells) == len(header):
             values = dict(zip(header, cells, strict=True))
             rows.append(Row(where, values["image_id"], values["label"] if "label" in columns else None))
-    if len(problems) == before and header is None:
-        problems.add("columns", name, "the file is empty", wanted + ", and each further line name an image")
-    elif len(problems) == before and not rows:
+        else:
+            remedy = f"Write {len(header)} values separated by commas, as in the first line"
+            problems.add("row", where, f"{len(cells)} values in {shown(','.join(cells))}", remedy)
+    if not rows and len(problems) == before:
         problems.add("columns", name, "no row follows the header", f"Add a line for each image, or remove {name}")
     return rows
 
@@ -91,34 +88,21 @@ def _read_cells(path: Path, problems: Problems) -> list[tuple[str, list[str]]]:
     return lines
 
 
-def id_is_sound(row: Row, split: str, seen: dict[str, Row], problems: Problems) -> bool:
+def id_is_sound(row: Row, split: str, seen: dict[str | tuple[str, str], Row], problems: Problems) -> bool:
     """Whether an id may be looked up as a file; `seen` remembers the ids of all splits."""
-    id_, name = row.id, shown(row.id)
-
-    def add(kind: str, what: str, remedy: str = _ID_RULE) -> None:
-        problems.add(kind, row.where, what, remedy)
-
+    id_, name, add = row.id, shown(row.id), problems.add
     if not id_:
-        add("id", "the image_id is empty", "Write one, or remove the line")
-    elif any(ord(character) < 32 or ord(character) == 127 for character in id_):
-        add("id", f"image_id {name} contains a control character")
-    elif id_[0] in "/\\" or re.match("[A-Za-z]:", id_):
-        add("id", f"image_id {name} is an absolute path")
-    elif ".." in re.split(r"[/\\]", id_):
-        add("id", f"image_id {name} climbs out of the folder")
-    elif "/" in id_ or "\\" in id_ or id_ == ".":
-        add("id", f"image_id {name} contains a path separator or is none")
-    # no id holds a slash from here on, so the three kinds of key do not meet
-    elif (twin := seen.setdefault(f"{split}/{id_}", row)) is not row:
-        add("duplicate", f"image_id {name} is already in {twin.where}", "Remove one of the two lines")
+        add("id", row.where, "the image_id is empty", "Write one, or remove the line")
+    elif re.search(r"[/\\\x00-\x1f\x7f]|^[A-Za-z]:|^\.\.?$", id_):
+        what = f"image_id {name} is no file name: it holds a path or a control character"
+        add("id", row.where, what, "An image_id is the name of a file without folder and extension")
+    elif (twin := seen.setdefault(id_, row)) is not row:
+        remedy = "Remove one of the two lines, or rename one of two different images"
+        add("duplicate", row.where, f"image_id {name} is already in {twin.where}", remedy)
     else:
-        elsewhere, alike = seen.setdefault(id_, row), seen.setdefault(f"{split}//{id_.casefold()}", row)
-        if elsewhere is not row:
-            remedy = "Remove it from one of the splits, or rename one of two different images"
-            add("two splits", f"image_id {name} is already in {elsewhere.where}", remedy)
-        if alike is not row:
+        if (alike := seen.setdefault((split, id_.casefold()), row)) is not row:
             what = f"image_id {name} and {shown(alike.id)} in {alike.where} differ only in case"
-            add("case", what, "Rename one: many file systems take them for one file")
+            add("case", row.where, what, "Rename one: many file systems take them for one file")
         return True
     return False
 
@@ -133,22 +117,22 @@ def interpret_labels(
     """
     labelled = [row for found in rows.values() for row in found if row.label is not None]
     labels = list(dict.fromkeys((row.label, row.where) for row in labelled))  # a class folder counts once
-    kinds = {text: _kind(text) for text, _ in labels}
-    votes = Counter(kinds[text] for text, _ in labels)
-    wanted = "name" if votes["name"] > votes["integer"] else "integer"
-    first: dict[str, str] = {}  # where a label stands first
-    for text, where in labels:
-        first.setdefault(text, where)
-        _check_kind(text, where, kinds[text], wanted, problems)
-    names = sorted(text for text, kind in kinds.items() if kind == wanted)
-    if wanted == "name":
-        alike: dict[str, str] = {}
-        for name in names:
-            if (other := alike.setdefault(name.casefold(), name)) != name:
-                notices.append(f"labels {shown(other)} and {shown(name)} differ only in case and are two classes")
-    else:
-        names.sort(key=lambda text: (len(_digits(text)), _digits(text)))
+    kinds = [_kind(text) for text, _ in labels]
+    wanted = "name" if kinds.count("name") > kinds.count("integer") else "integer"
+    first: dict[str, str] = {}  # where a label of that kind stands first
+    for (text, where), kind in zip(labels, kinds, strict=True):
+        if kind == wanted:
+            first.setdefault(text, where)
+        else:
+            problems.add(f"{kind} label", where, *_wrong_kind(text, kind, wanted))
+    names = sorted(first)
+    if wanted == "integer":
+        names.sort(key=int)
         _find_gaps(names, first, problems)
+    alike: dict[str, str] = {}
+    for name in names:
+        if (other := alike.setdefault(name.casefold(), name)) != name:
+            notices.append(f"labels {shown(other)} and {shown(name)} differ only in case and are two classes")
     if labels:
         _count_classes(names, re.sub(" line [0-9]+$", "", labels[0][1]), problems)
     in_train = {row.label for row in rows.get("train", ())}
@@ -160,49 +144,37 @@ def interpret_labels(
     return {name: number for number, name in enumerate(names)}, tuple(names)
 
 
-def _kind(text: str) -> str:
-    if not text:
+def _kind(label: str) -> str:
+    if not label:
         return "empty"
-    if not _NUMBER.fullmatch(text):
+    if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", label):
         return "name"
-    if text.isdigit():
-        return "integer"
-    return "negative" if text.startswith("-") else "fraction"
+    return "integer" if re.fullmatch("[0-9]{1,9}", label) else "number"
 
 
-def _check_kind(label: str, where: str, kind: str, wanted: str, problems: Problems) -> None:
-    text, remedy = shown(label), f"{_LABEL_RULE}: correct it"
-    if kind == wanted:
-        return
+def _wrong_kind(label: str, kind: str, wanted: str) -> tuple[str, str]:
+    """(problem, remedy) of a label of another kind than most."""
+    rule = "Labels are either all integers 0..k-1 or all names"
     if kind == "empty":
-        what, remedy = "the label is empty", "Write one, or remove the line"
-    elif kind == "negative":
-        what = f"label {text} is negative"
-    elif kind == "fraction":
-        what = f"label {text} is not written as an integer"
-        if whole := re.fullmatch(r"\+?([0-9]+)(\.0*)?", label):
-            remedy = f"{_LABEL_RULE}: write {whole[1]}"
-    else:
-        what = f"label {text} is {'an integer' if kind == 'integer' else 'a name'} where most labels are {wanted}s"
-        remedy = f"{_LABEL_RULE}: make them alike"
-    problems.add(kind, where, what, remedy)
-
-
-def _digits(text: str) -> str:
-    """An integer's digits without leading zeros: int() would refuse a label of 5,000 digits."""
-    return text.lstrip("0") or "0"
+        return "the label is empty", "Write one, or remove the line"
+    if kind == "number":
+        whole = re.fullmatch(r"\+?([0-9]{1,9})(\.0*)?", label)
+        remedy = f"write {whole[1]}" if whole else "correct it"
+        return f"label {shown(label)} is no integer 0..k-1", f"{rule}: {remedy}"
+    what = "an integer" if kind == "integer" else "a name"
+    return f"label {shown(label)} is {what} where most labels are {wanted}s", f"{rule}: make them alike"
 
 
 def _find_gaps(names: list[str], first: dict[str, str], problems: Problems) -> None:
-    spellings: dict[str, str] = {}  # digits: as they are written first
+    spellings: dict[int, str] = {}  # as a number is written first
     for name in names:
-        if (other := spellings.setdefault(_digits(name), name)) != name:
+        if (other := spellings.setdefault(int(name), name)) != name:
             what = f"the number {shown(name)} is also written {shown(other)}, in {first[other]}"
             problems.add("two spellings", first[name], what, "Write it one way")
     for expected, (number, name) in enumerate(spellings.items()):
-        if number != str(expected):
-            known = ", ".join(map(shown, list(spellings)[:8])) + (" ..." if len(spellings) > 8 else "")
-            what = f"label {shown(number)} leaves a gap: no image has label {expected} ({known})"
+        if number != expected:
+            known = ", ".join(map(str, list(spellings)[:8])) + (" ..." if len(spellings) > 8 else "")
+            what = f"label {shown(name)} leaves a gap: no image has label {expected} (found: {known})"
             remedy = f"Number the {len(spellings)} classes 0..{len(spellings) - 1}, or give them names"
             problems.add("gap", first[name], what, remedy)
             return

@@ -5,7 +5,6 @@ same on every machine; the last bit of a sine may not be, so single pixels may d
 """
 
 from collections.abc import Callable
-from numbers import Integral
 
 import numpy as np
 
@@ -30,12 +29,14 @@ def draw_splits(
         draw: Given a class and a generator of random numbers, draws an image: uint8 (height, width, channels).
 
     Raises:
-        UserError: where a count or the seed is another number.
+        UserError: where a count or the seed lies outside its limits.
     """
     fewest = 2 * len(class_names)
     for split, count, least in zip(SPLITS, counts, (fewest, fewest, 0), strict=True):
-        _check_number(split, count, least, MOST_IMAGES)
-    _check_number("seed", seed, 0, None)
+        if not least <= count <= MOST_IMAGES:
+            raise UserError(f"{split} must be a whole number from {least} to {MOST_IMAGES}; received {count!r}.")
+    if seed < 0:
+        raise UserError(f"seed must be a whole number of 0 or more; received {seed!r}.")
 
     def draw_split(code: int) -> ImageSet:
         labels = _balanced_labels(counts[code], len(class_names), [seed, code, 0])
@@ -44,14 +45,6 @@ def draw_splits(
         return ImageSet(np.stack(images), labels, ids, class_names)
 
     return Splits(name, draw_split(0), draw_split(1), draw_split(2) if counts[2] else None, embedded=True)
-
-
-def _check_number(name: str, value: object, least: int, most: int | None) -> None:
-    """Raise UserError unless `value` is a whole number from `least` to `most` (None: no limit)."""
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):
-        limits = f"from {least} to {most}" if most is not None else f"of {least} or more"
-        raise UserError(f"{name} must be a whole number {limits}; received {value!r}.")
 
 
 def _balanced_labels(count: int, classes: int, seed: list[int]) -> np.ndarray:
