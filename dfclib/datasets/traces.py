@@ -56,7 +56,7 @@ def trace_statistics(images: ImageSet, name: str, embedded: bool) -> dict[str, A
         for label in classes:
             products[label] += lagged[images.labels[block] == label].sum(axis=0)
     by_class = [images.labels == label for label in classes]
-    channels = [channel_statistics(images.images[mask], if_constant=0) for mask in by_class]
+    channels = [channel_statistics(images.images[mask]) for mask in by_class]
     profiles = np.concatenate(profiles)
     log_power = np.stack([profiles[mask].mean(axis=0) for mask in by_class])
     shares = images.class_counts() / len(images)

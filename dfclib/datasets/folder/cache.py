@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import math
 import os
 import re
 import tempfile
 import time
-import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -18,7 +19,7 @@ import PIL
 
 from dfclib.datasets.folder.image_files import ImageFile
 from dfclib.errors import UserError
-from dfclib.files import write_atomically
+from dfclib.files import write_atomically, write_json
 
 CACHE_VERSION = 2  # raise when the same files would give other pixels
 
@@ -38,63 +39,87 @@ class Pixels:
     notices: list[str] = field(default_factory=list)
 
 
-def cache_file(data_folder: Path, parts: Mapping[str, Sequence[ImageFile]], image_size: tuple[int, int] | None) -> Path:
-    """Where pixels are kept: in data_folder/.dfclib-cache, else (read-only data) in ~/.cache or /tmp.
+@dataclass(frozen=True)
+class Cache:
+    """Decoded pixels on the disk: a .npy per split and a .json that is written last, so what it names is whole.
 
-    The file is named by the image size and a hash over names, byte counts and times of all image files.
+    Files are named by the image size and a key over names, byte counts and times of all image files; where one of these
+    changes, the old files are removed when the new ones are written. A cache that cannot be written is no error.
     """
-    size = "native" if image_size is None else f"{image_size[1]}x{image_size[0]}"
-    digest = hashlib.sha256(f"{CACHE_VERSION} {PIL.__version__} {size}".encode())
-    for split, files in parts.items():
-        digest.update(f"\0\0{split}".encode())
-        for file in files:
-            digest.update(f"\0{file.name}\0{file.size}\0{file.mtime_ns}".encode("utf-8", "surrogateescape"))
-    data_folder = data_folder.resolve()
-    own = f"{slug(data_folder.name)}-{hashlib.sha256(str(data_folder).encode()).hexdigest()[:8]}"
-    places = [data_folder / ".dfclib-cache", Path(tempfile.gettempdir()) / "dfclib-cache" / own]
-    with suppress(RuntimeError):  # no home directory
-        places.insert(1, Path.home() / ".cache" / "dfclib" / own)
-    for place in places:
-        with suppress(OSError):
-            place.mkdir(parents=True, exist_ok=True)
-            if os.access(place, os.W_OK):
-                break
-    return place / f"{size}-{digest.hexdigest()[:16]}.npz"
 
+    folder: Path
 
-def load_pixels(path: Path, fits: Callable[[int], bool]) -> Pixels | None:
-    """The pixels kept in `path`; None where there are none or damaged ones; no images where their bytes do not fit."""
-    try:
-        with np.load(path) as stored:
-            about = json.loads(str(stored["about"]))
-            pixels = Pixels(notices=about["notices"])
-            for split, part in about["splits"].items():
-                pixels.sizes[split] = Counter({(height, width): count for height, width, count in part["sizes"]})
+    @classmethod
+    def beside(cls, data_folder: Path) -> "Cache":
+        """In data_folder/.dfclib-cache, else (read-only data) in ~/.cache or /tmp."""
+        data_folder = data_folder.resolve()
+        own = f"{slug(data_folder.name)}-{hashlib.sha256(str(data_folder).encode()).hexdigest()[:8]}"
+        places = [data_folder / ".dfclib-cache", Path(tempfile.gettempdir()) / "dfclib-cache" / own]
+        with suppress(RuntimeError):  # no home directory
+            places.insert(1, Path.home() / ".cache" / "dfclib" / own)
+        for place in places:
+            with suppress(OSError):
+                place.mkdir(parents=True, exist_ok=True)
+                if os.access(place, os.W_OK):
+                    return cls(place)
+        return cls(places[0])
+
+    def key(self, parts: Mapping[str, Sequence[ImageFile]], image_size: tuple[int, int] | None) -> str:
+        size = "native" if image_size is None else f"{image_size[1]}x{image_size[0]}"
+        digest = hashlib.sha256(f"{CACHE_VERSION} {PIL.__version__} {size}".encode())
+        for split, files in parts.items():
+            digest.update(f"\0\0{split}".encode())
+            for file in files:
+                digest.update(f"\0{file.name}\0{file.size}\0{file.mtime_ns}".encode("utf-8", "surrogateescape"))
+        return f"{size}-{digest.hexdigest()[:16]}"
+
+    def load(self, key: str, parts: Mapping[str, Sequence[ImageFile]], fits: Callable[[int], bool]) -> Pixels | None:
+        """The pixels stored under `key`; None where there are none or damaged ones; no images where they do not fit."""
+        try:
+            stored = json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8"))
+            pixels = Pixels(notices=list(stored["notices"]))
+            for split, part in stored["splits"].items():
+                pixels.sizes[split] = Counter({(h, w): n for h, w, n in part["sizes"]})
                 pixels.modes[split] = Counter(part["modes"])
-            if fits(about["bytes"]):
-                pixels.images = {split: stored[split] for split in about["splits"]}
-                pixels.rows = {split: np.arange(len(images)) for split, images in pixels.images.items()}
+            if not fits(sum(math.prod(part["shape"]) for part in stored["splits"].values())):
+                return pixels
+            for split, part in stored["splits"].items():
+                images = np.load(self.folder / f"{key}-{split}.npy", allow_pickle=False)
+                expected = (np.uint8, (len(parts[split]), *part["shape"][1:]), part["crc32"])
+                if (images.dtype, images.shape, zlib.crc32(images.data)) != expected:
+                    return None
+                pixels.images[split], pixels.rows[split] = images, np.arange(len(images))
             return pixels
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
-        return None
+        except (OSError, ValueError, KeyError, TypeError, EOFError):
+            return None
 
+    def store(self, key: str, pixels: Pixels) -> None:
+        try:
+            self._remove_stale(key)
+            for split, images in pixels.images.items():
+                write_atomically(self.folder / f"{key}-{split}.npy", lambda file, array=images: np.save(file, array))
+            splits = {
+                split: {
+                    "shape": images.shape,
+                    "crc32": zlib.crc32(images.data),
+                    "sizes": [(h, w, n) for (h, w), n in pixels.sizes[split].items()],
+                    "modes": dict(pixels.modes[split]),
+                }
+                for split, images in pixels.images.items()
+            }
+            write_json(self.folder / f"{key}.json", {"notices": pixels.notices, "splits": splits})
+        except (UserError, OSError) as error:
+            pixels.notices.append(f"decoded images could not be kept for the next time: {error}")
 
-def store_pixels(path: Path, pixels: Pixels) -> None:
-    """Keep pixels in `path`, in place of what its folder holds for this image size; a notice where that fails."""
-    splits = {
-        split: {"sizes": [(*size, count) for size, count in pixels.sizes[split].items()], "modes": pixels.modes[split]}
-        for split in pixels.images
-    }
-    needed = sum(images.nbytes for images in pixels.images.values())
-    about = json.dumps({"notices": pixels.notices, "bytes": needed, "splits": splits})
-    try:
-        for other in path.parent.iterdir():
-            left_over = other.suffix == ".tmp" and other.stat().st_mtime < time.time() - 3600  # by a killed process
-            if left_over or other.name.split("-")[0] == path.name.split("-")[0]:
-                other.unlink(missing_ok=True)
-        write_atomically(path, lambda file: np.savez(file, about=about, **pixels.images))
-    except (UserError, OSError) as error:
-        pixels.notices.append(f"decoded images could not be kept for the next time: {error}")
+    def _remove_stale(self, key: str) -> None:
+        """Remove what is stored for this image size under other keys, and what killed processes left."""
+        of_this_size = re.compile(rf"{key.split('-')[0]}-[0-9a-f]{{16}}(-\w+\.npy|\.json)")
+        for path in self.folder.iterdir():
+            with suppress(OSError):
+                other = of_this_size.fullmatch(path.name) and not path.name.startswith(key)
+                unfinished = path.name.startswith(".") and path.suffix == ".tmp"
+                if other or (unfinished and path.stat().st_mtime < time.time() - 3600):
+                    path.unlink()
 
 
 def slug(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image
 
-from dfclib.datasets.folder.cache import Pixels, load_pixels, store_pixels
+from dfclib.datasets.folder.cache import Cache, Pixels
 from dfclib.datasets.folder.image_files import ImageFile
 from dfclib.datasets.folder.problems import COPY_AGAIN, Problems, cannot_be_read
 
@@ -58,7 +58,7 @@ def read_pixels(
     image_size: tuple[int, int] | None = None,
     channels: int | None = None,
     any_size: bool = False,
-    cache: Path | None = None,
+    cache: Cache | None = None,
 ) -> Pixels:
     """Decode the image files of all splits, in parallel, with bars on standard error.
 
@@ -69,10 +69,10 @@ def read_pixels(
         image_size: Height and width of all images; None: the one size that all share.
         channels: 1 or 3, for a network that takes nothing else, and then without a cache; None: 1 where all images but
             the test images are grey.
-        cache: The file where pixels are kept for the next time, see cache.py.
         any_size: Bring mixed sizes to the commonest one: else they are a problem, where no image_size is given.
     """
-    if cache and (stored := load_pixels(cache, lambda needed: _fits(needed, problems))):
+    key = cache.key(parts, image_size) if cache else ""
+    if cache and (stored := cache.load(key, parts, lambda needed: _fits(needed, problems))):
         return stored
     before = len(problems)
     headers = {split: _read_headers(files, problems, split) for split, files in parts.items()}
@@ -98,7 +98,7 @@ def read_pixels(
     if target is None:
         pixels.images, pixels.rows = {}, {}
     elif cache and len(problems) == before and not (any_size and len(sum(pixels.sizes.values(), Counter())) > 1):
-        store_pixels(cache, pixels)
+        cache.store(key, pixels)
     return pixels
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dfclib.datasets.folder.cache import Pixels, cache_file, slug
+from dfclib.datasets.folder.cache import Cache, Pixels, slug
 from dfclib.datasets.folder.decoding import read_pixels
 from dfclib.datasets.folder.image_files import SPLITS
 from dfclib.datasets.folder.listing import Listing, read_listing
@@ -39,7 +39,7 @@ def read_contents(
     files = {split: part.files for split, part in listing.parts.items()}
     if not any(files.values()):
         return listing, {}, Pixels()
-    cache = cache_file(listing.folder, files, image_size)
+    cache = Cache.beside(listing.folder)
     pixels = read_pixels(files, listing.problems, image_size=image_size, any_size=any_size, cache=cache)
     listing.notices.extend(pixels.notices)
     parts = {}

@@ -29,25 +29,26 @@ def test_a_changed_image_makes_the_cache_anew(folder: Path) -> None:
     Image.new("RGB", (SIDE, SIDE), (1, 2, 3)).save(folder / "validation/va0.png")
     assert (load(folder).validation.images[0] == (1, 2, 3)).all()
     new = set((folder / ".dfclib-cache").iterdir())
-    assert len(new) == len(old) == 2
+    assert len(new) == len(old) == 8
     assert {path.name for path in new & old} == {path.name for path in old if path.name.startswith("4x4")}
 
 
-@pytest.mark.parametrize("damage", ["truncate", "flip a bit", "empty", "another array"])
+@pytest.mark.parametrize("damage", ["truncate", "flip a byte", "remove", "no json", "broken json", "wrong json"])
 def test_a_damaged_cache_is_made_anew(folder: Path, damage: str) -> None:
     first = load(folder)
-    (stored,) = (folder / ".dfclib-cache").iterdir()
-    whole = stored.read_bytes()
-    pixels = whole.index(first.train.images.tobytes())
+    array = next((folder / ".dfclib-cache").glob("*-train.npy"))
+    note = next((folder / ".dfclib-cache").glob("*.json"))
+    whole = array.read_bytes()
     {
-        "truncate": lambda: stored.write_bytes(whole[:-10]),
-        "flip a bit": lambda: stored.write_bytes(whole[:pixels] + bytes([whole[pixels] ^ 1]) + whole[pixels + 1 :]),
-        "empty": lambda: stored.write_bytes(b""),
-        "another array": lambda: np.savez(stored, train=first.train.images),
+        "truncate": lambda: array.write_bytes(whole[:-10]),
+        "flip a byte": lambda: array.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1])),
+        "remove": array.unlink,
+        "no json": note.unlink,
+        "broken json": lambda: note.write_text("{"),
+        "wrong json": lambda: note.write_text("[1]"),
     }[damage]()
     assert same_splits(load(folder), first)
-    with np.load(stored) as archive:
-        assert np.array_equal(archive["train"], first.train.images)
+    assert array.read_bytes() == whole
 
 
 def test_images_with_faults_are_not_cached(folder: Path) -> None:
@@ -69,5 +70,11 @@ def test_a_read_only_folder_is_cached_elsewhere(folder: Path, tmp_path: Path, mo
     monkeypatch.setattr(cache.os, "access", lambda path, mode: ".dfclib-cache" not in str(path))
     monkeypatch.setattr(cache.Path, "home", lambda: tmp_path / "home")
     load(folder)
-    assert len(list((tmp_path / "home/.cache/dfclib").glob("data-*/*.npz"))) == 1
-    assert not list((folder / ".dfclib-cache").glob("*.npz"))
+    assert len(list((tmp_path / "home/.cache/dfclib").glob("data-*/*.npy"))) == 3
+    assert not list((folder / ".dfclib-cache").glob("*.npy"))
+
+
+def test_pixels_need_no_cache(folder: Path) -> None:
+    files = {split: part.files for split, part in loading.read_listing(folder).parts.items()}
+    pixels = decoding.read_pixels(files, Problems())
+    assert np.array_equal(pixels.images["train"], folder_splits().train.images)
