@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from fakes import SIDE, complaint, edit, folder_splits, load, same_splits, truncate
 from PIL import Image
@@ -72,9 +71,3 @@ def test_a_read_only_folder_is_cached_elsewhere(folder: Path, tmp_path: Path, mo
     load(folder)
     assert len(list((tmp_path / "home/.cache/dfclib").glob("data-*/*.npy"))) == 3
     assert not list((folder / ".dfclib-cache").glob("*.npy"))
-
-
-def test_pixels_need_no_cache(folder: Path) -> None:
-    files = {split: part.files for split, part in loading.read_listing(folder).parts.items()}
-    pixels = decoding.read_pixels(files, Problems())
-    assert np.array_equal(pixels.images["train"], folder_splits().train.images)
