@@ -36,9 +36,9 @@ def ladder(runs: Sequence[Run], published: Published) -> Figure:
     if not known:
         raise UserError(f"no ladder without runs of {', '.join(rows.LADDER)}: received {len(runs)} other runs")
     labels = {name: attempt for name, attempt in rows.LADDER.items() if any(r.recipe.name == name for r in known)}
-    numbers = sorted({len(run.predictions("validation")) for run in known})
-    n = " or ".join(f"{number:,}" for number in numbers)
-    return _beside_authors(known, labels, published, f"The six attempts\nvalidation accuracy, 95% intervals, n = {n}")
+    return _beside_authors(
+        known, labels, published, f"The six attempts\nvalidation accuracy, 95% intervals, n = {_numbers(known)}"
+    )
 
 
 def systems(runs: Sequence[Run], published: Published) -> Figure:
@@ -49,8 +49,11 @@ def systems(runs: Sequence[Run], published: Published) -> Figure:
     labels = {}
     for run in known:
         split = run.recipe.reported_split
-        labels.setdefault(run.recipe.name, f"{run.recipe.name}\n{split}, n = {len(run.predictions(split)):,}")
-    return _beside_authors(known, labels, published, "The other systems\naccuracy, 95% intervals")
+        n = "" if split == "validation" else f"\n{split}, n = {len(run.predictions(split)):,}"
+        labels.setdefault(run.recipe.name, run.recipe.name + n)
+    return _beside_authors(
+        known, labels, published, f"The other systems\nvalidation accuracy, 95% intervals, n = {_numbers(known)}"
+    )
 
 
 def class_track(runs: Sequence[Run], published: Published, name: str = "4") -> Figure:
@@ -64,19 +67,21 @@ def class_track(runs: Sequence[Run], published: Published, name: str = "4") -> F
     axes = figure.subplots()
     order = list(rows.LADDER)
     series: dict[tuple, dict[str, tuple[float, int]]] = {}
+    several = len({captions.data_name(run.data) for run in known}) > 1
     for run in sorted(known, key=lambda run: (run.is_current, -run.seed)):  # the last one of an attempt stands
         author = published.get(run.recipe.name)
         if author is not None and author.matrix is not None and _same_images(author, run):
             series.setdefault(("author", style.BLACK, "D"), {})[run.recipe.name] = _recall(author.predictions(), name)
-        label = f"ours, {run.scale} scale" + (", a tenth held out" if run.protocol == "held_out" else "")
-        look = (label, SCALES[run.scale], MARKERS[run.protocol])
-        series.setdefault(look, {})[run.recipe.name] = _recall(run.predictions("validation"), name)
+        series.setdefault((_label(run, several), SCALES[run.scale], MARKERS[run.protocol]), {})[run.recipe.name] = (
+            _recall(run.predictions("validation"), name)
+        )
     for i, ((label, colour, marker), found) in enumerate(series.items()):
         attempts = sorted(found, key=order.index)
         x = np.array([order.index(attempt) for attempt in attempts]) + 0.08 * (i - (len(series) - 1) / 2)
         recall = np.array([found[attempt][0] for attempt in attempts])
         ends = np.array([wilson_interval(round(share * number), number) for share, number in map(found.get, attempts)])
         look = {"color": colour, "marker": marker, "linestyle": "-" if label == "author" else "--", "capsize": 3}
+        look["fillstyle"] = "none" if "earlier recipe" in label else "full"
         axes.errorbar(x, 100 * recall, yerr=100 * np.abs(ends.T - recall), label=label, **look)
     shown = [i for i, attempt in enumerate(order) if any(attempt in found for found in series.values())]
     axes.set_xticks(shown, [rows.LADDER[order[i]].replace(" ", "\n") for i in shown])
@@ -124,12 +129,15 @@ def _label_rows(axes: Axes, labels: Sequence[str], x: str) -> None:
 
 
 def _beside_authors(runs: Sequence[Run], labels: Mapping[str, str], published: Published, title: str) -> Figure:
-    """One row per recipe in `labels`: its author's marks, and one mark per setting of its runs, each with its number."""
+    """One row per recipe in `labels`: its author's marks, and one per setting of its runs, each with its number."""
     settings = {name: _by_setting([run for run in runs if run.recipe.name == name]) for name in labels}
     heights = {name: 1 + len(groups) for name, groups in settings.items()}
     figure = style.new_figure(2.4 + LINE * sum(heights.values()), title)
     axes = figure.subplots()
-    several = len({captions.data_name(run.data) for run in runs}) > 1
+    several = any(
+        len({captions.data_name(run.data) for group in groups.values() for run in group}) > 1
+        for groups in settings.values()
+    )
     middles, y = [], 0.0
     for name, groups in settings.items():
         middles.append(y + heights[name] / 2 - 0.5)
@@ -139,14 +147,21 @@ def _beside_authors(runs: Sequence[Run], labels: Mapping[str, str], published: P
             _draw_ours(axes, y, group, several)
         y += 1
         axes.axhline(y - 0.5, color="0.88", linewidth=0.6)
-    _label_rows(axes, [labels[name] for name in settings], "accuracy, %")
-    axes.set_yticks(middles)
+    axes.set_yticks(middles, [labels[name] for name in settings])
     axes.set_ylim(y - 0.5, -0.5)
+    style.label_axes(axes, "accuracy, %", "")
+    axes.tick_params(axis="y", labelsize=style.SMALL, length=0)
     low, high = axes.dataLim.intervalx
     axes.set_xlim(10 * math.floor(low / 10 - 0.1), min(100, 5 * math.ceil(high / 5 + 0.1)))
     axes.grid(axis="y", visible=False)
     style.legend_below(figure, axes, columns=1)
     return figure
+
+
+def _numbers(runs: Sequence[Run]) -> str:
+    """How many validation images the runs are judged by: `1,250`."""
+    numbers = {len(run.predictions("validation")) for run in runs if run.recipe.reported_split == "validation"}
+    return " or ".join(f"{number:,}" for number in sorted(numbers))
 
 
 def _by_setting(runs: Sequence[Run]) -> dict[tuple, list[Run]]:
@@ -183,16 +198,20 @@ def _draw_ours(axes: Axes, y: float, group: Sequence[Run], several: bool) -> Non
     run, *others = group
     result = summary(run.predictions(run.recipe.reported_split))
     value, low, high = (100 * result[key] for key in ("accuracy", "low", "high"))
-    colour = SCALES[run.scale]
-    label = f"ours, {captions.scale(run.scale_text)}"
-    label += f", {captions.data_name(run.data)}" if several else ""
-    label += ", a tenth held out" if run.protocol == "held_out" else ""
+    colour, label = SCALES[run.scale], _label(run, several)
     look = {"color": colour, "marker": MARKERS[run.protocol], "linestyle": "none", "capsize": 3, "markersize": 6}
     look["fillstyle"] = "full" if run.is_current else "none"
     axes.errorbar(value, y, xerr=[[value - low], [high - value]], label=label, **look)
     rest = [100 * other.predictions(other.recipe.reported_split).accuracy for other in others]
     axes.plot(rest, [y] * len(rest), "|", color=colour, markersize=9)
     style.write_beside(axes, y, f"{value:.1f}")
+
+
+def _label(run: Run, several: bool) -> str:
+    """What the legend calls a run; several: its data are not those of all others."""
+    data = f", {captions.data_name(run.data)}" if several else ""
+    held_out = ", a tenth held out" if run.protocol == "held_out" else ""
+    return f"ours, {captions.scale(run.scale_text)}{data}{held_out}"
 
 
 def _same_images(author: PublishedResult, run: Run) -> bool:
