@@ -70,6 +70,10 @@ def _add_data_commands(top: Any) -> None:
         p.add_argument(f"--{name}", type=int, metavar="N", help=f"how many {name} images")
     p.add_argument("--seed", type=int, metavar="S", help="another seed makes other images (default 0)")
 
+    p = _add(group, data.data_traces, f"{DATA} --out report/data")
+    p.add_argument("folder", type=_path, nargs="?", metavar="FOLDER", help="default: the embedded images")
+    p.add_argument("--out", type=_path, default=Path("report/data"), metavar="DIR", help="default report/data")
+
 
 def _add_training_commands(top: Any) -> None:
     p = _add(top, training.recipes, "--json")

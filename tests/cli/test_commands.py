@@ -29,6 +29,15 @@ def test_made_folder_is_sound_and_as_large_as_asked(call):
     assert [len(loaded.train), len(loaded.validation), len(loaded.test)] == [15, 10, 5]
 
 
+def test_traces_of_a_folder_and_of_the_embedded_images_are_recorded(call, small_splits):
+    write_folder(small_splits(), Path("folder"))
+    assert call("data", "traces", "folder", "--out", "measured").out == "measured/traces-folder.json\n"
+    assert call("data", "traces", "--out", "measured").out == "measured/traces-embedded.json\n"
+    found = {path.stem: read_json(path) for path in Path("measured").iterdir()}
+    assert found["traces-embedded"]["embedded"] and not found["traces-folder"]["embedded"]
+    assert found["traces-folder"]["images"] == small_splits().train.class_counts().tolist()
+
+
 def test_checking_a_broken_folder_reports_and_ends_with_1(call, small_splits):
     write_folder(small_splits(), Path("folder"))
     Path("folder/train/train-0.png").unlink()

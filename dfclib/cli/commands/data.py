@@ -33,3 +33,12 @@ def data_make(arguments: Namespace) -> None:
     write_folder(splits, arguments.folder)
     print("procedural images, not the competition's", file=sys.stderr)
     print(arguments.folder)
+
+
+def data_traces(arguments: Namespace) -> None:
+    """Measure what sets a folder's classes apart, as small aggregates that can be shown without its images."""
+    from dfclib.datasets.sources import load
+    from dfclib.datasets.traces import record_traces, trace_statistics
+
+    splits = load(arguments.folder)
+    print(record_traces(trace_statistics(splits.train, splits.name, splits.embedded), arguments.out))

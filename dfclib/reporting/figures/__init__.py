@@ -16,7 +16,7 @@ from dfclib.files import write_atomically
 from dfclib.reporting import rows
 from dfclib.reporting.captions import caption, heading
 from dfclib.reporting.figures.curves import curves, learning_rates, validation_curves
-from dfclib.reporting.figures.images import augmentation_preview, class_balance, samples, spectra
+from dfclib.reporting.figures.images import augmentation_preview, class_balance, samples, traces
 from dfclib.reporting.figures.overviews import class_track, ladder, resampling, systems
 from dfclib.reporting.figures.pictures import answers, put_right, right_and_wrong
 from dfclib.reporting.figures.predictions import (

@@ -1,12 +1,13 @@
-"""Figures from images: how many per class, samples, augmented views, spectra."""
+"""Figures from images: how many per class, samples, augmented views, traces."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from dfclib.datasets.images import ImageSet, Splits
-from dfclib.reporting.captions import splits_name
+from dfclib.reporting import captions
 from dfclib.reporting.figures import style
 
 
@@ -15,7 +16,7 @@ def class_balance(splits: Splits) -> Figure:
     k = len(splits.class_names)
     n = f"n = {len(splits.train):,} training, {len(splits.validation):,} validation"
     width = float(np.clip(0.85 * k + 0.75, style.WIDTH, 14))
-    figure = style.new_figure(3.4, f"Images per class\n{splits_name(splits)}, {n}", width)
+    figure = style.new_figure(3.4, f"Images per class\n{captions.splits_name(splits)}, {n}", width)
     axes = figure.subplots()
     training, validation = splits.train.class_counts(), splits.validation.class_counts()
     series = [(training, "training", style.BLUE, ""), (validation, "validation", "white", "////")]
@@ -46,61 +47,34 @@ def augmentation_preview(original: ImageSet, views: Sequence[np.ndarray]) -> Fig
     return _gallery(rows, classes, headings, f"Augmentation\n{_size(original)}, n = {len(original):,}")
 
 
-def mean_log_spectrum(images: np.ndarray) -> np.ndarray:
-    """Mean over images of the log10 power at each frequency: float64 (height, width), frequency 0 in the middle.
+def traces(measured: Sequence[Mapping[str, Any]]) -> Figure:
+    """What sets classes apart, one column per data set of `datasets.traces.trace_statistics`, at most 7 classes.
 
-    images: uint8 (n, height, width, channels). Channels are averaged, the mean is taken off, and a Hann window keeps
-    the borders, where an image does not continue on the other side, from looking like detail.
+    From above: the share of the variance of the images' power that lies between classes, by frequency; each class's
+    mean log10 power less the mean over classes; the autocorrelation of the high-pass residual along a row.
     """
-    height, width = images.shape[1:3]
-    window = np.hanning(height)[:, None] * np.hanning(width)
-    total = np.zeros((height, width))
-    for image in images:  # one by one: all at once would take gigabytes
-        grey = image.astype(np.float64).mean(axis=2)
-        power = np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2
-        total += np.log10(power + 1e-3)  # a flat image has no power at all
-    return np.fft.fftshift(total / len(images))
-
-
-def radial_profile(spectrum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of a spectrum over rings around its middle: frequencies in cycles per pixel up to 0.5, and values."""
-    frequencies = [np.fft.fftshift(np.fft.fftfreq(side)) for side in spectrum.shape]
-    radius = np.hypot(frequencies[0][:, None], frequencies[1])
-    count = min(spectrum.shape) // 2
-    ring = np.rint(radius * 2 * count).astype(int)
-    inside = (ring >= 1) & (ring <= count)
-    sums = np.bincount(ring[inside], spectrum[inside], minlength=count + 1)
-    sizes = np.bincount(ring[inside], minlength=count + 1)
-    return np.arange(1, count + 1) / (2 * count), (sums[1:] / sizes[1:])
-
-
-def spectra(images: ImageSet) -> Figure:
-    """Each class's mean log10 power spectrum less the mean of all classes, as a map and over frequency.
-
-    What all classes share is far larger than what tells them apart, so only the difference is drawn. At most the first
-    300 images per class, after which the mean no longer changes to the eye, and the first 7 classes.
-    """
-    shown = range(min(len(images.class_names), len(style.STYLES)))
-    groups = [np.flatnonzero(images.labels == label)[:300] for label in shown]
-    spectrum = np.stack([mean_log_spectrum(images.images[group]) for group in groups])
-    spectrum -= spectrum.mean(axis=0)
-    n = sum(map(len, groups))
-    title = "Mean log power spectrum per class\nless the mean over classes"
-    figure = style.new_figure(4.9, f"{title}; {_size(images)}, n = {n:,}")
-    grid = figure.add_gridspec(2, len(groups), height_ratios=(1, 2.2))
-    limit = float(np.quantile(np.abs(spectrum), 0.995)) or 1.0
-    maps = [figure.add_subplot(grid[0, label]) for label in shown]
-    for label, axes in zip(shown, maps, strict=True):
-        image = axes.imshow(spectrum[label], cmap="cividis", vmin=-limit, vmax=limit, extent=(-0.5, 0.5, 0.5, -0.5))
-        axes.set_title(style.short(images.class_names[label]), fontsize=style.LABEL)
-        axes.set(xticks=[], yticks=[])
-    figure.colorbar(image, ax=maps, shrink=0.9).ax.tick_params(labelsize=style.SMALL)
-    bottom = figure.add_subplot(grid[1, :])
-    for label in shown:
-        style.draw_line(bottom, *radial_profile(spectrum[label]), label, images.class_names[label], every=4)
-    bottom.axhline(0, color="0.6", linewidth=0.8)
-    style.label_axes(bottom, "frequency, cycles per pixel", "log10 power less the mean")
-    style.legend_below(figure, bottom, columns=len(groups), title="class")
+    figure = style.new_figure(7.6, "What sets the classes apart", max(style.WIDTH, 3.4 * len(measured)))
+    panels = figure.subplots(3, len(measured), squeeze=False, sharey="row")
+    for (top, middle, bottom), one in zip(panels.T, measured, strict=True):
+        frequency, names = np.array(one["frequency"]), one["class_names"][: len(style.STYLES)]
+        top.plot(frequency, 100 * np.array(one["explained"]), color=style.BLACK)
+        top.set_ylim(0, 100)
+        name = style.short(captions.data_name({"name": one["data"], "embedded": one["embedded"]}).partition(",")[0])
+        top.set_title(f"{name}\nn = {sum(one['images']):,}", fontsize=style.LABEL)
+        power = np.array(one["log_power"])
+        for label, (values, lags) in enumerate(zip(power - power.mean(axis=0), one["autocorrelation"], strict=True)):
+            if label < len(names):
+                style.draw_line(middle, frequency, values, label, names[label])
+                style.draw_line(bottom, range(1, len(lags)), lags[0][1:], label, names[label], every=1)
+        middle.axhline(0, color="0.6", linewidth=0.8)
+        bottom.axhline(0, color="0.6", linewidth=0.8)
+        bottom.set_xticks(range(1, len(one["autocorrelation"][0])))
+        first = top is panels[0, 0]
+        style.label_axes(top, "", "variance between\nclasses, %" if first else "")
+        style.label_axes(middle, "frequency, cycles per pixel", "log10 power\nless the mean" if first else "")
+        style.label_axes(bottom, "distance, pixels", "autocorrelation\nof the residual" if first else "")
+    longest = max(panels[1], key=lambda axes: len(axes.lines))
+    style.legend_below(figure, longest, columns=len(style.STYLES), title="class")
     return figure
 
 
