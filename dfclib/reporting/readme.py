@@ -1,14 +1,17 @@
-"""Fill the generated blocks of README and of the recipe files from recorded runs.
+"""Fill the generated blocks of README, of the recipe files and of the notebooks from recorded runs.
 
     python -m dfclib.reporting.readme README.md           # fill the blocks between <!-- generated: NAME --> and its end
     python -m dfclib.reporting.readme --check README.md   # change nothing, exit 1 where a block differs from its runs
 
-So no number in README is typed by hand, and a test fails when one differs from the run that it came from.
+So no number in them is typed by hand, and a test fails when one differs from the run that it came from. In a notebook
+the blocks stand in its cells of prose, and in its text behind `# `.
 """
 
 import argparse
+import json
 import re
 import sys
+import textwrap
 import tomllib
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,13 +20,16 @@ from types import ModuleType
 
 from dfclib.errors import UserError
 from dfclib.evaluation.metrics import summary
+from dfclib.evaluation.published import published_results
 from dfclib.files import read_json, write_text
 from dfclib.recipes import SYSTEMS
 from dfclib.reporting import captions, rows
+from dfclib.reporting.answers import ANSWERS, answer
 from dfclib.runs import Run, find_runs
 from dfclib.wording import duration, percent
 
-BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
+BLOCK = re.compile(r"((?:# )?)<!-- generated: ([\w-]+) -->\n.*?<!-- end generated -->", re.DOTALL)
+PROSE = 118  # letters per line of an answer
 NOTHING = "*Nothing is recorded yet.*\n"
 
 
@@ -99,17 +105,27 @@ def recorded_block(module: ModuleType, runs: Sequence[Run]) -> str:
     return "".join(lines) or "Nothing is recorded yet.\n"
 
 
+def answer_block(root: Path, name: str, runs: Sequence[Run]) -> str:
+    """The answer of one notebook, as `answers` words it."""
+    return textwrap.fill(answer(name, runs, published_results(root / "report" / "published")), PROSE) + "\n"
+
+
 def blocks(root: Path) -> dict[str, Callable[[Sequence[Run]], str]]:
     """Every block by name: a function of the recorded runs that returns its text. root: the repository."""
     headers = {f"recorded-{system.__name__.rpartition('.')[2]}": partial(recorded_block, system) for system in SYSTEMS}
-    return headers | {
-        "attempts": attempts_block,
-        "shortened": lambda runs: shortened_block(rows.attempt_runs(runs)),
-        "systems": systems_block,
-        "systems-shortened": lambda runs: shortened_block(rows.system_runs(runs)),
-        "resampling": experiment_block,
-        "notebooks": lambda _: notebooks_block(root),
-    }
+    answers = {f"answer-{name}": partial(answer_block, root, name) for name in ANSWERS}
+    return (
+        headers
+        | answers
+        | {
+            "attempts": attempts_block,
+            "shortened": lambda runs: shortened_block(rows.attempt_runs(runs)),
+            "systems": systems_block,
+            "systems-shortened": lambda runs: shortened_block(rows.system_runs(runs)),
+            "resampling": experiment_block,
+            "notebooks": lambda _: notebooks_block(root),
+        }
+    )
 
 
 def fill(text: str, runs: Sequence[Run], root: Path = Path(".")) -> str:
@@ -122,9 +138,20 @@ def fill(text: str, runs: Sequence[Run], root: Path = Path(".")) -> str:
     def replace(match: re.Match) -> str:
         if match[2] not in known:
             raise UserError(f"unknown block {match[2]!r}; known are {', '.join(known)}")
-        return f"{match[1]}{known[match[2]](runs)}{match[3]}"
+        prefix, name = match.groups()
+        lines = [f"<!-- generated: {name} -->", *known[name](runs).splitlines(), "<!-- end generated -->"]
+        return "\n".join(f"{prefix}{line}".rstrip() for line in lines)
 
     return BLOCK.sub(replace, text)
+
+
+def fill_notebook(text: str, runs: Sequence[Run], root: Path = Path(".")) -> str:
+    """The notebook `text` (JSON) with the blocks of its cells of prose filled as `fill` does."""
+    notebook = json.loads(text)
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = fill("".join(cell["source"]), runs, root).splitlines(keepends=True)
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -141,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
             if not path.is_file():
                 raise UserError(f"{path} does not exist")
             text = path.read_text(encoding="utf-8")
-            filled = fill(text, runs)
+            filled = (fill_notebook if path.suffix == ".ipynb" else fill)(text, runs)
             if options.check and filled != text:
                 stale = True
                 print(f"{path} differs from {options.runs}: python -m dfclib.reporting.readme {path}", file=sys.stderr)
