@@ -280,6 +280,18 @@ def test_a_callback_of_one_s_own_is_called_and_its_state_goes_on(splits, tmp_pat
     assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(spy.logs)
 
 
+def test_members_of_an_ensemble_get_callbacks_of_their_own_from_a_function_of_the_run_s_name(splits, tmp_path):
+    spies = {}
+
+    def make(name):
+        spies[name] = Spy()
+        return [spies[name]]
+
+    members = tuple(tiny_recipe(seed=seed, epochs=seed + 1) for seed in (0, 1))
+    train(EnsembleRecipe("both", "t", "S0", members), splits, tmp_path, progress=False, callbacks=make)
+    assert {name: spy.epochs for name, spy in spies.items()} == {NAME: 1, NAME.replace("seed0", "seed1"): 2}
+
+
 def test_a_callback_of_one_s_own_may_stop_the_training(splits, tmp_path):
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):

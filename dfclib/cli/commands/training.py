@@ -2,7 +2,9 @@
 
 import sys
 from argparse import Namespace
+from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfclib.cli import inputs, output
@@ -12,6 +14,8 @@ from dfclib.files import write_json
 from dfclib.wording import MISSING, duration, percent, text_table
 
 if TYPE_CHECKING:
+    from keras.callbacks import Callback
+
     from dfclib.datasets.images import Splits
     from dfclib.recipes import EnsembleRecipe, Recipe
     from dfclib.training.queue import Job
@@ -56,13 +60,9 @@ def train(arguments: Namespace) -> None:
     print(f"data     {splits_name(splits)}")
     _announce_images(splits)
     _announce_length(recipe, splits)
-    callbacks = []
     if training.missing(recipe, splits, arguments.runs, fresh=arguments.fresh):
         output.import_keras(arguments)
-        if arguments.tensorboard:
-            from keras.callbacks import TensorBoard
-
-            callbacks.append(TensorBoard(arguments.tensorboard))
+    callbacks = partial(_tensorboard, arguments.tensorboard) if arguments.tensorboard else ()
     run = training.train(recipe, splits, arguments.runs, fresh=arguments.fresh, callbacks=callbacks)
     print(run.path)
 
@@ -130,6 +130,13 @@ def reproduce(arguments: Namespace) -> None:
     print(_progress_table(queue.progress(jobs, images, arguments.runs, arguments.record)))
     if failed:
         raise UserError(f"{failed} of the trainings failed, for the reasons above; the others are recorded")
+
+
+def _tensorboard(folder: Path, run: str) -> "list[Callback]":
+    """TensorBoard's callback for the run of that name: members of an ensemble would write over each other's curves."""
+    from keras.callbacks import TensorBoard
+
+    return [TensorBoard(folder / run)]
 
 
 def _progress_table(jobs: "list[Job]") -> str:
