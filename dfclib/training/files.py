@@ -65,7 +65,7 @@ def find_existing(path: Path, recipe: Recipe | EnsembleRecipe, splits: Splits) -
     run = Run(path)
     changes = []
     if run.recipe_file["recipe_fingerprint"] != recipe.fingerprint:
-        changes += describe_changes(run.recipe_dict, recipe.to_dict())
+        changes += describe_changes(run.recipe_file["recipe"], recipe.to_dict())
     if run.data["fingerprint"] != splits.fingerprint:
         changes += describe_changes({"data": dict(run.data)}, {"data": _data_description(splits)})
     if changes:

@@ -79,9 +79,10 @@ def trainable_parameters(model: "keras.Model") -> int:
 
 def predict(model: "keras.Model", images: ImageSet, recipe: Recipe) -> Predictions:
     """Predict the classes of `images`; softmax is applied here, in float64, to the network's float32 logits."""
+    from scipy.special import softmax
+
     logits = model.predict(pipelines.evaluation_dataset(images, recipe), verbose=0).astype(np.float64)
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+    probabilities = softmax(logits, axis=1).astype(np.float32)
     return Predictions(images.ids, logits.argmax(axis=1), images.class_names, probabilities, images.labels)
 
 

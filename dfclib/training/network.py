@@ -123,7 +123,6 @@ def _callbacks(
                 schedule.patience,
                 mode=MODES[schedule.monitor],
                 min_delta=schedule.threshold,
-                meaning="torch",
             )
         )
     if recipe.stopping is not None:

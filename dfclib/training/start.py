@@ -113,7 +113,7 @@ def _is_finished(recipe: Recipe | EnsembleRecipe, splits: Splits, runs_dir: Path
 
 def _check_data(recipe: Recipe | EnsembleRecipe, splits: Splits) -> None:
     for member in recipe.members:
-        pipelines.check_size(splits.train, member)
+        pipelines.check_size(splits.train.size, member)
     for name, part in [("training", splits.train), ("validation", splits.validation)]:
         if part.labels is None or not len(part):
             raise UserError(f"the {name} images of {splits.name} have no labels, or there are none: nothing to learn")
