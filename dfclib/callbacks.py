@@ -1,4 +1,4 @@
-"""Keras callbacks with state: a training that was killed goes on as if nothing had been.
+"""Keras callbacks with state: a training that was killed is resumed and ends as if it had not been.
 
 Each works in anyone's own `model.fit`. Those with a state have `get_state` and `set_state`; `ResumableCheckpoint` saves
 the states beside weights and optimizer, and puts them back after `fit` has let every callback reset itself.
@@ -36,7 +36,7 @@ class NotANumber(ArithmeticError):
 
 
 class OutOfTime(Exception):
-    """`TimeLimit` ended a training between two epochs; what was saved before can be gone on from."""
+    """`TimeLimit` ended a training between two epochs; it can be resumed from what was saved before."""
 
 
 class _State:

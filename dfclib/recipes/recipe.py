@@ -44,7 +44,7 @@ FASHION_MNIST = Dataset("fashion-mnist", images=54_000, size=(28, 28), channels=
 
 @dataclass(frozen=True)
 class Stopping:
-    """Stop after `patience` epochs without a better value of `monitor`; what is kept says Recipe.keep."""
+    """Stop after `patience` epochs without a better value of `monitor`; Recipe.keep says which epoch is kept."""
 
     monitor: Literal["val_loss", "val_accuracy"]
     patience: int
@@ -117,7 +117,7 @@ class _Trainable:
 class Recipe(_Trainable):
     """One training.
 
-    attempt: what the ladder of the six attempts calls this one; empty: it is none of them
+    attempt: its label in the ladder of the six attempts; empty for any other training
     builder: dotted name of a function in dfclib.models, called with normalised pixels, the number of classes and
         `arguments` by name
     image_size: height and width in pixels that the network sees
@@ -239,7 +239,7 @@ class Recipe(_Trainable):
         return replace(self, **{key: value for key, value in changes.items() if value is not None})
 
     def images_per_epoch(self, images: int) -> int:
-        """How many images an epoch shows of a balanced set of `images` of the author's classes, repeats included."""
+        """Count what an epoch shows, repeats included, of a balanced set of `images` of the author's classes."""
         classes = self.dataset.classes
         total = sum(self.class_repeats.values()) + self.repeats * (classes - len(self.class_repeats))
         return round(images * total / classes)

@@ -14,8 +14,8 @@ import numpy as np
 
 
 def jit_compile() -> bool | str:
-    """Whether Keras compiles with XLA here: on a CPU under TensorFlow it gains nothing for convolutional networks, up
-    to losing half the speed (benchmarks/jit_compile.py). Anywhere else Keras chooses."""
+    """The `jit_compile` of `model.compile`: False for TensorFlow on a CPU, where XLA makes no convolutional network
+    faster and some half as fast (benchmarks/jit_compile.py); elsewhere "auto", Keras's choice."""
     import keras
 
     return False if keras.backend.backend() == "tensorflow" and device()["kind"] == "CPU" else "auto"

@@ -34,7 +34,8 @@ LOGS = {
     "val_loss": f"val_{networks.CROSS_ENTROPY}",
     "val_accuracy": "val_accuracy",
 }
-MODES = {"val_loss": "min", "val_accuracy": "max"}
+# history's column that a recipe may watch -> Keras's log, and which value of it is best
+WATCHED = {"val_loss": (LOGS["val_loss"], "min"), "val_accuracy": (LOGS["val_accuracy"], "max")}
 
 
 def train_network(
@@ -114,29 +115,20 @@ def _callbacks(
     pause = next((each for each in given if isinstance(each, callbacks.Pause)), None)
     history = callbacks.HistoryCSV(path / "history.csv", LOGS, pause)
     stateful: list[Any] = [history]  # first: a row has the rate that its epoch was trained with
-    if isinstance(recipe.schedule, PlateauRate):
-        schedule = recipe.schedule
-        stateful.append(
-            callbacks.ReduceLROnPlateau(
-                LOGS[schedule.monitor],
-                schedule.factor,
-                schedule.patience,
-                mode=MODES[schedule.monitor],
-                min_delta=schedule.threshold,
-            )
-        )
-    if recipe.stopping is not None:
-        monitor, patience = recipe.stopping.monitor, recipe.stopping.patience
-        stateful.append(callbacks.EarlyStopping(LOGS[monitor], patience=patience, mode=MODES[monitor]))
+    schedule, stopping = recipe.schedule, recipe.stopping
+    if isinstance(schedule, PlateauRate):
+        options = {"factor": schedule.factor, "patience": schedule.patience, "min_delta": schedule.threshold}
+        log, mode = WATCHED[schedule.monitor]
+        stateful.append(callbacks.ReduceLROnPlateau(log, mode=mode, **options))
+    if stopping is not None:
+        log, mode = WATCHED[stopping.monitor]
+        stateful.append(callbacks.EarlyStopping(log, mode=mode, patience=stopping.patience))
     stateful += given
-    best = None if recipe.keep == "last" else recipe.keep.removeprefix("best_")
-    checkpoint = callbacks.ResumableCheckpoint(
-        path / "checkpoint", stateful, keep=best and LOGS[best], mode=MODES.get(best, "min")
-    )
+    log, mode = WATCHED.get(recipe.keep.removeprefix("best_"), (None, "min"))
+    checkpoint = callbacks.ResumableCheckpoint(path / "checkpoint", stateful, keep=log, mode=mode)
+    first = [callbacks.StopOnNaN(), callbacks.SeedDropout(recipe.seed)]
     shown = [callbacks.ProgressLine(history)] if progress else []
-    return history, checkpoint, [
-        callbacks.StopOnNaN(), callbacks.SeedDropout(recipe.seed), *stateful, checkpoint, *shown
-    ]  # fmt: skip
+    return history, checkpoint, [*first, *stateful, checkpoint, *shown]
 
 
 def _warn_of_small_crops(images: ImageSet, recipe: Recipe) -> None:

@@ -319,16 +319,6 @@ def test_seconds_waited_are_no_training(splits, tmp_path, monkeypatch):
     assert (run.history["seconds"] < -3000).all() and run.metrics["seconds"] < -9000
 
 
-def test_a_training_goes_on_in_the_precision_that_it_was_begun_in(splits, tmp_path):
-    recipe = tiny_recipe(precision="mixed_bfloat16", epochs=2)
-    with pytest.raises(OutOfTime):
-        train(recipe, splits, tmp_path, progress=False, callbacks=over())
-    with pytest.raises(UserError, match="was begun in mixed_bfloat16, received precision float32"):
-        train(replace(recipe, precision="float32"), splits, tmp_path, progress=False)
-    run = train(replace(recipe, precision="auto"), splits, tmp_path, progress=False)
-    assert run.is_finished and run.environment["precision"] == "mixed_bfloat16"
-
-
 def test_a_time_limit_ends_a_training_after_its_epoch_and_it_goes_on_to_the_same_end(finished, splits, tmp_path):
     for epoch in (1, 2):
         with pytest.raises(OutOfTime, match=f"{NAME}: {epoch} of 3 epochs trained"):
