@@ -8,7 +8,7 @@ from dfclib.errors import UserError
 
 class _Rate:
     def rescaled(self, epochs: int, steps: int) -> "Schedule":
-        """Fit this schedule, made for `epochs` epochs of `steps` optimizer steps in all, to a training of any length."""
+        """Fit this schedule, made for `epochs` epochs and `steps` optimizer steps in all, to any other length."""
         return self
 
 
