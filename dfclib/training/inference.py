@@ -17,8 +17,8 @@ from dfclib.training import predict
 def predict_images(run: Run, images: ImageSet) -> Predictions:
     """Predict the classes of `images` with `run`, a single model or an ensemble whose members lie beside it.
 
-    Labels are kept where class names are the run's.
-    Raises UserError where height, width or channels are not those that it was trained on, and as `check_weights` does.
+    Labels are kept where class names are the run's. Call `check_weights` before: here weights are taken as they are.
+    Raises UserError where height, width or channels are not those that it was trained on, or weights cannot be loaded.
     """
     size, channels = run.image_size, run.data["channels"]
     if images.size != size or images.channels != channels:
@@ -28,7 +28,6 @@ def predict_images(run: Run, images: ImageSet) -> Predictions:
         )
     if images.class_names != run.class_names:
         images = replace(images, class_names=run.class_names, labels=None)
-    check_weights(run)
     members = [_predict(member, images) for member in _networks(run)]
     if not isinstance(run.recipe, EnsembleRecipe):
         return members[0]
