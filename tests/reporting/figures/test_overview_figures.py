@@ -77,8 +77,6 @@ def test_seeds_of_one_training_are_one_mark_with_an_interval_and_ticks(tmp_path)
     assert beside(axes) == ["60.0"]
     drawn = [np.round(np.array(line.get_xdata(), float)).tolist() for line in axes.lines if line.get_marker() == "|"]
     assert [70, 80] in drawn
-        np.round(np.array(line.get_xdata(), float)).tolist() for line in axes.lines if line.get_marker() == "|"
-    ]
 
 
 def test_systems_drawn_are_the_runs(runs, tmp_path):
