@@ -26,6 +26,7 @@ from dfclib.reporting.figures.predictions import (
     fixed_and_made,
     per_class_bars,
     reliability,
+    voters,
 )
 from dfclib.runs import Run
 
