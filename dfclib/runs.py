@@ -211,6 +211,18 @@ def find_alike(run: Run, *names: str) -> list[Run]:
     return [alike[name] for name in names if name in alike]
 
 
+def find_alike_or_recorded(run: Run, *names: str, folder: Path | str = "report/runs") -> list[Run]:
+    """As `find_alike`; for a recipe that has no such run beside `run`, its recorded run on real images.
+
+    So notebooks that run alone, as in Colab, have something to compare with. Recorded runs are of other images, and
+    tables and figures of runs on different images say so.
+    """
+    alike = {other.recipe.name: other for other in find_alike(run, *names)}
+    recorded = {other.recipe.name: other for other in find_recorded(*names, protocol=run.protocol, folder=folder)}
+    found = recorded | alike
+    return [found[name] for name in names if name in found]
+
+
 def write_predictions_file(path: Path, predictions: dict[str, Predictions]) -> None:
     """Write probabilities.npz in the folder `path` from predictions by split."""
     arrays = {f"{split}_{name}": getattr(p, name) for split, p in predictions.items() for name in PREDICTION_ARRAYS}

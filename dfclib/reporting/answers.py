@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from dfclib.datasets.traces import recorded_traces
 from dfclib.ensembles import hard_vote
 from dfclib.errors import UserError
 from dfclib.evaluation.comparison import compare, disagreement
@@ -21,6 +22,31 @@ from dfclib.wording import interval, percent, points
 
 Published = Mapping[str, PublishedResult]
 HARD = "4"  # the class that the six attempts fight for
+
+
+def data(runs: Sequence[Run], published: Published) -> list[str]:
+    """From the aggregates of the competition's images; no run is needed."""
+    measured = [one for one in recorded_traces() if not one["embedded"]]
+    if not measured:
+        raise UserError("no traces of real images are recorded")
+    one, *_ = measured
+    shares, frequency, names = np.array(one["explained"]), np.array(one["frequency"]), one["class_names"]
+    power = np.array(one["log_power"])
+    apart = np.sqrt(np.mean((power[:, None] - power[None]) ** 2, axis=2))
+    first, second = np.unravel_index(np.where(apart == 0, np.inf, apart).argmin(), apart.shape)
+    grain, black = np.array(one["residual"]), np.array(one["near_black"])
+    fine = frequency[shares.argmax()] > 0.25  # half of the highest along a row
+    detail = "fine detail than in coarse shapes" if fine else "coarse shapes than in fine detail"
+    finest, darkest = grain.argmax(), black.argmax()
+    return [
+        f"Of the variance of the images' power, {percent(shares[0])} lies between the classes at the lowest frequency "
+        f"and {percent(shares.max())} at {frequency[shares.argmax()]:.2f} cycles per pixel, where the share is highest "
+        f"({sum(one['images']):,} training images of the competition): the classes differ more in {detail}.",
+        f"Class {names[finest]} has the most fine grain, {grain.max() / np.median(grain):.1f} times the median of the "
+        f"classes; class {names[darkest]} has the most near-black pixels, {percent(black.max())} against "
+        f"{percent(np.median(black))}.",
+        f"By their mean power alone, classes {names[first]} and {names[second]} are the hardest to tell apart.",
+    ]
 
 
 def attempt1(runs: Sequence[Run], published: Published) -> list[str]:
@@ -114,6 +140,7 @@ def fashion(runs: Sequence[Run], published: Published) -> list[str]:
 ANSWERS: dict[str, Callable[[Sequence[Run], Published], list[str]]] = {
     function.__name__.replace("_", "-"): function
     for function in (
+        data,
         attempt1,
         attempt2,
         attempt3,
@@ -222,9 +249,10 @@ def _beside_author(run: Run, published: Published) -> str:
 
 def _fluctuation(*runs: Run) -> str:
     """How much validation accuracy jumps from epoch to epoch in the second half of each training, if it has enough."""
-    jumps = [validation_fluctuation(run.history.iloc[len(run.history) // 2 :]) for run in runs]
-    if np.isnan(jumps).any():
+    halves = [run.history.iloc[len(run.history) // 2 :] for run in runs]
+    if min(map(len, halves)) < captions.FEWEST_EPOCHS:
         return ""
+    jumps = map(validation_fluctuation, halves)
     texts = [f"{jump:.1f} in {_title(run)}" for run, jump in zip(runs, jumps, strict=True)]
     return (
         f"In the second half of training, validation accuracy jumps by points from epoch to epoch: {', '.join(texts)}."

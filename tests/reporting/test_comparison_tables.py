@@ -4,14 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import AFTER, BEFORE, BY_HAND, counted, labels_only, with_probabilities
+from fakes import AFTER, BEFORE, BY_HAND, counted, hand_made, labels_only, make_run, with_probabilities
 
 from dfclib.errors import UserError
+from dfclib.evaluation.published import published_results, published_vote
+from dfclib.recipes import find
 from dfclib.reporting.comparison_tables import (
     calibration_table,
+    class_table,
     comparison_table,
     disagreement_table,
     fixed_and_made_table,
+    recall_table,
+    replayed_vote_table,
     weights_table,
 )
 
@@ -90,3 +95,45 @@ def test_calibration_with_and_without_temperature():
     assert none_wrong["mean confidence, wrong"] == "–"
     with pytest.raises(UserError, match="labels only"):
         calibration_table({"v1": replace(BY_HAND, probabilities=None)}, {"v1": 1.0})
+
+
+def test_recall_names_the_class_that_errors_go_to():
+    rows = recall_table({"author": hand_made(), "ours": AFTER}).rows
+    assert [row["author: recall"] for row in rows] == ["66.7%", "50.0%", "0.0%"]
+    assert [row["author: most often taken for"] for row in rows] == [
+        "b (1 of 1 errors)",
+        "a (1 of 1 errors)",
+        "a (1 of 1 errors)",
+    ]
+    assert [row["ours: recall"] for row in rows] == ["66.7%", "0.0%", "100.0%"]
+    assert rows[2]["ours: most often taken for"] == "–"
+
+
+def test_class_4_through_the_attempts_is_the_author_s_and_ours(tmp_path):
+    names = ("attempt2", "attempt4", "attempt6")
+    runs = [make_run(tmp_path, find(name).compact(), 0.8) for name in names]
+    rows = class_table(runs, published_results()).rows
+    assert [row["recall, author"].split()[0] for row in rows] == ["68.8%", "69.2%", "85.2%"]
+    assert [row["shown per epoch (others)"] for row in rows] == ["1 (1)", "3 (2)", "2 (2)"]
+    assert [row["learning rate"] for row in rows] == ["constant", "grows", "decays"]
+    assert [row["ours at"] for row in rows] == ["compact"] * 3
+    small = make_run(tmp_path / "small", find("attempt2").compact(), 0.8, n=100)
+    assert class_table([small], published_results()).rows[0]["recall, author"] == "–"  # other images
+
+
+def test_a_published_vote_is_replayed_image_by_image():
+    """Five images: three decided, of which one is published otherwise; two ties, one published with a third label."""
+    files = [
+        labels_only(p) for p in ([0, 0, 0, 0, 0], [0, 0, 1, 1, 1], [0, 1, 1, 2, 2], [1, 0, 1, 2, 0], [2, 0, 1, 1, 1])
+    ]
+    table = replayed_vote_table(files, labels_only([0, 0, 2, 1, 2]))
+    counts = [int(row["images"]) for row in table.rows]
+    assert counts[:2] == [3, 2] and counts[2:4] == [2, 1]
+    assert counts[4] <= counts[3]
+    assert table.note == "5 images, 5 files."
+
+
+def test_the_author_s_own_vote_is_replayed():
+    *files, theirs = published_vote().values()
+    decided, same, tied, among, _ = (row["images"] for row in replayed_vote_table(files, theirs).rows)
+    assert decided == same == "6,320" and tied == among == "180"

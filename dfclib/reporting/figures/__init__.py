@@ -27,6 +27,7 @@ from dfclib.reporting.figures.predictions import (
     per_class_bars,
     reliability,
     reliability_panels,
+    voters,
 )
 from dfclib.runs import Run
 

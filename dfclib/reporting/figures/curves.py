@@ -3,15 +3,13 @@
 Votes have no epochs: among several runs they are left out, alone they raise UserError.
 """
 
-import math
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dfclib.errors import UserError
-from dfclib.evaluation.metrics import validation_fluctuation
-from dfclib.reporting.captions import WATCHED, caption, data_name, heading, scale
+from dfclib.reporting.captions import WATCHED, caption, data_name, fluctuation, heading, scale
 from dfclib.reporting.figures import style
 from dfclib.runs import Run
 
@@ -50,9 +48,8 @@ def validation_curves(runs: Sequence[Run]) -> Figure:
     figure = style.new_figure(4.4, f"Accuracy on {watched}\n{_common_caption(runs)}")
     axes = figure.subplots()
     for i, run in enumerate(runs):
-        points = validation_fluctuation(run.history)
-        text = "too short to tell" if math.isnan(points) else f"fluctuates by {points:.1f} points"
-        style.draw_line(axes, run.history["epoch"], 100 * run.history["val_accuracy"], i, f"{_name(run, runs)}: {text}")
+        label = f"{_name(run, runs)}: fluctuation {fluctuation(run)}"
+        style.draw_line(axes, run.history["epoch"], 100 * run.history["val_accuracy"], i, label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.label_axes(axes, "epoch", "accuracy, %")
     style.legend_below(figure, axes, columns=1)

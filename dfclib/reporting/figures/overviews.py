@@ -265,13 +265,7 @@ def _label(run: Run, several: bool) -> str:
 
 def _same_images(author: PublishedResult, run: Run) -> bool:
     """Whether a run was measured on as many images of each class as its author's result."""
-    if run.data["embedded"] or author.split not in run.splits:
-        return False
-    labels = run.predictions(author.split).labels
-    if labels is None or author.matrix is None:
-        return labels is not None and len(labels) == author.n
-    counts = np.bincount(labels, minlength=len(run.class_names))
-    return counts.tolist() == author.matrix.sum(axis=1).tolist()
+    return not run.data["embedded"] and author.split in run.splits and author.is_of(run.predictions(author.split))
 
 
 def _recall(predictions: Predictions, name: str) -> tuple[float, int]:

@@ -54,6 +54,24 @@ def per_class_bars(predictions: Predictions, title: str = "Precision, recall and
     return figure
 
 
+def voters(members: Mapping[str, Predictions], title: str = "Accuracy against the number of voters") -> Figure:
+    """Accuracy of hard votes over all subsets of `members` of each size: mean, and range from lowest to highest.
+
+    Ties count as `comparison.accuracy_by_voters` says.
+    """
+    table = comparison.accuracy_by_voters(list(members.values()), list(members))
+    n = len(next(iter(members.values())))
+    figure = style.new_figure(3.8, f"{title}\nevery choice among {len(members)} voters, n = {n:,}")
+    axes = figure.subplots()
+    low, high = 100 * table["low"], 100 * table["high"]
+    axes.fill_between(table["voters"], low, high, color=style.SKY, alpha=0.35, label="lowest to highest choice")
+    style.draw_line(axes, table["voters"], 100 * table["mean"], 0, "mean over all choices", every=1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    style.label_axes(axes, "voters", "accuracy, %")
+    style.legend_below(figure, axes, columns=1)
+    return figure
+
+
 def confidence(predictions: Predictions, title: str = "Confidence of right and of wrong answers") -> Figure:
     """The distribution of confidence among right and among wrong predictions, each adding up to 100%."""
     figure = _figure_of(predictions, title, 3.8)

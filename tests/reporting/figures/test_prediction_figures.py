@@ -42,6 +42,8 @@ def test_every_comparison_is_legible():
         "all fixed": figures.fixed_and_made(one, guesses(0, strength=99.0)),
         "the same twice": figures.fixed_and_made(one, one),
         "confusion": figures.confusion(right, long),
+        "voters": figures.voters(members, long),
+        "one voter": figures.voters({"one": one}),
         "bars": figures.per_class_bars(right, long),
     }
     for name, figure in every.items():
@@ -67,6 +69,18 @@ def test_bars_are_three_per_class_and_as_high_as_their_values():
     assert heights == [pytest.approx(100 * table[c].to_numpy()) for c in ("precision", "recall", "f1")]
     assert len({container[0].get_hatch() for container in axes.containers}) == 3  # apart in grey too
     assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["precision", "recall", "F1"]
+
+
+def test_voters_are_drawn_as_they_are_counted():
+    members = {str(seed): guesses(seed) for seed in range(4)}
+    figure = figures.voters(members)
+    (axes,) = figure.axes
+    table = comparison.accuracy_by_voters(list(members.values()))
+    assert axes.lines[0].get_xdata().tolist() == [1, 2, 3, 4]
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), 100 * table["mean"])
+    band = axes.collections[0].get_paths()[0].get_extents()
+    assert (band.y0, band.y1) == pytest.approx((100 * table["low"].min(), 100 * table["high"].max()))
+    assert "4 voters, n = 1,000" in title(figure)
 
 
 def test_many_classes_are_drawn_without_numbers_and_with_some_names():
