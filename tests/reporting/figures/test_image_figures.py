@@ -1,13 +1,12 @@
-"""Figures from images: counts, the right pictures in their rows, and spectra of known waves."""
+"""Figures from images: counts, the right pictures in their rows, and the traces that were measured."""
 
 import numpy as np
 import pytest
 from fakes import noise_images, noise_splits
 from legible import title
 
-from dfclib.datasets.images import ImageSet
+from dfclib.datasets.traces import trace_statistics
 from dfclib.reporting import figures
-from dfclib.reporting.figures.images import mean_log_spectrum, radial_profile
 from dfclib.reporting.figures.style import MOST_NAMED
 
 
@@ -33,6 +32,14 @@ def test_samples_say_where_they_leave_classes_out():
     assert "first 25 of 30 classes" in title(figure)
 
 
+def test_a_strip_shows_the_first_of_each_class_in_one_row():
+    images = noise_images(("cat", "dog"), per_class=4)
+    figure = figures.sample_strip(images, per_class=2)
+    assert [axes.get_title() for axes in figure.axes] == ["class cat", "", "class dog", ""]
+    shown = [axes.images[0].get_array() for axes in figure.axes]
+    np.testing.assert_array_equal(shown, images.images[[0, 2, 1, 3]])
+
+
 def test_augmentation_stands_beside_the_original():
     images = noise_images().take(np.arange(2))
     views = [255 - images.images, images.images[:, ::-1]]
@@ -41,28 +48,16 @@ def test_augmentation_stands_beside_the_original():
     np.testing.assert_array_equal(figure.axes[4].images[0].get_array(), 255 - images.images[1])
 
 
-def test_a_waves_power_stands_at_its_frequency():
-    wave = 127.5 + 100 * np.sin(2 * np.pi * np.arange(64) / 4)  # a quarter cycle per pixel, along x
-    images = np.broadcast_to(wave[None, None, :, None], (3, 64, 64, 1)).astype(np.uint8)
-    spectrum = mean_log_spectrum(images)
-    assert spectrum.shape == (64, 64)
-    assert set(np.argwhere(spectrum > spectrum.max() - 1e-6).ravel().tolist()) <= {32, 16, 48}
-
-
-def test_the_radial_profile_of_a_cone_is_a_straight_line():
-    side = np.fft.fftshift(np.fft.fftfreq(64))
-    frequency, value = radial_profile(np.hypot(side[:, None], side))
-    assert (frequency[0], frequency[-1]) == pytest.approx((1 / 64, 0.5))
-    assert value == pytest.approx(frequency, abs=1 / 128)
-
-
-def test_spectra_tell_a_noisy_class_from_a_smooth_one():
-    rng = np.random.default_rng(0)
-    smooth = np.broadcast_to(np.linspace(0, 200, 32)[None, :, None, None], (8, 32, 32, 1))
-    noisy = smooth + rng.normal(0, 20, smooth.shape)
-    images = np.concatenate([smooth, noisy.clip(0, 255)]).astype(np.uint8)
-    figure = figures.spectra(ImageSet(images, np.repeat([0, 1], 8), np.arange(16).astype(str), ("smooth", "noisy")))
-    curves = {line.get_label(): line.get_ydata() for line in figure.axes[-1].lines}
-    assert curves["noisy"][-1] > 0.5 > -0.5 > curves["smooth"][-1]
-    assert figure.axes[-1].get_xlabel() == "frequency, cycles per pixel"
-    assert "n = 16" in title(figure)
+def test_traces_are_those_measured_one_column_per_data_set():
+    measured = [trace_statistics(noise_images(), name, embedded) for name, embedded in (("unibuc", False), ("x", True))]
+    panels = np.reshape(figures.traces(measured).axes, (3, 2))
+    assert [axes.get_title() for axes in panels[0]] == ["unibuc\nn = 30", "embedded data\nn = 30"]
+    for axes, one in zip(panels[0], measured, strict=True):
+        assert axes.lines[0].get_ydata() == pytest.approx(100 * np.array(one["explained"]))
+    power = np.array(measured[0]["log_power"])
+    for axes, values in (
+        (panels[1, 0], power - power.mean(axis=0)),
+        (panels[2, 0], np.array(measured[0]["autocorrelation"])[:, 0, 1:]),
+    ):
+        drawn = {line.get_label(): line.get_ydata() for line in axes.lines}
+        assert [drawn[name].tolist() for name in "01234"] == values.tolist()
