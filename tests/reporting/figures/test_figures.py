@@ -35,7 +35,6 @@ def every_figure(runs, embedded) -> dict:
         "balance": figures.class_balance(noise_splits(embedded=True)),
         "samples": figures.samples(noise_images()),
         "augmentation": figures.augmentation_preview(noise_images().take(np.arange(3)), views),
-        "strip": figures.sample_strip(noise_images()),
         "traces": figures.traces(2 * [trace_statistics(noise_images(), "unibuc", embedded=False)]),
     }
 
