@@ -1,4 +1,4 @@
-# Every command in one place: `make help` lists them, and README shows each as a plain command.
+# Every command in one place: `make help` lists them, and CONTRIBUTING shows each as a plain command.
 # All paths are relative and quoted, so that a folder with a space in its name does no harm.
 
 .DEFAULT_GOAL := help
@@ -92,7 +92,7 @@ fashion: .venv/.installed ## S4 on Fashion-MNIST: fetch, train, evaluate, draw i
 reproduce: .venv/.installed ## train and record everything that the report shows, in order of worth [DATA=folder] [HOURS=2.5] [SCALE=..]
 	.venv/bin/python -m dfclib reproduce $(if $(DATA),--data "$(DATA)") $(if $(HOURS),--hours "$(HOURS)") $(if $(SCALE),--scale "$(SCALE)")
 
-test: .venv/.installed ## every check: style, unit tests, README, pairs, the notebooks under nbval
+test: .venv/.installed ## every check: style, unit tests, README and report, pairs, the notebooks under nbval
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	$(call tests,.venv)
