@@ -68,17 +68,19 @@ class EarlyStopping(_State, keras.callbacks.EarlyStopping):
 
 
 class ReduceLROnPlateau(_State, keras.callbacks.ReduceLROnPlateau):
-    """PyTorch's torch.optim.lr_scheduler.ReduceLROnPlateau, made of Keras's, with a state.
+    """Keras's ReduceLROnPlateau with a state, and with PyTorch's meaning where it is asked for.
 
     Keras lowers the rate after `patience` epochs without gain, and a gain is larger than the absolute `min_delta`.
-    PyTorch waits one epoch more, and a gain is larger than the share `min_delta` of the best value. Neither counts
-    epochs while it cools down.
+    PyTorch (torch.optim.lr_scheduler.ReduceLROnPlateau) waits one epoch more, and a gain is larger than the share
+    `min_delta` of the best value. Neither counts epochs while it cools down.
 
     Args:
-        monitor, factor, patience, mode, min_delta, cooldown, min_lr: as Keras's. `mode` must be "min" or "max".
+        meaning: "keras" or "torch".
+        monitor, factor, patience, mode, min_delta, cooldown, min_lr: as Keras's. `mode` must be "min" or "max" for
+            "torch".
 
     Example:
-        >>> plateau = ReduceLROnPlateau("loss", 0.5, patience=0, mode="min", min_delta=0.9)
+        >>> plateau = ReduceLROnPlateau("loss", 0.5, patience=0, mode="min", min_delta=0.9, meaning="torch")
         >>> history = model.fit(x, y, epochs=3, callbacks=[plateau], verbose=0)
         >>> history.history["learning_rate"]  # the first epoch is a gain, the next ones are too small
         [0.5, 0.5, 0.25]
@@ -86,15 +88,19 @@ class ReduceLROnPlateau(_State, keras.callbacks.ReduceLROnPlateau):
 
     STATE = ("best", "wait", "cooldown_counter")
 
-    def __init__(self, *args, **options) -> None:
+    def __init__(self, *args, meaning: str = "keras", **options) -> None:
         super().__init__(*args, **options)
-        if self.mode not in ("min", "max"):
-            raise ValueError(f"mode must be min or max, received {self.mode!r}")
-        self.patience += 1
+        if meaning not in ("keras", "torch"):
+            raise ValueError(f"meaning must be keras or torch, received {meaning!r}")
+        if meaning == "torch" and self.mode not in ("min", "max"):
+            raise ValueError(f"PyTorch's meaning needs mode min or max, received {self.mode!r}")
+        self.meaning = meaning
+        if meaning == "torch":
+            self.patience += 1
 
     def _is_improvement(self, value: float, best: float | None) -> bool:
-        if best is None:
-            return True
+        if self.meaning == "keras" or best is None:
+            return super()._is_improvement(value, best)
         share = abs(self.min_delta)
         return value > best * (1 + share) if self.mode == "max" else value < best * (1 - share)
 

@@ -134,16 +134,18 @@ def test_one_log_may_stop_and_another_choose_what_is_kept(tmp_path, stops_by, pa
     ("options", "values", "rates"),
     [
         # PyTorch waits one epoch more than Keras
-        ({"patience": 1, "mode": "min"}, [1, 2, 2, 2, 2, 2], [8, 8, 8, 4, 4, 2]),
-        ({"patience": 0, "mode": "max"}, [1, 2, 2, 3, 1, 4], [8, 8, 8, 4, 4, 2]),
-        # a gain is relative, where Keras's is absolute
-        ({"patience": 0, "mode": "min", "min_delta": 0.1}, [10, 9.1, 8.9, 8.5], [8, 8, 4, 4]),
-        ({"patience": 0, "mode": "max", "min_delta": 0.1}, [10, 10.9, 11.1, 12], [8, 8, 4, 4]),
-        ({"patience": 0, "mode": "min", "min_lr": 3}, [1, 1, 1, 1], [8, 8, 4, 3]),
+        ({"patience": 1, "mode": "min", "meaning": "torch"}, [1, 2, 2, 2, 2, 2], [8, 8, 8, 4, 4, 2]),
+        ({"patience": 1, "mode": "min", "meaning": "keras"}, [1, 2, 2, 2, 2, 2], [8, 8, 4, 2, 1, 0.5]),
+        ({"patience": 0, "mode": "max", "meaning": "torch"}, [1, 2, 2, 3, 1, 4], [8, 8, 8, 4, 4, 2]),
+        # a gain is relative in PyTorch's meaning, absolute in Keras's
+        ({"patience": 0, "mode": "min", "meaning": "torch", "min_delta": 0.1}, [10, 9.1, 8.9, 8.5], [8, 8, 4, 4]),
+        ({"patience": 1, "mode": "min", "meaning": "keras", "min_delta": 0.1}, [10, 9.95, 9.8, 9.75], [8, 8, 4, 4]),
+        ({"patience": 0, "mode": "max", "meaning": "torch", "min_delta": 0.1}, [10, 10.9, 11.1, 12], [8, 8, 4, 4]),
+        ({"patience": 0, "mode": "min", "meaning": "torch", "min_lr": 3}, [1, 1, 1, 1], [8, 8, 4, 3]),
     ],
 )
 @pytest.mark.parametrize("cut", [None, 1, 2, 3])
-def test_the_rate_falls_on_a_plateau_as_pytorch_s_does(tmp_path, options, values, rates, cut):
+def test_the_rate_falls_on_a_plateau_in_either_meaning(tmp_path, options, values, rates, cut):
     def make():
         history = HistoryCSV(tmp_path / "history.csv", {})
         return [history, ReduceLROnPlateau("watched", 0.5, **options), {}]
@@ -153,9 +155,11 @@ def test_the_rate_falls_on_a_plateau_as_pytorch_s_does(tmp_path, options, values
     assert [row["learning_rate"] for row in history.rows] == pytest.approx(rates)
 
 
-def test_a_plateau_needs_a_mode():
-    with pytest.raises(ValueError, match="mode must be min or max, received 'auto'"):
-        ReduceLROnPlateau("loss")
+def test_a_meaning_that_is_unknown_is_refused():
+    with pytest.raises(ValueError, match="keras or torch, received 'tensorflow'"):
+        ReduceLROnPlateau("loss", meaning="tensorflow")
+    with pytest.raises(ValueError, match="needs mode min or max, received 'auto'"):
+        ReduceLROnPlateau("loss", meaning="torch")
 
 
 def test_dropout_draws_by_seed_epoch_and_layer():

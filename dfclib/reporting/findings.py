@@ -86,7 +86,7 @@ def hard_class(runs: Sequence[Run], published: Published) -> str:
     *first, last = (percent(_recall(run.predictions("validation"))) for run in ours)
     text += f" Ours find {', '.join(first)} and {last} in these four."
     earlier = [_attempt(run.recipe.name).removesuffix(" alone") for run in ours if not run.is_current]
-    return f"{text} Earlier recipes trained {', '.join(earlier)} of ours." if earlier else text
+    return f"{text} (By an earlier recipe: {', '.join(earlier)}.)" if earlier else text
 
 
 def _recall(predictions: Predictions) -> float:

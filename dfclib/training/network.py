@@ -119,7 +119,7 @@ def _callbacks(
     if isinstance(schedule, PlateauRate):
         options = {"factor": schedule.factor, "patience": schedule.patience, "min_delta": schedule.threshold}
         log, mode = WATCHED[schedule.monitor]
-        stateful.append(callbacks.ReduceLROnPlateau(log, mode=mode, **options))
+        stateful.append(callbacks.ReduceLROnPlateau(log, mode=mode, meaning="torch", **options))
     if stopping is not None:
         log, mode = WATCHED[stopping.monitor]
         stateful.append(callbacks.EarlyStopping(log, mode=mode, patience=stopping.patience))

@@ -61,6 +61,10 @@ def test_class_4_is_the_authors_with_ours_where_they_are_recorded(told, tmp_path
     assert "Ours" not in text
     text = told(attempt2=(1.0,), attempt4=(1.0,), attempt5=(1.0,), attempt6=(0.0,))["Class 4"]
     assert text.endswith("Ours find 100.0%, 100.0%, 100.0% and 0.0% in these four.")
+    names = ("attempt2", "attempt4", "attempt5", "attempt6")
+    runs = [make_run(tmp_path / "b", replace(find(name).compact(), epochs=3)) for name in names[2:]]
+    runs += [make_run(tmp_path / "b", name) for name in names[:2]]
+    assert dict(findings(runs, PUBLISHED))["Class 4"].endswith("(By an earlier recipe: attempt 5, attempt 6.)")
 
 
 def test_the_authors_matrices_show_no_gain_by_showing_class_4_more_often():

@@ -1,10 +1,11 @@
-"""Figures from images: counts, the right pictures in their rows, and the traces that were measured."""
+"""Figures from images: counts, the right pictures in their rows, and traces of known classes."""
 
 import numpy as np
 import pytest
 from fakes import noise_images, noise_splits
 from legible import title
 
+from dfclib.datasets.images import ImageSet
 from dfclib.datasets.traces import trace_statistics
 from dfclib.reporting import figures
 from dfclib.reporting.figures.style import MOST_NAMED
@@ -48,16 +49,15 @@ def test_augmentation_stands_beside_the_original():
     np.testing.assert_array_equal(figure.axes[4].images[0].get_array(), 255 - images.images[1])
 
 
-def test_traces_are_those_measured_one_column_per_data_set():
-    measured = [trace_statistics(noise_images(), name, embedded) for name, embedded in (("unibuc", False), ("x", True))]
-    panels = np.reshape(figures.traces(measured).axes, (3, 2))
-    assert [axes.get_title() for axes in panels[0]] == ["unibuc\nn = 30", "embedded data\nn = 30"]
-    for axes, one in zip(panels[0], measured, strict=True):
-        assert axes.lines[0].get_ydata() == pytest.approx(100 * np.array(one["explained"]))
-    power = np.array(measured[0]["log_power"])
-    for axes, values in (
-        (panels[1, 0], power - power.mean(axis=0)),
-        (panels[2, 0], np.array(measured[0]["autocorrelation"])[:, 0, 1:]),
-    ):
-        drawn = {line.get_label(): line.get_ydata() for line in axes.lines}
-        assert [drawn[name].tolist() for name in "01234"] == values.tolist()
+def test_traces_stand_side_by_side_and_tell_a_noisy_class_from_a_smooth_one():
+    rng = np.random.default_rng(0)
+    smooth = np.broadcast_to(np.linspace(0, 200, 32)[None, :, None, None], (8, 32, 32, 1))
+    noisy = smooth + rng.normal(0, 20, smooth.shape)
+    images = np.concatenate([smooth, noisy.clip(0, 255)]).astype(np.uint8)
+    images = ImageSet(images, np.repeat([0, 1], 8), np.arange(16).astype(str), ("smooth", "noisy"))
+    measured = [trace_statistics(images, "folder", False), trace_statistics(images, "embedded", True)]
+    figure = figures.traces(measured)
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["folder\nn = 16", "embedded data\nn = 16"]
+    curves = {line.get_label(): line.get_ydata() for line in figure.axes[2].lines}
+    assert curves["noisy"][-1] > 0.5 > -0.5 > curves["smooth"][-1]
+    assert figure.axes[0].lines[0].get_ydata()[-1] > 80
