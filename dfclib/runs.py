@@ -10,6 +10,7 @@
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -182,16 +183,21 @@ def find_runs(folder: Path | str) -> list[Run]:
 def find_recorded(*names: str, protocol: str | None = None, folder: Path | str = "report/runs") -> list[Run]:
     """The recorded run on real images of each recipe in `names`, in that order; recipes without one are left out.
 
-    Of several runs the current recipe's comes first, then the largest scale, the published protocol, the lowest seed.
-    protocol: only runs of this one
+    Of several runs `best_run` takes its choice. protocol: only runs of this one
     """
+    runs = [run for run in find_runs(folder) if not run.data["embedded"] and protocol in (None, run.protocol)]
+    found = (best_run([run for run in runs if run.recipe.name == name]) for name in names)
+    return [run for run in found if run is not None]
+
+
+def best_run(runs: Sequence[Run]) -> Run | None:
+    """Of runs of one recipe the one to show: the current recipe's comes first, then the largest scale, the published
+    protocol, the lowest seed. None of none."""
 
     def rank(run: Run) -> tuple:
         return not run.is_current, ("full", "compact", "quick").index(run.scale), run.protocol != "published", run.seed
 
-    runs = [run for run in find_runs(folder) if not run.data["embedded"] and protocol in (None, run.protocol)]
-    best = {run.recipe.name: run for run in reversed(sorted(runs, key=rank))}
-    return [best[name] for name in names if name in best]
+    return min(runs, key=rank, default=None)
 
 
 def find_alike(run: Run, *names: str) -> list[Run]:

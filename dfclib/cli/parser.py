@@ -156,7 +156,9 @@ def _add_run_commands(top: Any) -> None:
     p.add_argument("--json", action="store_true", help="the same as JSON")
 
     p = _add(top, runs.figures, "--out images")
-    p.add_argument("names", nargs="*", metavar="RUN", help=f"its own figures alone; default: all of {RECORDED}")
+    p.add_argument(
+        "names", nargs="*", metavar="RUN", help=f"its own figures; default: what README shows, from all of {RECORDED}"
+    )
     _add_folder(p, "--out", Path("images"))
     _add_runs(p)
 

@@ -265,14 +265,14 @@ def test_a_wrong_name_comes_with_near_ones(name, expected, fails, make_run):
     assert expected in fails("evaluate", name)
 
 
-def test_figures_of_the_recorded_runs(monkeypatch, call, make_run):
-    make_run(folder="report/runs"), make_run(seed=1, folder="report/runs")
+def test_figures_without_a_name_are_the_overviews_of_recorded_runs(monkeypatch, call, make_run):
+    make_run(folder="report/runs"), make_run(seed=1, folder="report/runs"), make_run(seed=2)
 
-    def make_all(drawn, out, overview):
-        assert [run.seed for run in drawn] == [run.seed for run in overview] == [0, 1]
+    def draw_overviews(runs, out):
+        assert [run.seed for run in runs] == [0, 1]
         return [out / "a.png"]
 
-    monkeypatch.setattr("dfclib.reporting.figures.make_all", make_all)
+    monkeypatch.setattr("dfclib.reporting.figures.draw_overviews", draw_overviews)
     assert call("figures", "--out", "there").out == f"{Path('there/a.png')}\n"
 
 

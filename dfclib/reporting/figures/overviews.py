@@ -87,7 +87,7 @@ def class_track(runs: Sequence[Run], published: Published, name: str = "4") -> F
     axes.set_xticks(shown, [rows.LADDER[order[i]].replace(" ", "\n") for i in shown])
     axes.set_ylim(0, 100)
     style.label_axes(axes, "attempt", f"recall of class {name}, %")
-    style.legend_below(figure, axes, columns=2)
+    style.legend_below(figure, axes, columns=1 if max(len(label) for label, *_ in series) > 40 else 2)
     return figure
 
 

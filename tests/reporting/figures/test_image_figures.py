@@ -33,6 +33,14 @@ def test_samples_say_where_they_leave_classes_out():
     assert "first 25 of 30 classes" in title(figure)
 
 
+def test_a_strip_shows_the_first_of_each_class_in_one_row():
+    images = noise_images(("cat", "dog"), per_class=4)
+    figure = figures.sample_strip(images, per_class=2)
+    assert [axes.get_title() for axes in figure.axes] == ["class cat", "", "class dog", ""]
+    shown = [axes.images[0].get_array() for axes in figure.axes]
+    np.testing.assert_array_equal(shown, images.images[[0, 2, 1, 3]])
+
+
 def test_augmentation_stands_beside_the_original():
     images = noise_images().take(np.arange(2))
     views = [255 - images.images, images.images[:, ::-1]]
