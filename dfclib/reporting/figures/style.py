@@ -50,7 +50,7 @@ def new_figure(height: float, title: str, width: float = WIDTH, note: str = "") 
         title: One or more lines.
         note: What a reader may look up, not what the figure shows.
     """
-    first, *rest = (_wrapped(line, width, TITLE) for line in title.splitlines())
+    first, *rest = (_wrapped(line, width, TITLE) for line in title.splitlines() or [""])
     if len(first) + sum(map(len, rest)) > 2:
         note = ", ".join([*title.splitlines()[1:], *filter(None, [note])])
         rest = []
