@@ -10,8 +10,6 @@
 """
 
 import json
-import zipfile
-import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dfclib.errors import UserError
-from dfclib.files import read_json, write_atomically
+from dfclib.files import UNREADABLE_ARRAYS, read_json, write_atomically
 from dfclib.predictions import Predictions
 from dfclib.recipes import EnsembleRecipe, Recipe, find, from_dict
-from dfclib.run_checks import PREDICTION_ARRAYS, Fields, check_name, check_recipe_file, predictions_by_split
+from dfclib.recipes.recipe import check_name
+from dfclib.run_checks import PREDICTION_ARRAYS, Fields, check_recipe_file, predictions_by_split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,20 +48,13 @@ class Run:
     def recipe_file(self) -> dict[str, Any]:
         """All of recipe.json. Raises UserError where it is no run's, or a name in it would lead out of its folder."""
         path = self.path / "recipe.json"
-        values = read_json(path)
+        values = Fields(read_json(path), path)
         check_recipe_file(values, path)
         return values
 
-    @property
-    def recipe_dict(self) -> dict[str, Any]:
-        return self.recipe_file["recipe"]
-
     @cached_property
     def recipe(self) -> Recipe | EnsembleRecipe:
-        path = self.path / "recipe.json"
-        recipe = from_dict(self.recipe_dict, where=str(path))
-        check_name(recipe.name, f"{path}: recipe.name")
-        return recipe
+        return from_dict(self.recipe_file["recipe"], where=str(self.path / "recipe.json"))
 
     scale = property(lambda self: self.recipe.scale)
     seed = property(lambda self: self.recipe.seed)
@@ -122,8 +114,7 @@ class Run:
                 return predictions_by_split(dict(arrays), SPLIT_NAMES, self.class_names)
         except FileNotFoundError as error:
             raise UserError(f"{path} does not exist: the run is not finished") from error
-        # TypeError: a single array, which `with` refuses; NotImplementedError: a compression that zipfile does not know
-        except (ValueError, TypeError, OSError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
+        except UNREADABLE_ARRAYS as error:
             raise UserError(f"{path} is broken: {error}. Train the run again with --fresh.") from error
 
     @property
@@ -164,7 +155,6 @@ class Run:
 
 def run_name(recipe: Recipe | EnsembleRecipe, data_name: str) -> str:
     """<recipe>-<scale>-<data>-<protocol>-seed<N>, with a number of epochs after the scale where one was asked for."""
-    check_name(recipe.name, "recipe name")
     check_name(data_name, "name of the data")
     scale = recipe.scale if recipe.given_epochs is None else f"{recipe.scale}-{recipe.given_epochs}-epochs"
     return f"{recipe.name}-{scale}-{data_name}-{recipe.protocol.replace('_', '-')}-seed{recipe.seed}"

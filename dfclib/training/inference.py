@@ -14,11 +14,11 @@ from dfclib.runs import Run, load_run, run_name
 from dfclib.training import predict
 
 
-def predict_images(run: Run, images: ImageSet, weights_checked: bool = False) -> Predictions:
+def predict_images(run: Run, images: ImageSet) -> Predictions:
     """Predict the classes of `images` with `run`, a single model or an ensemble whose members lie beside it.
 
-    Labels are kept where class names are the run's. weights_checked: `check_weights` has been called before
-    Raises UserError where height, width or channels are not those that it was trained on, and as `check_weights` does.
+    Labels are kept where class names are the run's. Call `check_weights` before: here weights are taken as they are.
+    Raises UserError where height, width or channels are not those that it was trained on, or weights cannot be loaded.
     """
     size, channels = run.image_size, run.data["channels"]
     if images.size != size or images.channels != channels:
@@ -28,8 +28,6 @@ def predict_images(run: Run, images: ImageSet, weights_checked: bool = False) ->
         )
     if images.class_names != run.class_names:
         images = replace(images, class_names=run.class_names, labels=None)
-    if not weights_checked:
-        check_weights(run)
     members = [_predict(member, images) for member in _networks(run)]
     if not isinstance(run.recipe, EnsembleRecipe):
         return members[0]

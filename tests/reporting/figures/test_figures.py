@@ -9,7 +9,9 @@ from fakes import labels_only, make_run, noise_images, noise_splits, predictions
 from legible import assert_legible, texts, title
 
 from dfclib.datasets.images import Splits
+from dfclib.datasets.traces import trace_statistics
 from dfclib.errors import UserError
+from dfclib.evaluation.published import published_results
 from dfclib.reporting import figures
 
 
@@ -27,12 +29,13 @@ def every_figure(runs, embedded) -> dict:
         "confusion, names": figures.confusion(many),
         "bars": figures.per_class_bars(predictions_with(1.0), figures.heading(embedded["attempt5"])),
         "bars, names": figures.per_class_bars(many),
-        "ladder": figures.ladder(list(runs.values())),
-        "ladder, two groups": figures.ladder(both),
+        "ladder": figures.ladder(list(runs.values()), published_results()),
+        "ladder, two groups": figures.ladder(both, published_results()),
+        "class 4": figures.class_track(list(runs.values()), published_results()),
         "balance": figures.class_balance(noise_splits(embedded=True)),
         "samples": figures.samples(noise_images()),
         "augmentation": figures.augmentation_preview(noise_images().take(np.arange(3)), views),
-        "spectra": figures.spectra(noise_images()),
+        "traces": figures.traces([trace_statistics(noise_images(), "a folder", False)] * 2),
     }
 
 
@@ -71,7 +74,7 @@ def test_make_all_writes_every_runs_figures_and_the_ladder(runs, tmp_path):
         f"{vote}-confusion",
         f"{vote}-per-class",
     ]
-    assert [path.name for path in paths] == [f"{name}.png" for name in [*expected, "ladder"]]
+    assert [path.name for path in paths] == [f"{name}.png" for name in [*expected, "ladder", "class-4"]]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(path.name for path in paths)
 
 
@@ -108,7 +111,7 @@ def test_names_with_dollars_are_words_and_no_formulas():
         figures.per_class_bars(guesses),
         figures.class_balance(Splits("x", images, images)),
         figures.samples(images),
-        figures.spectra(images),
+        figures.traces([trace_statistics(images, "$a$", False)]),
         figures.disagreement({r"$\frac{$": guesses, "$b$": guesses}),
         figures.answers(images, {"some": guesses}, r"a title of $\frac{$"),
     ):
