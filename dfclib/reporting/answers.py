@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from dfclib.datasets.traces import recorded_traces
-from dfclib.ensembles import hard_vote
+from dfclib.ensembles import align, hard_vote
 from dfclib.errors import UserError
 from dfclib.evaluation.comparison import compare, disagreement
 from dfclib.evaluation.metrics import per_class, summary, validation_fluctuation
 from dfclib.evaluation.published import PublishedResult, compare_with_published, published_vote
 from dfclib.predictions import Predictions
-from dfclib.reporting import captions
+from dfclib.reporting import captions, rows
 from dfclib.runs import Run
 from dfclib.wording import interval, percent, points
 
@@ -114,12 +114,18 @@ def attempt6(runs: Sequence[Run], published: Published) -> list[str]:
 
 def pair(runs: Sequence[Run], published: Published) -> list[str]:
     (vote,) = recorded_alike(runs, "s1-vote")
-    return [_vote(vote, runs), _beside_author(vote, published)]
+    one, other = _voters(vote, runs)
+    apart = float(disagreement([one, other])[0, 1])
+    return [
+        _vote(vote, runs),
+        f"The two networks answer {percent(apart)} of the images differently.",
+        _beside_author(vote, published),
+    ]
 
 
 def cnn_and_mlp(runs: Sequence[Run], published: Published) -> list[str]:
     mlp, cnn = recorded_alike(runs, "s2-mlp", "s2-cnn")
-    return [_change(mlp, cnn), _beside_author(cnn, published), _beside_author(mlp, published)]
+    return [_change(mlp, cnn), _beside_author(cnn, published, "'s CNN"), _beside_author(mlp, published, "'s MLP")]
 
 
 def seed_ensemble(runs: Sequence[Run], published: Published) -> list[str]:
@@ -201,11 +207,9 @@ def _aside(run: Run) -> str:
 
 
 def _title(run: Run) -> str:
-    """What a sentence calls the run: `attempt 4`, `the vote of attempt 6`, `s2-cnn`."""
-    if not run.recipe.attempt:
-        return run.recipe.name
-    title = run.recipe.title.partition(":")[0].lower()
-    return f"the vote of {title}" if run.members else title
+    """What a sentence calls the run: `attempt 4`, `S2's CNN`, `s4-ours`."""
+    title = run.recipe.title.partition(":")[0].replace("Attempt", "attempt")
+    return title if run.recipe.attempt or run.recipe.system == "S2" else run.recipe.name
 
 
 def _points(difference: float) -> str:
@@ -238,8 +242,8 @@ def _hard_class(before: Run, after: Run, published: Published) -> str:
     return f"The share of class {HARD} that is found goes {ours}; with the author it went {theirs}."
 
 
-def _beside_author(run: Run, published: Published) -> str:
-    """Our network against the author's on the same images, as far as matrices tell."""
+def _beside_author(run: Run, published: Published, whose: str = "") -> str:
+    """Our network against the author's on the same images, as far as matrices tell; whose: `'s CNN`, of several."""
     result = published[run.recipe.name]
     found = compare_with_published(result, _answers(run))
     if found["highest_p"] < 0.05:
@@ -248,9 +252,10 @@ def _beside_author(run: Run, published: Published) -> str:
         chance = "no more than chance may explain"
     else:
         chance = "by chance or not, which the author's matrix alone cannot tell"
-    ours = f"{_points(found['difference'])} {'less' if found['difference'] > 0 else 'more'} than ours, {chance}"
-    theirs = f"The author's {_title(run).removeprefix('the ')} reached {percent(result.accuracy)}"
-    return f"{theirs} on the same images: {ours}."
+    difference = f"{_points(found['difference'])} {'less' if found['difference'] > 0 else 'more'} than ours, {chance}"
+    shorter = [text for text in rows.shortened(run) if "epochs" in text]
+    ours = f"; ours was trained for {', '.join(shorter)}" if shorter else ""
+    return f"On the same images the author{whose} reached {percent(result.accuracy)}: {difference}{ours}."
 
 
 def _fluctuation(*runs: Run) -> str:
@@ -265,18 +270,26 @@ def _fluctuation(*runs: Run) -> str:
     )
 
 
-def _vote(run: Run, runs: Sequence[Run]) -> str:
-    """A vote against its best and its typical voter, on the same images."""
+def _voters(run: Run, runs: Sequence[Run]) -> list[Predictions]:
+    """The predictions of a vote's voters. Raises UserError for voters that are not recorded."""
     by_name = {other.name: other for other in runs}
     missing = [name for name in run.members if name not in by_name]
     if missing:
         raise UserError(f"voters of {run.name} that are not recorded: {', '.join(missing)}")
-    accuracies = [_answers(by_name[name]).accuracy for name in run.members]
+    return [_answers(by_name[name]) for name in run.members]
+
+
+def _vote(run: Run, runs: Sequence[Run]) -> str:
+    """A vote against its best and its typical voter, and what no voter knows, on the same images."""
+    voters = _voters(run, runs)
+    accuracies = [voter.accuracy for voter in voters]
     vote, typical, best = _answers(run).accuracy, float(np.median(accuracies)), max(accuracies)
     beside = "above" if vote > best else "below" if vote < best else "away from"
+    nobody = float(np.mean(~np.any([voter.correct for voter in align(voters)], axis=0)))
     return (
         f"The vote ({_aside(run)}) is right on {_accuracy(run)} of the images: {_points(vote - typical)} "
-        f"{'above' if vote >= typical else 'below'} its typical voter, {_points(vote - best)} {beside} its best."
+        f"{'above' if vote >= typical else 'below'} its typical voter, {_points(vote - best)} {beside} its best. "
+        f"No voter is right on {percent(nobody)} of the images."
     )
 
 

@@ -14,12 +14,12 @@ from dfclib.errors import UserError
 from dfclib.evaluation.calibration import expected_calibration_error, with_temperature
 from dfclib.evaluation.comparison import compare, disagreement, fixed_and_made
 from dfclib.evaluation.metrics import confusion_matrix, per_class, summary, wilson_interval
-from dfclib.evaluation.published import PublishedResult
+from dfclib.evaluation.published import PublishedResult, compare_with_published
 from dfclib.predictions import Predictions
 from dfclib.recipes import find
 from dfclib.recipes.schedules import ExponentialRate, Schedule
 from dfclib.reporting import captions
-from dfclib.reporting.tables import Table, accuracy_cells
+from dfclib.reporting.tables import NOT_RECORDED, Table, accuracy_cells
 from dfclib.runs import Run
 from dfclib.wording import MISSING, interval, percent, points
 
@@ -29,12 +29,11 @@ def comparison_table(before: Mapping[str, Predictions], name: str, after: Predic
     rows = []
     for model, predictions in before.items():
         result = compare(predictions, after, names=(model, name))
-        p = result["mcnemar_p"]
         row = {"": model, **accuracy_cells(predictions), f"{name} less this, points": points(result["difference"])}
         row["95% paired interval"] = f"{points(result['low'])} to {points(result['high'])}"
         row["only this right"] = str(result["only_before_right"])
         row[f"only {name} right"] = str(result["only_after_right"])
-        rows.append(row | {"McNemar p": "below 0.001" if p < 0.001 else f"{p:.3f}"})
+        rows.append(row | {"McNemar p": _p_value(result["mcnemar_p"])})
     rows.append(dict.fromkeys(rows[0], MISSING) | {"": name, **accuracy_cells(after)})
     note = "Each p value is of one comparison: among several, expect a small one by chance."
     return Table(rows, f"{len(after):,} images. {note}")
@@ -95,6 +94,43 @@ def ladder_table(runs: Sequence[Run], published: Mapping[str, PublishedResult]) 
         rows.append(row | {"author on Kaggle": percent(run.recipe.claims.get("public_test"))})
     n = " or ".join(sorted({f"{len(run.predictions('validation')):,}" for run in runs}))
     return Table(rows, f"{n} validation images, 95% Wilson intervals; Kaggle's are other images.")
+
+
+def beside_author_table(runs: Sequence[Run], published: Mapping[str, PublishedResult]) -> Table:
+    """The author's accuracy and ours on the same images, one row per run, with what their two matrices say of chance.
+
+    Runs are left out whose author published no confusion matrix of these images.
+    """
+    rows = []
+    for run in runs:
+        theirs = published.get(run.recipe.name)
+        if theirs is None or theirs.matrix is None or not theirs.is_of(run.predictions(theirs.split)):
+            continue
+        ours = run.predictions(theirs.split)
+        found = compare_with_published(theirs, ours)
+        row = {"": run.recipe.name, "author": f"{percent(theirs.accuracy)} ({interval(*theirs.interval)})"}
+        row["ours"] = "{} ({})".format(*accuracy_cells(ours).values())
+        row["ours at"] = run.scale_text
+        row["ours less author's, points"] = points(found["difference"])
+        row["answered differently"] = f"at least {found['differing']:,} of {len(ours):,}"
+        bounds = dict.fromkeys(_p_value(found[key]) for key in ("lowest_p", "highest_p"))
+        row["McNemar p"] = " to ".join(bounds)
+        rows.append(row)
+    note = "Matrices do not say which images each had right: McNemar's p lies between two bounds."
+    return Table(rows, note if rows else NOT_RECORDED)
+
+
+def claims_table(names: Sequence[str], published: Mapping[str, PublishedResult]) -> Table:
+    """What authors say of their accuracy in words, and what their confusion matrices add up to, one row per recipe."""
+    rows = []
+    for name in names:
+        claims, theirs = find(name).claims, published[name]
+        said = claims.get(theirs.split)
+        row = {"author's": name, "by the text": percent(said, 2), "by the matrix": percent(theirs.accuracy, 2)}
+        row["right"] = f"{theirs.correct:,} of {theirs.n:,}"
+        row["matrix less text, points"] = MISSING if said is None else points(theirs.accuracy - said, 2)
+        rows.append(row)
+    return Table(rows)
 
 
 def replayed_vote_table(members: Sequence[Predictions], published: Predictions) -> Table:
@@ -177,6 +213,10 @@ def calibration_table(
             rows.append(row)
     counts = dict.fromkeys(f"{len(p):,} images" for p in predictions.values())
     return Table(rows, f"{', '.join(counts)}; expected calibration error over {bins} bins of equal width.")
+
+
+def _p_value(p: float) -> str:
+    return "below 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _direction(schedule: Schedule) -> str:

@@ -225,7 +225,7 @@ def _recorded_column(run: Run, published: PublishedResult | None) -> dict[str, s
         "training images": f"{run.data['counts']['train'] - held_out:,}",
         "data": captions.data_name(run.data),
         "scale": run.scale_text,
-        "shortened": "nothing" if run.scale == "full" else "; ".join(shortened(run)),
+        "shortened": "nothing" if run.scale == "full" else "; ".join(shortened(run)) or "nothing",
         "epochs (kept)": _epochs(run),
         "kept": captions.kept(run.recipe),
         "seed": str(run.seed),

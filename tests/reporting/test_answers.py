@@ -41,7 +41,10 @@ def test_a_change_is_said_as_the_numbers_say_it(tmp_path, before, after, word):
 def test_ours_stands_beside_the_author_s(tmp_path, ours, word):
     runs, published = attempts(tmp_path, 0.5, ours)
     text = answer("attempt2", runs, published)
-    assert f"reached 80.0% on the same images: {abs(80 - 100 * runs[1].predictions('validation').accuracy):.1f}" in text
+    assert (
+        f"On the same images the author reached 80.0%: {abs(80 - 100 * runs[1].predictions('validation').accuracy):.1f}"
+        in text
+    )
     assert word in text
 
 
@@ -108,3 +111,12 @@ def test_the_data_s_answer_follows_what_is_recorded(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(answers, "recorded_traces", lambda: [{"embedded": True}])
     assert answer("data", [], {}) == "*No answer yet: no traces of real images are recorded.*"
+
+
+def test_a_shortened_training_is_said_to_be_shorter_than_the_author_s(tmp_path):
+    compact = make_run(tmp_path, find("attempt5").compact(), 0.7)
+    before = make_run(tmp_path, find("attempt4").compact(), 0.6)
+    published = {name: equal_matrix(200, name) for name in ("attempt4", "attempt5")}
+    assert f"ours was trained for {compact.recipe.epochs} epochs instead of {find('attempt5').epochs}." in answer(
+        "attempt5", [before, compact], published
+    )

@@ -7,10 +7,12 @@ import pytest
 from fakes import AFTER, BEFORE, BY_HAND, counted, hand_made, labels_only, make_run, with_probabilities
 
 from dfclib.errors import UserError
-from dfclib.evaluation.published import published_results, published_vote
+from dfclib.evaluation.published import PublishedResult, published_results, published_vote
 from dfclib.recipes import find
 from dfclib.reporting.comparison_tables import (
+    beside_author_table,
     calibration_table,
+    claims_table,
     class_table,
     comparison_table,
     disagreement_table,
@@ -155,3 +157,37 @@ def test_the_author_s_own_vote_is_replayed():
     *files, theirs = published_vote().values()
     decided, same, tied, among, _ = (row["images"] for row in replayed_vote_table(files, theirs).rows)
     assert decided == same == "6,320" and tied == among == "180"
+
+
+def test_author_and_ours_stand_beside_each_other_on_the_same_images(tmp_path):
+    """Author: 3 of 4 and 2 of 4 right; ours: all of the first class, 1 of the second."""
+    matrix = np.array([[3, 1], [2, 2]])
+    author = PublishedResult("s1-v1", "validation", 8, 5, "his report", matrix)
+    labels = np.repeat([0, 1], 4)
+    ours = labels_only([0, 0, 0, 0, 0, 0, 0, 1], class_names=("0", "1"), labels=labels)
+    run = make_run(tmp_path, "s1-v1", ours)
+    elsewhere = make_run(tmp_path, "s1-v2", 0.8, n=200)
+    (row,) = beside_author_table([run, elsewhere], {"s1-v1": author, "s1-v2": replace(author, recipe="s1-v2")}).rows
+    assert row["author"].startswith("62.5% (") and row["ours"].startswith("62.5% (")
+    assert row["ours less author's, points"] == "0.0"
+    assert row["answered differently"] == "at least 2 of 8"
+    assert row["McNemar p"] == "1.000"
+    better = labels_only(labels, class_names=("0", "1"), labels=labels)
+    (row,) = beside_author_table([make_run(tmp_path / "b", "s1-v1", better)], {"s1-v1": author}).rows
+    assert row["ours less author's, points"] == "+37.5"
+    assert row["McNemar p"] == "0.250"  # three images, all ours: 2 / 2^3, whichever they are
+    empty = beside_author_table([elsewhere], {})
+    assert not empty.rows and "recorded" in empty.note
+
+
+def test_what_an_author_writes_stands_beside_what_his_matrix_adds_up_to():
+    rows = {row["author's"]: row for row in claims_table(["s2-cnn", "s3-base", "s3-vote"], published_results()).rows}
+    assert rows["s2-cnn"] == {
+        "author's": "s2-cnn",
+        "by the text": "88.88%",
+        "by the matrix": "88.72%",
+        "right": "1,109 of 1,250",
+        "matrix less text, points": "-0.16",
+    }
+    assert rows["s3-vote"]["matrix less text, points"] == "-0.44"
+    assert (rows["s3-base"]["by the text"], rows["s3-base"]["matrix less text, points"]) == ("–", "–")

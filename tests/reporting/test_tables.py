@@ -128,6 +128,11 @@ def test_fashion_mnist_is_reported_on_its_test_images(tmp_path):
     assert "same test images" in recorded_table([run]).note
 
 
+def test_a_compact_run_may_be_shortened_in_nothing(tmp_path):
+    rows = recorded_table([make_run(tmp_path, "s4-author", 0.9, test=0.9)]).rows
+    assert {row[""]: row["S4: the author's Fashion-MNIST network"] for row in rows}["shortened"] == "nothing"
+
+
 def test_images_held_out_were_not_trained_on(tmp_path):
     run = make_run(tmp_path, find("s1-v1").with_options(protocol="held_out"), n=10)
     assert only_column(run)["training images"] == "90"

@@ -17,8 +17,8 @@ from dfclib.reporting import rows
 from dfclib.reporting.captions import caption, heading
 from dfclib.reporting.figures.curves import curves, learning_rates, validation_curves
 from dfclib.reporting.figures.images import augmentation_preview, class_balance, samples, traces
-from dfclib.reporting.figures.overviews import class_track, ladder, resampling, systems
-from dfclib.reporting.figures.pictures import answers, put_right, right_and_wrong
+from dfclib.reporting.figures.overviews import class_track, ladder, resampling, seed_spread, systems
+from dfclib.reporting.figures.pictures import answers, gradient_maps, put_right, right_and_wrong
 from dfclib.reporting.figures.predictions import (
     confidence,
     confusion,
@@ -26,6 +26,7 @@ from dfclib.reporting.figures.predictions import (
     fixed_and_made,
     per_class_bars,
     reliability,
+    reliability_panels,
     voters,
 )
 from dfclib.runs import Run

@@ -25,7 +25,8 @@ def curves(run: Run) -> Figure:
     images = run.metrics[split]["n"]
     train = run.data["counts"]["train"] - (images if split == "held_out" else 0)
     n = f"n = {train:,} training, {images:,} {watched.removesuffix(' images')} images"
-    figure = style.new_figure(5.2, f"{heading(run)}\n{n}")
+    title, note = heading(run).splitlines()
+    figure = style.new_figure(5.2, f"{title}\n{n}", note=note)
     panels = figure.subplots(2, 1, sharex=True)
     # what is minimised is then another loss than the one that is measured on validation
     smoothed = " (loss of smoothed labels)" if run.recipe.label_smoothing else ""

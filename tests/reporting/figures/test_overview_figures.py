@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import make_run
-from legible import texts, title
+from legible import assert_legible, texts, title
 
 from dfclib.errors import UserError
 from dfclib.evaluation.metrics import wilson_interval
@@ -125,3 +125,26 @@ def test_resampling_has_one_point_per_seed_and_the_mean_beside_it():
 def test_without_the_experiments_runs_there_is_no_figure(runs):
     with pytest.raises(UserError, match="train it first"):
         figures.resampling([runs["attempt1"]])
+
+
+def test_the_spread_has_a_point_per_training_their_mean_and_the_interval_of_one(tmp_path):
+    ours = [
+        make_run(tmp_path, find("attempt6").compact().with_options(seed=s), a) for s, a in enumerate((0.8, 0.8, 0.83))
+    ]
+    author = PublishedResult("attempt6", "validation", 1250, 1131, "his report")
+    figure = figures.seed_spread({"ours": ours, "the author's": [author]})
+    assert_legible("seed spread", figure)
+    (axes,) = figure.axes
+    points = [(line.get_marker(), line.get_xdata()[0]) for line in axes.lines]
+    accuracies = [100 * run.predictions("validation").accuracy for run in ours]
+    assert points == [*(("o", pytest.approx(a)) for a in accuracies), ("D", pytest.approx(90.48))]
+    heights = [line.get_ydata()[0] for line in axes.lines]
+    assert len(set(heights)) == 4  # equal accuracies lie beside each other
+    mean, deviation = np.mean(accuracies), np.std(accuracies, ddof=1)
+    assert [text.get_text() for text in axes.texts] == [f"{mean:.1f} ± {deviation:.1f}", "90.5"]
+    interval = axes.collections[0].get_segments()[0][:, 0]
+    assert interval == pytest.approx(100 * np.array(wilson_interval(round(12.5 * mean), 1250)))
+    with pytest.raises(UserError, match="at least one in each group"):
+        figures.seed_spread({"ours": ours, "nobody": []})
+    with pytest.raises(UserError, match="200 and 1250 images"):
+        figures.seed_spread({"ours": ours, "few": [make_run(tmp_path, "s1-v1", 0.8, n=200)]})
