@@ -32,9 +32,9 @@
 #
 # <!-- generated: answer-attempt1 -->
 # It learns its images by heart: after 10 epochs at full scale the baseline is right on 98.0% of the images that it was
-# trained on, and on 77.6% (75.2% to 79.8%) of the 1,250 validation images. The author's attempt 1 reached 72.6% on the
-# same images: 5.0 points less than ours, more than chance explains. Hardest is class 4, of which it finds 44.8%; of
-# class 3 it finds 97.2%.
+# trained on, and on 77.6% (75.2% to 79.8%) of the 1,250 validation images. On the same images the author reached 72.6%:
+# 5.0 points less than ours, more than chance explains. Hardest is class 4, of which it finds 44.8%; of class 3 it finds
+# 97.2%.
 # <!-- end generated -->
 
 # %% [markdown]
