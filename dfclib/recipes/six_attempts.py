@@ -75,8 +75,8 @@ attempt2 = replace(
     claims={"public_test": 0.82, "parameters": 4_329_029},
 )
 
-# 3. Ten small variants of the first two, none much better than another, and a majority vote. Which ten the author
-# trained is not published: these variations are ours, of the kind that the author describes.
+# 3. Ten small variants of the first two, none much better than another, and a majority vote. The author published the
+# predictions that voted (report/published), but not the networks: these variants are ours, of the kind he describes.
 _variants = [
     (attempt1, {}),
     (attempt1, {"filters": [32, 64, 96]}),
@@ -113,7 +113,7 @@ attempt3 = EnsembleRecipe(
 )
 
 # 4. Augmentation, class 4 shown three times and the others twice, a second branch from the input. The learning rate
-# grows: a "decay" rate above 1.
+# grows on purpose, to get validation moving again where it stagnates.
 attempt4 = replace(
     attempt2,
     name="attempt4",
@@ -154,7 +154,7 @@ attempt5 = replace(
     claims={"public_test": 0.89, "parameters": 83_770_377},
 )
 
-# 6. All classes shown equally again, and a learning rate that decays: stable at last.
+# 6. All classes shown equally again, and a learning rate that decays. The author found validation stable at last.
 attempt6 = replace(
     attempt5,
     name="attempt6",
@@ -170,6 +170,7 @@ attempt6 = replace(
     claims={"parameters": 70_389_583},
 )
 
+# Which predictions the author's last vote took is not published: these members are ours.
 attempt6_vote = EnsembleRecipe(
     name="attempt6-vote",
     title="Attempt 6: the vote",

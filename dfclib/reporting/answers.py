@@ -197,7 +197,13 @@ def _accuracy(run: Run) -> str:
 
 def _epochs(run: Run) -> str:
     """`10 epochs at full scale`."""
-    return f"{captions.epochs(run)}{'' if run.members else ' epochs'} at {captions.scale(run.scale_text)}"
+    return f"{captions.epochs(run)} epochs at {captions.scale(run.scale_text)}"
+
+
+def _aside(run: Run) -> str:
+    """`10 epochs, full scale`, for brackets."""
+    scale, *more = run.scale_text.split(", ")
+    return ", ".join([captions.epochs(run) + ("" if run.members else " epochs"), f"{scale} scale", *more])
 
 
 def _title(run: Run) -> str:
@@ -219,7 +225,7 @@ def _change(before: Run, after: Run) -> str:
         change += ", a difference that these images cannot tell from none"
     title, other = _title(after), _title(before)
     return (
-        f"{title.replace('attempt', 'Attempt')} ({_epochs(after)}) is right on {_accuracy(after)} of the images, "
+        f"{title.replace('attempt', 'Attempt')} ({_aside(after)}) is right on {_accuracy(after)} of the images, "
         f"{other} on {percent(_answers(before).accuracy)}: {change} (paired interval {told})."
     )
 
@@ -281,7 +287,7 @@ def _vote(run: Run, runs: Sequence[Run]) -> str:
     beside = "above" if vote > best else "below" if vote < best else "away from"
     nobody = float(np.mean(~np.any([voter.correct for voter in align(voters)], axis=0)))
     return (
-        f"The vote ({_epochs(run)}) is right on {_accuracy(run)} of the images: {_points(vote - typical)} "
+        f"The vote ({_aside(run)}) is right on {_accuracy(run)} of the images: {_points(vote - typical)} "
         f"{'above' if vote >= typical else 'below'} its typical voter, {_points(vote - best)} {beside} its best. "
         f"No voter is right on {percent(nobody)} of the images."
     )

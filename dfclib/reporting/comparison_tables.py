@@ -18,6 +18,7 @@ from dfclib.evaluation.published import PublishedResult, compare_with_published
 from dfclib.predictions import Predictions
 from dfclib.recipes import find
 from dfclib.recipes.schedules import ExponentialRate, Schedule
+from dfclib.reporting import captions
 from dfclib.reporting.tables import NOT_RECORDED, Table, accuracy_cells
 from dfclib.runs import Run
 from dfclib.wording import MISSING, interval, percent, points
@@ -77,6 +78,22 @@ def class_table(runs: Sequence[Run], published: Mapping[str, PublishedResult], n
         row["recall, author"] = MISSING if theirs is None else _recall(theirs, name)
         rows.append(row | {"recall, ours": _recall(validation, name), "ours at": run.scale_text})
     return Table(rows, f"Class {name}, with 95% Wilson intervals.")
+
+
+def ladder_table(runs: Sequence[Run], published: Mapping[str, PublishedResult]) -> Table:
+    """The attempts on validation, one row per run: the author's accuracy, ours, and the score on Kaggle."""
+    rows = []
+    for run in runs:
+        author, validation = published.get(run.recipe.name), run.predictions("validation")
+        row = {"attempt": run.recipe.attempt, "author": MISSING}
+        if author is not None and author.is_of(validation):
+            row["author"] = f"{percent(author.accuracy)} ({interval(*author.interval)})"
+        accuracy, its_interval = accuracy_cells(validation).values()
+        row |= {"ours": f"{accuracy} ({its_interval})", "ours at": run.scale_text, "epochs": captions.epochs(run)}
+        row["image size"] = " or ".join(sorted({"x".join(map(str, m.image_size)) for m in run.recipe.members}))
+        rows.append(row | {"author on Kaggle": percent(run.recipe.claims.get("public_test"))})
+    n = " or ".join(sorted({f"{len(run.predictions('validation')):,}" for run in runs}))
+    return Table(rows, f"{n} validation images, 95% Wilson intervals; Kaggle's are other images.")
 
 
 def beside_author_table(runs: Sequence[Run], published: Mapping[str, PublishedResult]) -> Table:

@@ -252,7 +252,7 @@ def _data_note(runs: Sequence[Run]) -> str:
     """Whose images `runs` were measured on; where they are different ones, which runs are recorded ones of others."""
     by_data: dict[str, list[str]] = {}
     for run in runs:
-        by_data.setdefault(captions.data_name(run.data), []).append(run.name)
+        by_data.setdefault(captions.data_name(run.data), []).append(run.recipe.name)
     if len(by_data) == 1:
         return f"Data: {next(iter(by_data))}."
     texts = [f"{data} ({', '.join(names)})" for data, names in by_data.items()]

@@ -94,6 +94,25 @@ def test_every_answer_has_numbers_from_the_recorded_runs():
         assert "%" in text and "nan" not in text and "No answer" not in text, name
 
 
+def test_the_data_s_answer_follows_what_is_recorded(tmp_path, monkeypatch):
+    """Two classes that differ in coarse shapes, then in fine detail; class b has the grain, class a the shadows."""
+    one = {"data": "made-up", "embedded": False, "class_names": ["a", "b", "c"], "images": [5, 5, 5]}
+    one |= {"frequency": [0.1, 0.4], "explained": [0.5, 0.125], "residual": [2.0, 9.0, 3.0]}
+    one |= {"log_power": [[1.0, 1.0], [3.0, 3.0], [1.5, 1.5]], "near_black": [0.25, 0.1, 0.05]}
+    monkeypatch.setattr(answers, "recorded_traces", lambda: [{"embedded": True}, one])
+    text = answer("data", [], {})
+    assert "50.0% lies between the classes at the lowest frequency" in text and "more in coarse shapes" in text
+    assert "Class b has the most fine grain, 3.0 times" in text
+    assert "class a has the most near-black pixels, 25.0% against 10.0%" in text
+    assert "classes a and c are the hardest" in text
+    one["explained"] = [0.125, 0.5]
+    assert "50.0% at 0.40 cycles per pixel" in answer("data", [], {}) and "more in fine detail" in answer(
+        "data", [], {}
+    )
+    monkeypatch.setattr(answers, "recorded_traces", lambda: [{"embedded": True}])
+    assert answer("data", [], {}) == "*No answer yet: no traces of real images are recorded.*"
+
+
 def test_a_shortened_training_is_said_to_be_shorter_than_the_author_s(tmp_path):
     compact = make_run(tmp_path, find("attempt5").compact(), 0.7)
     before = make_run(tmp_path, find("attempt4").compact(), 0.6)

@@ -17,6 +17,7 @@ from dfclib.reporting.comparison_tables import (
     comparison_table,
     disagreement_table,
     fixed_and_made_table,
+    ladder_table,
     recall_table,
     replayed_vote_table,
     weights_table,
@@ -121,6 +122,23 @@ def test_class_4_through_the_attempts_is_the_author_s_and_ours(tmp_path):
     assert [row["ours at"] for row in rows] == ["compact"] * 3
     small = make_run(tmp_path / "small", find("attempt2").compact(), 0.8, n=100)
     assert class_table([small], published_results()).rows[0]["recall, author"] == "–"  # other images
+
+
+def test_the_ladder_has_the_author_on_the_same_images_and_on_kaggle_s(tmp_path):
+    runs = [make_run(tmp_path, find("attempt2"), 0.8), make_run(tmp_path, "attempt6-vote", 0.9)]
+    table = ladder_table(runs, published_results())
+    assert table.rows[0] == {
+        "attempt": "2",
+        "author": "82.2% (79.9% to 84.2%)",
+        "ours": "80.0% (77.7% to 82.1%)",
+        "ours at": "full",
+        "epochs": "7",
+        "image size": "128x128",
+        "author on Kaggle": "82.0%",
+    }
+    vote = table.rows[1]
+    assert (vote["author"], vote["author on Kaggle"], vote["epochs"]) == ("–", "90.9%", "5 voters")
+    assert table.note.startswith("1,250 validation images")
 
 
 def test_a_published_vote_is_replayed_image_by_image():

@@ -96,7 +96,7 @@ def test_runs_on_different_images_are_not_to_be_subtracted(tmp_path):
     for table in (results_table, fluctuation_table):
         assert table([real]).note == "Data: unibuc."
         note = table([real, embedded]).note
-        assert note.startswith(f"Different images: unibuc ({real.name}); embedded data, ")
+        assert note.startswith("Different images: unibuc (attempt1); embedded data, ")
         assert note.endswith("are not to be subtracted.")
 
 

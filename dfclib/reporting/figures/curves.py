@@ -48,7 +48,7 @@ def validation_curves(runs: Sequence[Run]) -> Figure:
     figure = style.new_figure(4.4, f"Accuracy on {watched}\n{_common_caption(runs)}")
     axes = figure.subplots()
     for i, run in enumerate(runs):
-        label = f"{_name(run, runs)}: fluctuation {fluctuation(run)}"
+        label = f"{_name(run, runs)}, fluctuation: {fluctuation(run)}"
         style.draw_line(axes, run.history["epoch"], 100 * run.history["val_accuracy"], i, label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.label_axes(axes, "epoch", "accuracy, %")

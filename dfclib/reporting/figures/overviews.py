@@ -257,8 +257,8 @@ def _draw_ours(axes: Axes, y: float, group: Sequence[Run], several: bool) -> Non
 
 
 def _label(run: Run, several: bool) -> str:
-    """What the legend calls a run; several: its data are not those of all others."""
-    data = f", {captions.data_name(run.data)}" if several else ""
+    """What the legend calls a run; several: its data are not those of all others. Embedded data are always named."""
+    data = f", {captions.data_name(run.data)}" if several or run.data["embedded"] else ""
     held_out = ", a tenth held out" if run.protocol == "held_out" else ""
     return f"ours, {captions.scale(run.scale_text)}{data}{held_out}"
 
