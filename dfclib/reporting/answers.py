@@ -5,7 +5,7 @@ than the story says is said in words, because the words follow the numbers. All 
 are about is not recorded.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from dfclib.evaluation.comparison import compare, disagreement
 from dfclib.evaluation.metrics import per_class, summary, validation_fluctuation
 from dfclib.evaluation.published import PublishedResult, compare_with_published, published_vote
 from dfclib.predictions import Predictions
-from dfclib.reporting import captions, rows
+from dfclib.recipes import find
+from dfclib.reporting import captions
 from dfclib.runs import Run
 from dfclib.wording import interval, percent, points
 
@@ -253,9 +254,17 @@ def _beside_author(run: Run, published: Published, whose: str = "") -> str:
     else:
         chance = "by chance or not, which the author's matrix alone cannot tell"
     difference = f"{_points(found['difference'])} {'less' if found['difference'] > 0 else 'more'} than ours, {chance}"
-    shorter = [text for text in rows.shortened(run) if "epochs" in text]
-    ours = f"; ours was trained for {', '.join(shorter)}" if shorter else ""
+    shorter = " or ".join(dict.fromkeys(_shorter(run)))
+    ours = f"; ours was trained for {shorter}" if shorter else ""
     return f"On the same images the author{whose} reached {percent(result.accuracy)}: {difference}{ours}."
+
+
+def _shorter(run: Run) -> Iterator[str]:
+    """`12 epochs, the author's for 37`: how many epochs a network was allowed, where its author's ran for more."""
+    for full, member in zip(find(run.recipe.name).members, run.recipe.members, strict=True):
+        ran = full.source_epochs or full.epochs
+        if member.epochs < ran:
+            yield f"{member.epochs} epochs, the author's for {ran}"
 
 
 def _fluctuation(*runs: Run) -> str:
