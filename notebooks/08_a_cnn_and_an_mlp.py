@@ -34,9 +34,9 @@
 # <!-- generated: answer-cnn-and-mlp -->
 # S2's CNN (15 epochs, compact scale, earlier recipe) is right on 84.1% (81.9% to 86.0%) of the images, S2's MLP on
 # 59.4%: 24.6 points more (paired interval +21.6 to +27.5). On the same images the author's CNN reached 88.7%: 4.6
-# points more than ours, more than chance explains; ours was trained for 15 epochs instead of 60. On the same images the
-# author's MLP reached 61.3%: 1.8 points more than ours, by chance or not, which the author's matrix alone cannot tell;
-# ours was trained for 8 epochs instead of 15.
+# points more than ours, more than chance explains; ours was trained for 15 epochs, the author's for 60. On the same
+# images the author's MLP reached 61.3%: 1.8 points more than ours, by chance or not, which the author's matrix alone
+# cannot tell; ours was trained for 8 epochs, the author's for 15.
 # <!-- end generated -->
 
 # %% [markdown]
