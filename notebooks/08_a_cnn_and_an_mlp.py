@@ -278,19 +278,18 @@ display(comparison_table({"MLP": before}, "CNN", after))
 fixed_and_made_table(before, after, names=("MLP", "CNN"))
 
 # %% [markdown]
-# ### A gallery of right and wrong answers
+# ### A gallery of wrong answers
 #
-# Right answers of every class, and the wrong ones of which the CNN is surest. Below them, the surest wrong ones once
-# more: red marks the places that speak most for the answer, by Grad-CAM. The maps are as coarse as the last
+# The wrong answers of which the CNN is surest. Below them, the first ones once more: red marks the places that speak most for the answer, by Grad-CAM. The maps are as coarse as the last
 # convolution. An MLP has no such map, for its layers keep no places.
 
 # %%
 groups = figures.right_and_wrong(after)
-figures.answers(splits.validation, groups, figures.heading(cnn))
+heading, wrong = list(groups.items())[-1]
+figures.answers(splits.validation, {heading: wrong}, figures.heading(cnn))
 
 # %%
-right, wrong = groups.values()
-shown = wrong if len(wrong) else right
+shown = wrong if len(wrong) else next(iter(groups.values()))
 row_of = {str(id_): row for row, id_ in enumerate(splits.validation.ids)}
 chosen = splits.validation.take(np.array([row_of[str(id_)] for id_ in shown.ids[:6]]))
 maps = gradient_maps(cnn, chosen)
