@@ -2,7 +2,8 @@
 
 Images are framed once, to uint8 pixels of the size that the network sees; evaluation stops there. What an epoch shows
 is planned in numpy from (seed, epoch, image id) alone, so that an interrupted training sees after its resumption what
-it would have seen; every random movement of an image is composed into one transform, which resamples it once.
+it would have seen; every random movement of an image is composed into one transform, which resamples it once. Moves by
+whole pixels resample nothing: they are cut out of the framed images, which is many times as fast.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dfclib import mixing
 from dfclib.datasets.images import ImageSet
 from dfclib.errors import UserError
 from dfclib.recipes.recipe import Augmentation, Recipe
@@ -22,12 +24,14 @@ if TYPE_CHECKING:
 # One stream of random numbers per parameter: adding one at the end leaves the others as they were.
 CORNERS = tuple(f"corner_{corner}_{axis}" for corner in ("nw", "ne", "sw", "se") for axis in "xy")
 DRAWS = ("rotation", "shift_x", "shift_y", "zoom_x", "zoom_y", "flip", "crop_x", "crop_y", "perspective", *CORNERS)
+DRAWS += ("erasing", "erased_height", "erased_width", "erased_y", "erased_x")
 
 
 def training_dataset(
     images: ImageSet, recipe: Recipe, first_epoch: int, last_epoch: int | None = None
 ) -> "tf.data.Dataset":
-    """Batches of shuffled, augmented epochs, one after the other: float32 pixels in 0..255 and int32 labels (b,).
+    """Batches of shuffled, augmented epochs, one after the other: float32 pixels in 0..255 and int32 labels (b,), or,
+    where the recipe mixes them, float32 shares of the classes (b, k).
 
     Every image comes as often per epoch as the recipe repeats its class; a batch never holds images of two epochs.
     first_epoch, last_epoch: counting from 1, both included; None: first_epoch alone
@@ -36,19 +40,16 @@ def training_dataset(
     import tensorflow as tf
 
     check_size(images.size, recipe)
-    pixels = _pixels(images, recipe, training=True)
-    size = tuple(pixels.shape[1:3])
-    shown, repeats = epoch_indices(images, recipe)
+    size, shown = tuple(_pixels(images, recipe, training=True).shape[1:3]), epoch_indices(images, recipe)
     ids, labels = images.ids, images.labels.astype(np.int32)
 
     # TensorFlow keeps the function as long as its global graph: it must not hold the pixels
     def plan(epoch: np.ndarray) -> list[np.ndarray]:
         # one whole epoch is shuffled before the next begins: every image is seen as often as the recipe says
-        order = np.random.default_rng([recipe.seed, int(epoch)]).permutation(len(shown))
-        rows = _rows(ids, shown[order], repeats[order], size, recipe, int(epoch))
-        return list((rows | {"label": labels[rows["index"]]}).values())
+        order = np.random.default_rng([recipe.seed, int(epoch)]).permutation(len(shown[0]))
+        return list(_training_rows(ids, labels, *(part[order] for part in shown), size, recipe, int(epoch)).values())
 
-    example = _rows(ids, shown[:1], repeats[:1], size, recipe, first_epoch) | {"label": labels[:1]}
+    example = _training_rows(ids, labels, *(part[:1] for part in shown), size, recipe, first_epoch)
 
     def rows(epoch: "tf.Tensor") -> dict[str, "tf.Tensor"]:
         # stateless: anything else would switch off prefetching and parallel maps under deterministic operations
@@ -59,25 +60,30 @@ def training_dataset(
 
     # the next epoch is planned while this one is trained
     plans = tf.data.Dataset.range(first_epoch, (last_epoch or first_epoch) + 1).map(rows).prefetch(1)
-    return _read(pixels, plans.flat_map(lambda rows: _batches(rows, recipe)), recipe)
+    return _read(images, plans.flat_map(lambda rows: _batches(rows, recipe)), recipe, training=True)
 
 
-def evaluation_dataset(images: ImageSet, recipe: Recipe, labelled: bool = False) -> "tf.data.Dataset":
-    """Batches of every image once, in order, framed but never augmented: float32 pixels and, if `labelled`, int32
-    labels (b,)."""
+def evaluation_dataset(
+    images: ImageSet, recipe: Recipe, labelled: bool = False, mirrored: bool = False
+) -> "tf.data.Dataset":
+    """Batches of every image once, in order, framed but never augmented: float32 pixels and, if `labelled`, labels as
+    in training. mirrored: left and right change places."""
     check_size(images.size, recipe)
     rows = {"index": np.arange(len(images))}
     if labelled:
         rows["label"] = images.labels.astype(np.int32)
-    return _read(_pixels(images, recipe), _batches(rows, recipe), recipe)
+    batches = _read(images, _batches(rows, recipe), recipe, training=False)
+    return batches.map(lambda pixels: pixels[:, :, ::-1]) if mirrored else batches
 
 
 def augmented(images: ImageSet, recipe: Recipe, epoch: int = 0) -> np.ndarray:
-    """`images` as the training of `recipe` would see them in `epoch`: uint8 (n, height, width, channels)."""
+    """`images` as the training of `recipe` would see them in `epoch`, but for mixing with others: uint8 (n, height,
+    width, channels)."""
     check_size(images.size, recipe)
-    pixels, n = _pixels(images, recipe, training=True), len(images)
-    rows = _rows(images.ids, np.arange(n), np.zeros(n, int), tuple(pixels.shape[1:3]), recipe, epoch)
-    batches = _read(pixels, _batches(rows, recipe), recipe)
+    indices, repeats = np.arange(len(images)), np.zeros(len(images), int)
+    size = tuple(_pixels(images, recipe, training=True).shape[1:3])
+    rows = _moved_rows(images.ids, indices, repeats, size, recipe, epoch)
+    batches = _read(images, _batches(rows, recipe), recipe, training=True)
     return np.concatenate([batch.numpy() for batch in batches]).round().clip(0, 255).astype(np.uint8)
 
 
@@ -223,24 +229,58 @@ def _affine(xx=1.0, xy=0.0, x=0.0, yx=0.0, yy=1.0, y=0.0) -> np.ndarray:
     return np.stack(entries, axis=-1).reshape(-1, 3, 3)
 
 
-def _rows(
+def _training_rows(
+    ids: np.ndarray,
+    labels: np.ndarray,
+    indices: np.ndarray,
+    repeats: np.ndarray,
+    size: tuple[int, int],
+    recipe: Recipe,
+    epoch: int,
+) -> dict[str, np.ndarray]:
+    """Columns of `_moved_rows` and of how batches are mixed, and label: int32 (m,)."""
+    rows = _moved_rows(ids, indices, repeats, size, recipe, epoch) | {"label": labels[indices]}
+    return rows | mixing.plan(len(indices), recipe, epoch) if recipe.mixes_labels else rows
+
+
+def _moved_rows(
     ids: np.ndarray, indices: np.ndarray, repeats: np.ndarray, size: tuple[int, int], recipe: Recipe, epoch: int
 ) -> dict[str, np.ndarray]:
     """Columns that the pipeline reads: the images at `indices` of `ids`, shown the `repeats`-th time in `epoch`.
 
-    index: int64 (m,); with augmentation transform: float32 (m, 8), as ImageProjectiveTransformV3 takes it; distorted:
-    bool (m,), those read by the perspective's own interpolation, where it has one
+    index: int64 (m,). With augmentation by whole pixels corner: int64 (m, 2), top and left of what is seen, and
+    mirrored: bool (m,); with any other transform: float32 (m, 8), as ImageProjectiveTransformV3 takes it, and, where
+    the perspective has its own interpolation, distorted: bool (m,), those read by it. erased: int64 (m, 4), top, left,
+    bottom and right of a rectangle that becomes grey
     """
     augmentation = recipe.augmentation
     if augmentation is None:
         return {"index": indices}
-    transforms = training_transforms(ids[indices], repeats, size, recipe, epoch)
-    transforms = (transforms / transforms[:, 2:, 2:]).reshape(-1, 9)[:, :8].astype(np.float32)
-    rows = {"index": indices, "transform": transforms}
-    if augmentation.perspective_interpolation not in (None, augmentation.interpolation):
-        draw = uniforms(ids[indices], repeats, recipe.seed, epoch)["perspective"]
-        rows["distorted"] = draw < augmentation.perspective_probability
+    rows = {"index": indices}
+    if not augmentation.resamples:
+        rows |= _whole_pixel_moves(ids[indices], repeats, size, recipe, epoch)
+    else:
+        transforms = training_transforms(ids[indices], repeats, size, recipe, epoch)
+        rows["transform"] = (transforms / transforms[:, 2:, 2:]).reshape(-1, 9)[:, :8].astype(np.float32)
+        if augmentation.perspective_interpolation not in (None, augmentation.interpolation):
+            draw = uniforms(ids[indices], repeats, recipe.seed, epoch)["perspective"]
+            rows["distorted"] = draw < augmentation.perspective_probability
+    if augmentation.erasing:
+        draw = uniforms(ids[indices], repeats, recipe.seed, epoch)
+        rows["erased"] = mixing.erased_boxes(draw, augmentation.erasing, recipe.image_size)
     return rows
+
+
+def _whole_pixel_moves(
+    ids: np.ndarray, repeats: np.ndarray, size: tuple[int, int], recipe: Recipe, epoch: int
+) -> dict[str, np.ndarray]:
+    """What `training_transforms` says where it moves by whole pixels alone; shift_pixels is in `size` as a border."""
+    augmentation, draw = recipe.augmentation, uniforms(ids, repeats, recipe.seed, epoch)
+    room = np.array(size) - recipe.image_size
+    corner = np.floor(np.stack([draw["crop_y"], draw["crop_x"]], axis=1) * (room + 1)).astype(np.int64)
+    mirrored = repeats % 2 == 1 if augmentation.every_mirror else (draw["flip"] < 0.5) & augmentation.horizontal_flip
+    corner[mirrored, 1] = room[1] - corner[mirrored, 1]  # the whole image is mirrored, and then seen from there
+    return {"corner": corner, "mirrored": mirrored}
 
 
 def _batches(rows: dict[str, np.ndarray], recipe: Recipe) -> "tf.data.Dataset":
@@ -249,9 +289,13 @@ def _batches(rows: dict[str, np.ndarray], recipe: Recipe) -> "tf.data.Dataset":
     return tf.data.Dataset.from_tensor_slices(rows).batch(recipe.batch_size)
 
 
-def _read(pixels: "tf.Tensor", batches: "tf.data.Dataset", recipe: Recipe) -> "tf.data.Dataset":
-    """Pixels at each batch's indices, transformed where it has transforms, with labels where it has labels."""
+def _read(images: ImageSet, batches: "tf.data.Dataset", recipe: Recipe, training: bool) -> "tf.data.Dataset":
+    """Pixels at each batch's indices, moved, erased and mixed as its rows say, with labels where it has labels."""
     import tensorflow as tf
+
+    pixels, shape = _pixels(images, recipe, training), (None, *recipe.image_size, images.channels)
+    # TensorFlow keeps the functions that it calls as long as its global graph: they must not hold the pixels
+    kept, way = weakref.ref(images), _way(images, recipe, training)
 
     def warp(batch: "tf.Tensor", transform: "tf.Tensor", interpolation: str) -> "tf.Tensor":
         how = {"interpolation": interpolation.upper(), "fill_mode": recipe.augmentation.fill.upper(), "fill_value": 0.0}
@@ -259,15 +303,40 @@ def _read(pixels: "tf.Tensor", batches: "tf.data.Dataset", recipe: Recipe) -> "t
             images=batch, transforms=transform, output_shape=recipe.image_size, **how
         )
 
+    def cut(index: np.ndarray, corner: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
+        return mixing.cut(_tensors[kept()][way].numpy(), index, corner, mirrored, recipe.image_size)
+
+    def gather(rows: dict[str, "tf.Tensor"]) -> "tf.Tensor":
+        if "corner" in rows:
+            columns = [rows[name] for name in ("index", "corner", "mirrored")]
+            return tf.numpy_function(cut, columns, tf.uint8, stateful=False)
+        batch = tf.gather(pixels, rows["index"])
+        if "transform" not in rows:
+            return batch
+        batch = tf.cast(batch, tf.float32)
+        plain = warp(batch, rows["transform"], recipe.augmentation.interpolation)
+        if "distorted" not in rows:
+            return plain
+        other = warp(batch, rows["transform"], recipe.augmentation.perspective_interpolation)
+        return tf.where(rows["distorted"][:, None, None, None], other, plain)
+
     def read(rows: dict[str, "tf.Tensor"]) -> "tf.Tensor | tuple[tf.Tensor, tf.Tensor]":
-        batch = tf.cast(tf.gather(pixels, rows["index"]), tf.float32)
-        if "transform" in rows:
-            plain = warp(batch, rows["transform"], recipe.augmentation.interpolation)
-            if "distorted" in rows:
-                other = warp(batch, rows["transform"], recipe.augmentation.perspective_interpolation)
-                plain = tf.where(rows["distorted"][:, None, None, None], other, plain)
-            batch = tf.ensure_shape(plain, (None, *recipe.image_size, pixels.shape[3]))
-        return (batch, rows["label"]) if "label" in rows else batch
+        batch = gather(rows)
+        if "erased" in rows:
+            batch = tf.numpy_function(mixing.erase, [batch, rows["erased"]], batch.dtype, stateful=False)
+        if "blend" in rows:
+            columns = [batch, rows["box"], rows["blend"]]
+            batch = tf.numpy_function(mixing.mix, columns, tf.float32, stateful=False)
+        batch = tf.ensure_shape(tf.cast(batch, tf.float32), shape)
+        if "label" not in rows:
+            return batch
+        labels = rows["label"]
+        if recipe.mixes_labels:
+            labels = tf.one_hot(labels, len(images.class_names))
+        if "share" in rows:
+            share = rows["share"][:, None]
+            labels = (1 - share) * labels + share * tf.roll(labels, -1, axis=0)
+        return batch, labels
 
     return batches.map(read, num_parallel_calls=2, deterministic=True).prefetch(4)
 
@@ -277,17 +346,29 @@ _tensors: "weakref.WeakKeyDictionary[ImageSet, dict[tuple, tf.Tensor]]" = weakre
 
 
 def _pixels(images: ImageSet, recipe: Recipe, training: bool = False) -> "tf.Tensor":
-    """uint8 (n, height, width, channels): framed, but for a training that crops at random, which sees all pixels."""
+    """uint8 (n, height, width, channels): framed, but for a training that crops at random, which sees all pixels.
+
+    Where training shifts by whole pixels, the border that may come in is there, too.
+    """
     import tensorflow as tf
 
-    cut_later = training and recipe.framing == "crop" and recipe.augmentation is not None
-    native = cut_later or images.size == recipe.image_size
-    way = () if native else (recipe.image_size, recipe.framing, recipe.framing_interpolation)
-    tensors = _tensors.setdefault(images, {})
+    tensors, way = _tensors.setdefault(images, {}), _way(images, recipe, training)
     if way not in tensors:
+        framing, border = way
+        pixels = images.images if framing is None else framed(images.images, recipe)
+        if border:
+            pixels = np.pad(pixels, ((0, 0), (border, border), (border, border), (0, 0)), mode="reflect")
         with tf.device("CPU:0"):  # tf.data runs on the CPU whatever trains
-            tensors[way] = tf.constant(images.images if native else framed(images.images, recipe))
+            tensors[way] = tf.constant(pixels)
     return tensors[way]
+
+
+def _way(images: ImageSet, recipe: Recipe, training: bool) -> tuple[tuple | None, int]:
+    """How `_pixels` frames (None: not at all) and how wide its border is."""
+    moved = training and recipe.augmentation is not None
+    native = (moved and recipe.framing == "crop") or images.size == recipe.image_size
+    framing = None if native else (recipe.image_size, recipe.framing, recipe.framing_interpolation)
+    return framing, recipe.augmentation.shift_pixels if moved else 0
 
 
 def batches_per_epoch(images: ImageSet, recipe: Recipe) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 
 from dfclib.errors import UserError
 from dfclib.files import read_json
-from dfclib.recipes.schedules import Schedule
+from dfclib.recipes.schedules import PlateauRate, Schedule
 
 PrecisionName = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 LARGEST_SEED = 2**32 - 1  # Keras and numpy take no more
@@ -64,6 +64,13 @@ class Augmentation:
     fill: what lies outside the image (nearest: the edge is repeated; constant: black)
     interpolation: how a pixel is read between pixels; perspective_interpolation: the same for the images that are
         also distorted (None: no other way)
+    shift_pixels: up to so many whole pixels, which does not resample; what comes in is the mirror image of the border.
+        It is for recipes that resample in no other way
+    erasing: the share of images in which a rectangle is made mid-grey
+    cutmix: the share of batches in which a rectangle of each image is taken from the next one in the batch
+        (S. Yun et al., ICCV 2019); mixup: the share of batches in which each image is blended with the next one
+        (H. Zhang et al., ICLR 2018); a batch has one or the other, and labels are mixed by the same shares
+    mixing_until: the share of the epochs, the first ones, in which batches are mixed
     """
 
     rotation: float = 0.0
@@ -76,6 +83,16 @@ class Augmentation:
     perspective: float = 0.0
     perspective_probability: float = 0.0
     perspective_interpolation: Literal["bilinear", "nearest"] | None = None
+    shift_pixels: int = 0
+    erasing: float = 0.0
+    cutmix: float = 0.0
+    mixup: float = 0.0
+    mixing_until: float = 1.0
+
+    @property
+    def resamples(self) -> bool:
+        """Whether an image may be read anywhere but at its own pixels."""
+        return any((self.rotation, self.shift, self.zoom, self.perspective and self.perspective_probability))
 
     def __post_init__(self) -> None:
         # at 1 all four corners may meet in the middle, and nothing is left of the image
@@ -83,6 +100,17 @@ class Augmentation:
             0 <= self.perspective < 1 and 0 <= self.perspective_probability <= 1,
             "perspective must be from 0 to below 1 and perspective_probability from 0 to 1, received "
             f"{self.perspective} and {self.perspective_probability}",
+        )
+        shares = (self.erasing, self.cutmix, self.mixup, self.cutmix + self.mixup, self.mixing_until)
+        _require(
+            all(0 <= share <= 1 for share in shares),
+            "erasing, cutmix, mixup, cutmix and mixup together, and mixing_until must be from 0 to 1, received "
+            f"{self.erasing}, {self.cutmix}, {self.mixup} and {self.mixing_until}",
+        )
+        _require(
+            not (self.shift_pixels and self.resamples) and self.shift_pixels >= 0,
+            "shift_pixels must be 0 or more, and goes without rotation, shift, zoom and perspective, received "
+            f"{self.shift_pixels}",
         )
 
 
@@ -130,8 +158,16 @@ class Recipe(_Trainable):
         channels); `training` mean and deviation of all pixels of the images trained on; `training_by_image` the
         averages of each image's own mean and deviation
     label_smoothing: the share of each target that is spread evenly over all classes
+    ema: of the weights over the steps, as optimizer steps forget it (0: none; .998: about 500 steps). Validation and the
+        finished network take the averaged weights
+    mirror_averaged: predictions are the mean of the probabilities of each image and its mirror image
     optimizer: `adam` with a weight_decay adds, as PyTorch's does, weight_decay * p to the gradient of every trainable
-        tensor p (an L2 term weight_decay / 2 * sum(p^2)); `adamw` takes it off the tensor itself; `sgd` has a momentum
+        tensor p (an L2 term weight_decay / 2 * sum(p^2)); `adamw` takes it off the tensor itself; `sgd` has a
+        `momentum`, perhaps Nesterov's, and adds the same term to the gradients of all tensors but biases and those of
+        batch normalisation
+    protocol: `published` watches the validation images; `held_out` holds a tenth of the training images out of training
+        and watches these; `final` trains on all of them and watches none: the last epoch counts, and validation is
+        looked at once, at the end
     keep: which epoch's weights the run ends with: the last one's, or those of the best val_loss or val_accuracy
     precision: `auto` follows the device (training.devices); no part of the fingerprint
     source_epochs: how many epochs the author's training really ran, where it stopped early
@@ -160,13 +196,16 @@ class Recipe(_Trainable):
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     weight_decay: float = 0.0
     momentum: float = 0.0
+    nesterov: bool = False
+    ema: float = 0.0
     batch_size: int = 32
     stopping: Stopping | None = None
     keep: Literal["last", "best_val_loss", "best_val_accuracy"] = "last"
     repeats: int = 1
     class_repeats: dict[str, int] = field(default_factory=dict)
     class_weights: Literal["balanced"] | None = None
-    protocol: Literal["published", "held_out"] = "published"
+    mirror_averaged: bool = False
+    protocol: Literal["published", "held_out", "final"] = "published"
     precision: PrecisionName = "auto"
     seed: int = 0
     scale: Literal["quick", "compact", "full"] = "full"
@@ -191,8 +230,17 @@ class Recipe(_Trainable):
         _require(self.label_smoothing < 1, f"{who}: label_smoothing must be below 1, received {self.label_smoothing}")
         if self.augmentation and self.augmentation.every_mirror:
             _require(self.repeats >= 2, f"{who}: every_mirror shows the mirror second: repeats must be at least 2")
-        unused = "weight_decay" if self.optimizer == "sgd" else "momentum"
-        _require(not getattr(self, unused), f"{who}: {self.optimizer} has no {unused}; leave it out")
+        if self.optimizer != "sgd":
+            unused = "momentum" if self.momentum else "nesterov"
+            _require(not getattr(self, unused), f"{who}: {self.optimizer} has no {unused}; leave it out")
+        _require(0 <= self.ema < 1, f"{who}: ema must be from 0 to below 1, received {self.ema}")
+        for name in ("final",) if self.protocol == "final" else ("ema",) if self.ema else ():
+            what = "the protocol final" if name == "final" else "an average of the weights"
+            _require(self.keep == "last", f"{who}: {what} ends with the last epoch, received keep {self.keep}")
+        if self.protocol == "final":
+            watching = self.stopping is not None or isinstance(self.schedule, PlateauRate)
+            _require(not watching, f"{who}: the protocol final watches no images, and can neither stop early nor wait "
+                     "for a plateau")
         fits = self.reported_split != "held_out" or self.protocol == "held_out"
         _require(fits, f"{who}: reported_split held_out needs protocol held_out, received {self.protocol}")
         known = self.builder.startswith("dfclib.models.")
@@ -202,6 +250,11 @@ class Recipe(_Trainable):
     def members(self) -> tuple["Recipe", ...]:
         """The single trainings that this is made of: itself."""
         return (self,)
+
+    @property
+    def mixes_labels(self) -> bool:
+        """Whether a training image may show two classes: labels are then float32 shares of all classes (n, k)."""
+        return self.augmentation is not None and self.augmentation.cutmix + self.augmentation.mixup > 0
 
     def at_scale(self, scale: str) -> "Recipe":
         """This recipe at `scale`: quick, compact or full. Raises UserError for another word."""

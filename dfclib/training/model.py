@@ -75,12 +75,16 @@ def compiled_model(recipe: Recipe, precision: str, classes: int, images: ImageSe
     from dfclib.training import optimisation
 
     model = build_model(replace(recipe, precision=precision), images.channels, classes, images)
+    if recipe.mixes_labels:
+        accuracy, cross_entropy = keras.metrics.CategoricalAccuracy, keras.metrics.CategoricalCrossentropy
+    else:
+        accuracy, cross_entropy = keras.metrics.SparseCategoricalAccuracy, keras.metrics.SparseCategoricalCrossentropy
     model.compile(
         optimizer=optimisation.optimizer(recipe, pipelines.batches_per_epoch(images, recipe)),
         loss=optimisation.loss(recipe),
         metrics=[
-            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-            keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name=CROSS_ENTROPY),
+            accuracy(name="accuracy"),
+            cross_entropy(from_logits=True, name=CROSS_ENTROPY),
         ],
         jit_compile=jit_compile(),
     )
@@ -94,12 +98,20 @@ def trainable_parameters(model: "keras.Model") -> int:
 
 
 def predict(model: "keras.Model", images: ImageSet, recipe: Recipe) -> Predictions:
-    """Predict the classes of `images`; softmax is applied here, in float64, to the network's float32 logits."""
+    """Predict the classes of `images`; softmax is applied here, in float64, to the network's float32 logits.
+
+    A recipe that says so is asked about each image and its mirror image, whose probabilities are averaged.
+    """
     from scipy.special import softmax
 
-    logits = model.predict(pipelines.evaluation_dataset(images, recipe), verbose=0).astype(np.float64)
-    probabilities = softmax(logits, axis=1).astype(np.float32)
-    return Predictions(images.ids, logits.argmax(axis=1), images.class_names, probabilities, images.labels)
+    def probabilities(mirrored: bool) -> np.ndarray:
+        shown = pipelines.evaluation_dataset(images, recipe, mirrored=mirrored)
+        return softmax(model.predict(shown, verbose=0).astype(np.float64), axis=1)
+
+    found = probabilities(mirrored=False)
+    if recipe.mirror_averaged:
+        found = (found + probabilities(mirrored=True)) / 2
+    return Predictions(images.ids, found.argmax(axis=1), images.class_names, found.astype(np.float32), images.labels)
 
 
 def _normalisation(

@@ -44,7 +44,7 @@ def train_network(
     """Train `recipe` on `splits` into the run folder `path`, going on from its checkpoint where there is one."""
     _make_deterministic()
     images, held_out = held_out_split(splits.train) if recipe.protocol == "held_out" else (splits.train, None)
-    watched = splits.validation if held_out is None else held_out
+    watched = {"published": splits.validation, "held_out": held_out, "final": None}[recipe.protocol]
     precision = _precision(recipe, path)
     model = networks.compiled_model(recipe, precision, len(splits.class_names), images)
     _check_disk(path, model)
@@ -65,7 +65,7 @@ def train_network(
         model.fit(
             pipelines.training_dataset(images, recipe, done + 1, recipe.epochs),
             steps_per_epoch=pipelines.batches_per_epoch(images, recipe),
-            validation_data=pipelines.evaluation_dataset(watched, recipe, labelled=True),
+            validation_data=watched and pipelines.evaluation_dataset(watched, recipe, labelled=True),
             initial_epoch=done,
             epochs=recipe.epochs,
             class_weight=class_weights(images.labels[shown], len(splits.class_names)) if recipe.class_weights else None,
@@ -76,6 +76,8 @@ def train_network(
     history.write()
 
     checkpoint.load_kept(model)
+    if recipe.ema:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
     parts = {"validation": splits.validation, "held_out": held_out, "test": splits.test}
     predictions = {split: networks.predict(model, part, recipe) for split, part in parts.items() if part is not None}
     _save_model(model, path / "model.keras")
@@ -110,6 +112,8 @@ def _callbacks(
     recipe: Recipe, path: Path, given: "Sequence[keras.callbacks.Callback]", progress: bool
 ) -> "tuple[HistoryCSV, ResumableCheckpoint, list[keras.callbacks.Callback]]":
     """The callbacks of a training, in the order in which they must be called, the user's among them."""
+    import keras
+
     from dfclib import callbacks
 
     pause = next((each for each in given if isinstance(each, callbacks.Pause)), None)
@@ -127,6 +131,8 @@ def _callbacks(
     log, mode = WATCHED.get(recipe.keep.removeprefix("best_"), (None, "min"))
     checkpoint = callbacks.ResumableCheckpoint(path / "checkpoint", stateful, keep=log, mode=mode)
     first = [callbacks.StopOnNaN(), callbacks.SeedDropout(recipe.seed)]
+    if recipe.ema:
+        first.append(keras.callbacks.SwapEMAWeights())  # while validation is measured
     shown = [callbacks.ProgressLine(history)] if progress else []
     return history, checkpoint, [*first, *stateful, checkpoint, *shown]
 

@@ -76,8 +76,24 @@ class AdamWithL2(FusedAdam):
         super().update_step(gradient, variable, learning_rate)
 
 
+class SGDWithL2(keras.optimizers.SGD):
+    """SGD on the loss plus l2 / 2 * sum(p^2) over every kernel: PyTorch's SGD(weight_decay=l2), but for tensors of one
+    axis (biases, a batch normalisation's factors and offsets), which are left alone."""
+
+    def __init__(self, learning_rate, l2: float, **options) -> None:
+        super().__init__(learning_rate, **options)
+        self.l2 = l2
+
+    def update_step(self, gradient, variable, learning_rate):
+        if len(variable.shape) > 1:
+            gradient = ops.cast(gradient, variable.dtype) + self.l2 * ops.convert_to_tensor(variable)
+        super().update_step(gradient, variable, learning_rate)
+
+
 def loss(recipe: Recipe) -> keras.losses.Loss:
-    """The recipe's loss of logits (n, k) and integer labels (n,)."""
+    """The recipe's loss of logits (n, k) and integer labels (n,), or, where it mixes them, shares (n, k)."""
+    if recipe.mixes_labels:
+        return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing)
     if recipe.label_smoothing:
         return SmoothedCrossentropy(recipe.label_smoothing)
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -86,11 +102,13 @@ def loss(recipe: Recipe) -> keras.losses.Loss:
 def optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     """The recipe's optimizer, its learning rate set up for a run of the recipe's epochs."""
     rate = learning_rate_schedule(recipe, steps_per_epoch)
+    average = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
     if recipe.optimizer == "sgd":
-        return keras.optimizers.SGD(rate, momentum=recipe.momentum)
+        options = {"momentum": recipe.momentum, "nesterov": recipe.nesterov} | average
+        return SGDWithL2(rate, recipe.weight_decay, **options)
     if recipe.optimizer == "adamw":
-        return FusedAdam(rate, weight_decay=recipe.weight_decay)
-    return AdamWithL2(rate, recipe.weight_decay) if recipe.weight_decay else FusedAdam(rate)
+        return FusedAdam(rate, weight_decay=recipe.weight_decay, **average)
+    return AdamWithL2(rate, recipe.weight_decay, **average) if recipe.weight_decay else FusedAdam(rate, **average)
 
 
 def learning_rate_schedule(
@@ -101,9 +119,10 @@ def learning_rate_schedule(
     if isinstance(schedule, ConstantRate | PlateauRate):
         return schedule.learning_rate
     if isinstance(schedule, CosineRate):
-        return keras.optimizers.schedules.CosineDecay(
-            schedule.learning_rate, decay_steps=total, alpha=schedule.floor / schedule.learning_rate
-        )
+        climb, alpha = round(schedule.warm_up * total), schedule.floor / schedule.learning_rate
+        warm_up = {"warmup_target": schedule.learning_rate, "warmup_steps": climb} if climb else {}
+        start = 0.0 if climb else schedule.learning_rate
+        return keras.optimizers.schedules.CosineDecay(start, decay_steps=total - climb, alpha=alpha, **warm_up)
     if isinstance(schedule, StepRate):
         boundaries, rates = _steps(schedule, recipe.epochs)
         # Keras keeps the rate for the step at the boundary itself, PyTorch changes it with the epoch
