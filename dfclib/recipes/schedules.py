@@ -11,6 +11,11 @@ class _Rate:
         """This schedule, made for a training of so many epochs and optimizer steps in all, for one of any length."""
         return self
 
+    def multiplied(self, factor: float) -> "Schedule":
+        """This schedule with all its learning rates multiplied by `factor`."""
+        rates = {name: factor * value for name, value in vars(self).items() if name in ("learning_rate", "floor")}
+        return replace(self, **rates)
+
 
 @dataclass(frozen=True)
 class ConstantRate(_Rate):
