@@ -1,8 +1,8 @@
-# Every command in one place: `make help` lists them, and README shows each as a plain command.
+# Every command in one place: `make help` lists them, and CONTRIBUTING shows each as a plain command.
 # All paths are relative and quoted, so that a folder with a space in its name does no harm.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv story systems fashion reproduce test test-colab test-units test-story test-systems notebooks figures readme lint format lock clean
+.PHONY: help venv story systems fashion reproduce test test-colab test-units test-story test-systems notebooks figures readme report lint format lock clean
 
 # Variables that the commands take: make story DATA=path/to/competition SCALE=full SEED=1, make venv PYTHON=python3.12;
 # EPOCHS=3 shortens every training, HOURS=2.5 ends `reproduce` then,
@@ -92,7 +92,7 @@ fashion: .venv/.installed ## S4 on Fashion-MNIST: fetch, train, evaluate, draw i
 reproduce: .venv/.installed ## train and record everything that the report shows, in order of worth [DATA=folder] [HOURS=2.5] [SCALE=..]
 	.venv/bin/python -m dfclib reproduce $(if $(DATA),--data "$(DATA)") $(if $(HOURS),--hours "$(HOURS)") $(if $(SCALE),--scale "$(SCALE)")
 
-test: .venv/.installed ## every check: style, unit tests, README, pairs, the notebooks under nbval
+test: .venv/.installed ## every check: style, unit tests, README and report, pairs, the notebooks under nbval
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	$(call tests,.venv)
@@ -116,8 +116,11 @@ notebooks: .venv/.installed ## execute the committed notebooks again and write t
 figures: .venv/.installed ## make the figures of images/ again from the recorded runs in report/runs
 	.venv/bin/python -m dfclib figures --out images
 
-readme: .venv/.installed ## fill the generated tables of README and of the recipes' headers from report/runs and the notebooks
-	.venv/bin/python -m dfclib.reporting.readme README.md dfclib/recipes/*.py
+readme: .venv/.installed ## fill the generated tables and answers of README, report, recipes and notebooks from report/runs
+	.venv/bin/python -m dfclib.reporting.readme README.md report/README.md dfclib/recipes/*.py notebooks/[0-9]*.py notebooks/[0-9]*.ipynb
+
+report: figures ## make report/dfclib.pdf and its figures from report/runs, offline
+	.venv/bin/python -m dfclib.reporting.document --out report/dfclib.pdf
 
 lint: .venv/.installed ## look at style, change nothing
 	.venv/bin/python -m ruff check .

@@ -1,4 +1,4 @@
-"""Keras callbacks with state: a training that was killed goes on as if nothing had been.
+"""Keras callbacks with state: a training that was killed is resumed and ends as if it had not been.
 
 Each works in anyone's own `model.fit`. Those with a state have `get_state` and `set_state`; `ResumableCheckpoint` saves
 the states beside weights and optimizer, and puts them back after `fit` has let every callback reset itself.
@@ -9,8 +9,6 @@ import io
 import math
 import sys
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +17,8 @@ import keras
 import numpy as np
 
 from dfclib.errors import UserError
-from dfclib.files import read_json, write_atomically, write_json, write_text
+from dfclib.files import UNREADABLE_ARRAYS, read_json, write_atomically, write_json, write_text
 from dfclib.wording import duration
-
-# raised by numpy for a file that is cut short, overwritten or of another kind
-UNREADABLE = (ValueError, OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 class NotANumber(ArithmeticError):
@@ -41,7 +36,7 @@ class NotANumber(ArithmeticError):
 
 
 class OutOfTime(Exception):
-    """`TimeLimit` ended a training between two epochs; what was saved before can be gone on from."""
+    """`TimeLimit` ended a training between two epochs; it can be resumed from what was saved before."""
 
 
 class _State:
@@ -389,7 +384,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
             self._load(model, state)
             self._state = state
             self._restore_states()
-        except (UserError, *UNREADABLE, KeyError, TypeError, AttributeError) as error:
+        except (UserError, *UNREADABLE_ARRAYS, KeyError, AttributeError) as error:
             what = error if isinstance(error, UserError) else f"{type(error).__name__}: {str(error)[:200]}"
             raise UserError(
                 f"the checkpoint in {self.folder} is damaged, or of another version of dfclib ({what}). Nothing was "
@@ -408,8 +403,7 @@ class ResumableCheckpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         last_file = f"epoch-{epoch + 1:04d}.npz"
         old = self._state or {"kept": None, "kept_epoch": 0, "best": None}
-        state = {"epoch": epoch + 1, "last": last_file, "stopped": self.model.stop_training}
-        state |= {name: old[name] for name in ("kept", "kept_epoch", "best")}
+        state = old | {"epoch": epoch + 1, "last": last_file, "stopped": self.model.stop_training}
         optimizer = [keras.ops.convert_to_numpy(variable) for variable in self.model.optimizer.variables]
         self._write(last_file, weights=self.model.get_weights(), optimizer=optimizer)
         if self.keep is None:

@@ -9,6 +9,8 @@ import os
 import secrets
 import stat
 import sys
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,6 +18,8 @@ from typing import Any, BinaryIO
 from dfclib.errors import UserError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+# raised by numpy.load for a file that is cut short, overwritten or of another kind
+UNREADABLE_ARRAYS = (ValueError, TypeError, OSError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile)
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # as on a mounted Google Drive
 
 

@@ -35,7 +35,7 @@ def training_dataset(
     """
     import tensorflow as tf
 
-    check_size(images, recipe)
+    check_size(images.size, recipe)
     pixels = _pixels(images, recipe, training=True)
     size = tuple(pixels.shape[1:3])
     shown, repeats = epoch_indices(images, recipe)
@@ -65,7 +65,7 @@ def training_dataset(
 def evaluation_dataset(images: ImageSet, recipe: Recipe, labelled: bool = False) -> "tf.data.Dataset":
     """Batches of every image once, in order, framed but never augmented: float32 pixels and, if `labelled`, int32
     labels (b,)."""
-    check_size(images, recipe)
+    check_size(images.size, recipe)
     rows = {"index": np.arange(len(images))}
     if labelled:
         rows["label"] = images.labels.astype(np.int32)
@@ -74,7 +74,7 @@ def evaluation_dataset(images: ImageSet, recipe: Recipe, labelled: bool = False)
 
 def augmented(images: ImageSet, recipe: Recipe, epoch: int = 0) -> np.ndarray:
     """`images` as the training of `recipe` would see them in `epoch`: uint8 (n, height, width, channels)."""
-    check_size(images, recipe)
+    check_size(images.size, recipe)
     pixels, n = _pixels(images, recipe, training=True), len(images)
     rows = _rows(images.ids, np.arange(n), np.zeros(n, int), tuple(pixels.shape[1:3]), recipe, epoch)
     batches = _read(pixels, _batches(rows, recipe), recipe)
@@ -89,7 +89,7 @@ def framed(images: np.ndarray, recipe: Recipe) -> np.ndarray:
     from PIL import Image
 
     size, (height, width) = images.shape[1:3], recipe.image_size
-    _check_size(size, recipe)
+    check_size(size, recipe)
     if size == recipe.image_size:
         return images
     if recipe.framing == "crop":
@@ -109,12 +109,8 @@ def framed(images: np.ndarray, recipe: Recipe) -> np.ndarray:
     return result
 
 
-def check_size(images: ImageSet, recipe: Recipe) -> None:
-    """Raise UserError where the recipe cannot frame images of this size."""
-    _check_size(images.size, recipe)
-
-
-def _check_size(size: tuple[int, int], recipe: Recipe) -> None:
+def check_size(size: tuple[int, int], recipe: Recipe) -> None:
+    """Raise UserError where the recipe cannot frame images of this `size` (height, width in pixels)."""
     wanted = f"{recipe.image_size[0]}x{recipe.image_size[1]} pixels"
     if recipe.framing == "crop" and (size[0] < recipe.image_size[0] or size[1] < recipe.image_size[1]):
         raise UserError(

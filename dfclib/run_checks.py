@@ -1,7 +1,6 @@
 """Checks that a run's files are what a training wrote: they may be damaged, edited, or come from elsewhere."""
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ import numpy as np
 
 from dfclib.errors import UserError
 from dfclib.predictions import Predictions
+from dfclib.recipes.recipe import check_name
 
 # arrays of each split in probabilities.npz, with the kind of their type: text, whole numbers, floats
 PREDICTION_ARRAYS = {"ids": "U", "predicted": "i", "probabilities": "f", "labels": "i"}
-PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,199}")
 
 
 class Fields(dict[str, Any]):
@@ -54,27 +53,13 @@ def predictions_by_split(
     return found
 
 
-def check_name(name: Any, where: str) -> None:
-    """Raise UserError where `name` is no plain name of a folder, and could lead out of its own."""
-    if not isinstance(name, str) or not PLAIN_NAME.fullmatch(name):
-        raise UserError(
-            f"{where} must be lower-case letters, digits and dashes, as it names a folder; "
-            f"received {json.dumps(name, default=str)[:80]}"
-        )
-
-
-def check_recipe_file(values: Any, path: Path) -> None:
+def check_recipe_file(values: Fields, path: Path) -> None:
     """Raise UserError where recipe.json is not a run's: fields missing or ill-typed, or names that are no names."""
 
     def require(fits: bool, field: str, words: str, value: Any) -> None:
         if not fits:
             raise UserError(f"{path}: {field} must be {words}, received {json.dumps(value)[:80]}")
 
-    if not isinstance(values, dict):
-        raise UserError(f"{path} is no object with a run's recipe, data and environment")
-    missing = {"name", "recipe", "recipe_fingerprint", "data", "environment"} - set(values)
-    if missing:
-        raise UserError(f"{path} lacks {', '.join(sorted(missing))}: it is not a run's recipe")
     data, environment, members = values["data"], values["environment"], values.get("members", [])
     require(isinstance(data, dict), "data", "an object", data)
     require(isinstance(environment, dict), "environment", "an object", environment)

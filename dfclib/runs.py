@@ -10,8 +10,7 @@
 """
 
 import json
-import zipfile
-import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dfclib.errors import UserError
-from dfclib.files import read_json, write_atomically
+from dfclib.files import UNREADABLE_ARRAYS, read_json, write_atomically
 from dfclib.predictions import Predictions
 from dfclib.recipes import EnsembleRecipe, Recipe, find, from_dict
-from dfclib.run_checks import PREDICTION_ARRAYS, Fields, check_name, check_recipe_file, predictions_by_split
+from dfclib.recipes.recipe import check_name
+from dfclib.run_checks import PREDICTION_ARRAYS, Fields, check_recipe_file, predictions_by_split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,20 +49,13 @@ class Run:
     def recipe_file(self) -> dict[str, Any]:
         """All of recipe.json. Raises UserError where it is no run's, or a name in it would lead out of its folder."""
         path = self.path / "recipe.json"
-        values = read_json(path)
+        values = Fields(read_json(path), path)
         check_recipe_file(values, path)
         return values
 
-    @property
-    def recipe_dict(self) -> dict[str, Any]:
-        return self.recipe_file["recipe"]
-
     @cached_property
     def recipe(self) -> Recipe | EnsembleRecipe:
-        path = self.path / "recipe.json"
-        recipe = from_dict(self.recipe_dict, where=str(path))
-        check_name(recipe.name, f"{path}: recipe.name")
-        return recipe
+        return from_dict(self.recipe_file["recipe"], where=str(self.path / "recipe.json"))
 
     scale = property(lambda self: self.recipe.scale)
     seed = property(lambda self: self.recipe.seed)
@@ -122,8 +115,7 @@ class Run:
                 return predictions_by_split(dict(arrays), SPLIT_NAMES, self.class_names)
         except FileNotFoundError as error:
             raise UserError(f"{path} does not exist: the run is not finished") from error
-        # TypeError: a single array, which `with` refuses; NotImplementedError: a compression that zipfile does not know
-        except (ValueError, TypeError, OSError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
+        except UNREADABLE_ARRAYS as error:
             raise UserError(f"{path} is broken: {error}. Train the run again with --fresh.") from error
 
     @property
@@ -164,7 +156,6 @@ class Run:
 
 def run_name(recipe: Recipe | EnsembleRecipe, data_name: str) -> str:
     """<recipe>-<scale>-<data>-<protocol>-seed<N>, with a number of epochs after the scale where one was asked for."""
-    check_name(recipe.name, "recipe name")
     check_name(data_name, "name of the data")
     scale = recipe.scale if recipe.given_epochs is None else f"{recipe.scale}-{recipe.given_epochs}-epochs"
     return f"{recipe.name}-{scale}-{data_name}-{recipe.protocol.replace('_', '-')}-seed{recipe.seed}"
@@ -192,16 +183,21 @@ def find_runs(folder: Path | str) -> list[Run]:
 def find_recorded(*names: str, protocol: str | None = None, folder: Path | str = "report/runs") -> list[Run]:
     """The recorded run on real images of each recipe in `names`, in that order; recipes without one are left out.
 
-    Of several runs the current recipe's comes first, then the largest scale, the published protocol, the lowest seed.
-    protocol: only runs of this one
+    Of several runs `best_run` takes its choice. protocol: only runs of this one
     """
+    runs = [run for run in find_runs(folder) if not run.data["embedded"] and protocol in (None, run.protocol)]
+    found = (best_run([run for run in runs if run.recipe.name == name]) for name in names)
+    return [run for run in found if run is not None]
+
+
+def best_run(runs: Sequence[Run]) -> Run | None:
+    """Of runs of one recipe the one to show: the current recipe's comes first, then the largest scale, the published
+    protocol, the lowest seed. None of none."""
 
     def rank(run: Run) -> tuple:
         return not run.is_current, ("full", "compact", "quick").index(run.scale), run.protocol != "published", run.seed
 
-    runs = [run for run in find_runs(folder) if not run.data["embedded"] and protocol in (None, run.protocol)]
-    best = {run.recipe.name: run for run in reversed(sorted(runs, key=rank))}
-    return [best[name] for name in names if name in best]
+    return min(runs, key=rank, default=None)
 
 
 def find_alike(run: Run, *names: str) -> list[Run]:
@@ -219,6 +215,18 @@ def find_alike(run: Run, *names: str) -> list[Run]:
         and (other.recipe.given_epochs == run.recipe.given_epochs or epochs(other) == epochs(run))
     }
     return [alike[name] for name in names if name in alike]
+
+
+def find_alike_or_recorded(run: Run, *names: str, folder: Path | str = "report/runs") -> list[Run]:
+    """As `find_alike`; for a recipe that has no such run beside `run`, its recorded run on real images.
+
+    So notebooks that run alone, as in Colab, have something to compare with. Recorded runs are of other images, and
+    tables and figures of runs on different images say so.
+    """
+    alike = {other.recipe.name: other for other in find_alike(run, *names)}
+    recorded = {other.recipe.name: other for other in find_recorded(*names, protocol=run.protocol, folder=folder)}
+    found = recorded | alike
+    return [found[name] for name in names if name in found]
 
 
 def write_predictions_file(path: Path, predictions: dict[str, Predictions]) -> None:

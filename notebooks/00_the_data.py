@@ -21,13 +21,23 @@
 # %% [markdown]
 # ## Question
 #
-# What are these images, what does a label mean, and could the answer lie in something other than what they show?
+# What are these images, what does a label mean, and what can tell the classes apart?
 #
-# Descriptions of the competition speak of real and fake faces. The images say otherwise: every one of them was made by a
-# generative model, all of them show animals that ride a bike, wash dishes or play chess, and the label says **which of five
-# generators made the image**. This is attribution, not detection of fakes. Since all generators were asked for the same
-# scenes, what an image shows says nothing about its label. What is left are the traces of the machine: how it smooths,
-# how much fine grain it leaves, which colours and shadows it prefers.
+# Descriptions of the competition speak of real and fake faces. The images say otherwise. Every one of them was made by a
+# generative model. They show animals that ride a bike, wash dishes or play chess. The label says **which of five generators
+# made the image**. So the task is attribution of an image to its generator, not detection of fakes. All generators were asked
+# for the same scenes, so what an image shows says little about its label. What is left are the traces of the generator: how
+# smooth its surfaces are, how much fine grain it leaves, which colours and shadows it prefers.
+
+# %% [markdown]
+# ## Answer
+#
+# <!-- generated: answer-data -->
+# Of the variance of the images' power, 6.7% lies between the classes at the lowest frequency and 34.6% at 0.49 cycles
+# per pixel, where the share is highest (12,500 training images of the competition): the classes differ more in fine
+# detail than in coarse shapes. Class 2 has the most fine grain, 2.0 times the median of the classes; class 3 has the
+# most near-black pixels, 17.6% against 4.2%. By their mean power alone, classes 0 and 4 are the hardest to tell apart.
+# <!-- end generated -->
 
 # %% [markdown]
 # ## Setup
@@ -59,90 +69,21 @@ seed = None  # None: the recipe's own
 
 # %% tags=["nbval-ignore-output"]
 import numpy as np
+from IPython.display import display
 
 from dfclib.datasets.folder.duplicates import find_duplicates
-from dfclib.datasets.images import channel_statistics
 from dfclib.datasets.sources import load
-from dfclib.reporting.figures import class_balance, samples, spectra
-from dfclib.reporting.tables import Table, images_table
+from dfclib.datasets.traces import recorded_traces, trace_statistics
+from dfclib.reporting.figures import class_balance, samples, traces
+from dfclib.reporting.tables import Table, images_table, traces_table
 from dfclib.runs import find_recorded
 
 # %% [markdown]
-# ## Data
+# ## The evidence
 #
-# The competition's images must not be passed on, so this repository has none of them. Unless `data` names a folder that holds
-# them, everything below is about the **embedded images**: pictures drawn on the spot by five short programs which, like
-# real generators, draw the same kinds of scenes and differ in their traces. They are there so that everything runs at
-# once. They are not the competition's images, and no number measured on them is one of the competition's numbers.
-
-# %%
-splits = load(data, image_size)
-
-# %% tags=["nbval-check-output"]
-images_table(splits)
-
-# %% [markdown]
-# The classes are balanced. So accuracy is a fair summary here: a classifier that guesses is right once in as many times as
-# there are classes, and none gets better by preferring a frequent class.
-
-# %%
-class_balance(splits)
-
-# %% [markdown]
-# ### Samples
-#
-# A row a class. Try to say in words what the pictures of a row have in common before you read on; it is harder than it
-# sounds, because the scenes draw the eye and the scenes are the same in every row.
-
-# %%
-samples(splits.train)
-
-# %% [markdown]
-# ### Colour and contrast
-#
-# Mean and deviation of each channel, by class, over all pixels of the training images. Where two classes have
-# nearly the same row, these figures cannot tell them apart, and a network has to look for something else.
-
-# %%
-rows = []
-for label, name in enumerate(splits.class_names):
-    mean, deviation = channel_statistics(splits.train.images[splits.train.labels == label])
-    means, deviations = (" ".join(f"{value:.1f}" for value in values) for values in (mean, deviation))
-    rows.append({"class": name, "mean a channel (of 255)": means, "deviation a channel": deviations})
-Table(rows)
-
-# %% [markdown]
-# ### Fine detail
-#
-# The spectrum of an image says how much of it varies slowly across the picture (low frequencies, in the middle of the
-# maps) and how much from one pixel to the next (high frequencies, at the rim). Averaged over the images of a class, the
-# scenes blur away and the habits of the generator stay. What all classes share is far larger than what tells them apart,
-# so only the difference from the mean of the classes is drawn.
-#
-# Two things to look at. How large are the differences at the highest frequencies? Whatever reduces an image before a network
-# sees it throws exactly these away: reading native pixels, or crops of them, is therefore no detail of the
-# implementation. And which classes have curves that nearly coincide? These are the ones to expect trouble from.
-
-# %%
-spectra(splits.train)
-
-# %% [markdown]
-# ### Duplicates
-#
-# An image that stands in training *and* in validation makes validation easier than it should be, and a network that has learnt
-# images by heart gains most from it. Identical pixels are found exactly. Near copies (saved anew, resized, brightened) are
-# found by a perceptual hash: a few bits that say how the coarse structure of an image lies, compared by how many of them
-# differ. Two hashes may also be near because two scenes are composed alike: what is found is for the eye to judge.
-
-# %%
-duplicates = find_duplicates({"train": splits.train, "validation": splits.validation})
-print(duplicates.text(limit=5))
-
-# %% [markdown]
-# ## The recorded full run
-#
-# The trainings on the competition's own images were recorded with a description of their data. This much of it can be shown
-# without the images.
+# The competition's images must not be passed on, so this repository has none of them. What can be shown without them are
+# their numbers, which were recorded with the trainings, and small aggregates per class, which
+# `python -m dfclib data traces FOLDER` measures and `report/data` holds.
 
 # %% tags=["nbval-check-output"]
 rows = [
@@ -152,14 +93,100 @@ rows = [
         "validation images": f"{run.data['counts']['validation']:,}",
         "height x width": "x".join(map(str, run.data["image_size"])),
         "classes": ", ".join(run.data["class_names"]),
-        "validation images a class": ", ".join(map(str, np.bincount(run.predictions("validation").labels))),
+        "validation images per class": ", ".join(map(str, np.bincount(run.predictions("validation").labels))),
     }
     for run in find_recorded("attempt1")
 ]
 Table(rows, "" if rows else "No run on the competition's images is recorded in report/runs yet.")
 
 # %% [markdown]
+# ### Traces at each frequency
+#
+# The spectrum of an image says how strongly it varies at each frequency. Low frequencies are large shapes. The highest ones
+# are differences between one pixel and the next. The figure has one column per data set and three rows.
+#
+# * **Variance between classes.** Images differ in their power at each frequency. The curve shows which share of that
+#   variance lies between the classes; the rest lies between images of the same class. Where the curve is high, the
+#   frequency says much about the label.
+# * **Power by class.** The mean over all classes is taken off. Classes whose curves coincide cannot be told apart by
+#   power alone.
+# * **Autocorrelation of the residual.** The residual is what is left of an image when each pixel loses the mean of its
+#   neighbourhood. The curve says how similar it is to itself some pixels further on. A generator that enlarges a small
+#   image, or that paints in blocks, leaves a pattern there.
+#
+# Look at the top row first: is the share larger at high frequencies than at low ones? If it is, then whatever reduces an
+# image before a network sees it takes away what tells the classes apart. That is why all recipes here read native pixels,
+# enlarged pixels or crops, and never reduced images. Then compare the two columns: the embedded images (see below) should
+# show the same kinds of differences. They need not show the same numbers.
+
+# %%
+measured = recorded_traces()
+traces(measured)
+
+# %% [markdown]
+# ### Colour, grain and shadow
+#
+# Five numbers per class: mean and deviation of each colour channel, the strength of the residual, and the share of pixels
+# that are nearly black. Look for the class that stands out in a column, and for two classes whose rows are alike. A network
+# can tell the first one from the others by simple means; for the other two it has to look for something else.
+
+# %% tags=["nbval-check-output"]
+real = [one for one in measured if not one["embedded"]]
+traces_table(real[0]) if real else Table([], "No traces of real images are recorded in report/data yet.")
+
+# %% [markdown]
+# ## Data
+#
+# Unless `data` names a folder that holds the competition's images, everything below is about the **embedded images**. Five
+# short programs draw them on the spot. Like real generators, these programs draw the same kinds of scenes and differ in
+# their traces. The embedded images are there so that everything runs at once. They are not the competition's images, and
+# no number measured on them is one of the competition's numbers.
+
+# %%
+splits = load(data, image_size)
+
+# %% tags=["nbval-check-output"]
+images_table(splits)
+
+# %% [markdown]
+# Where all classes have the same number of images, accuracy is a fair summary: a classifier that guesses is right once in
+# as many times as there are classes, and none becomes better by preferring a frequent class.
+
+# %%
+class_balance(splits)
+
+# %% [markdown]
+# ### Samples
+#
+# One row per class. Try to say in words what the pictures of a row have in common before you read on. It is harder than it
+# sounds: the scenes draw the eye, and the scenes are the same in every row.
+
+# %%
+samples(splits.train)
+
+# %% [markdown]
+# ### Traces of the images at hand
+#
+# The same measurements as above, on the training images that were just loaded.
+
+# %%
+at_hand = trace_statistics(splits.train, splits.name, splits.embedded)
+display(traces([at_hand]), traces_table(at_hand))
+
+# %% [markdown]
+# ### Duplicates
+#
+# An image that stands in training *and* in validation makes validation easier than it should be. A network that has learnt
+# images by heart gains most from it. Identical pixels are found exactly. Near copies (saved anew, resized, brightened) are
+# found by a perceptual hash: a few bits that describe the coarse structure of an image. Two images are compared by how many
+# of their bits differ. Hashes may also be near because two scenes are composed alike, so the eye must judge what is found.
+
+# %%
+duplicates = find_duplicates({"train": splits.train, "validation": splits.validation})
+print(duplicates.text(limit=5))
+
+# %% [markdown]
 # ## What next
 #
-# The next notebook asks how far the plainest network gets. Everything in this one can be repeated for any folder of images, with
-# a list of whatever is wrong with it, by `python -m dfclib data check FOLDER`.
+# The [next notebook](01_the_baseline.ipynb) asks how far the plainest network gets. Everything in this one can be repeated
+# for any folder of images, with a list of whatever is wrong with it, by `python -m dfclib data check FOLDER`.

@@ -1,6 +1,7 @@
 """What several tests share: five trivially different classes of tiny images, and a recipe that learns them."""
 
 import os
+import signal
 from dataclasses import replace
 
 from fakes import tiny_images, tiny_recipe
@@ -10,6 +11,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before anything imports Te
 import pytest  # noqa: E402
 
 from dfclib.datasets.images import Splits  # noqa: E402
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # a shell that starts the tests in the background has them ignore Ctrl-C, and the processes that they start, too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

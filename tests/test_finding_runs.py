@@ -5,7 +5,7 @@ from dataclasses import replace
 from fakes import EMBEDDED, make_run
 
 from dfclib.recipes import find
-from dfclib.runs import find_alike, find_recorded
+from dfclib.runs import find_alike, find_alike_or_recorded, find_recorded
 
 
 def test_recorded_runs_of_one_protocol(tmp_path):
@@ -48,3 +48,13 @@ def test_alike_means_same_data_scale_and_seed(tmp_path):
     make_run(tmp_path, find("attempt6"), data={"fingerprint": "other"})
     found = find_alike(run, "attempt6", "attempt5", "attempt4", "attempt2", "attempt1")
     assert [other.recipe.name for other in found] == ["attempt2", "attempt1"]
+
+
+def test_what_was_not_trained_here_comes_from_the_recorded_runs(tmp_path):
+    here, recorded = tmp_path / "here", tmp_path / "recorded"
+    run = make_run(here, find("attempt4").quick(), data=EMBEDDED)
+    beside = make_run(here, find("attempt2").quick(), data=EMBEDDED)
+    make_run(recorded, "attempt1"), make_run(recorded, "attempt2")
+    found = find_alike_or_recorded(run, "attempt1", "attempt2", "attempt3", folder=recorded)
+    assert [(other.path.parent, other.recipe.name) for other in found] == [(recorded, "attempt1"), (here, "attempt2")]
+    assert found[1].name == beside.name

@@ -14,10 +14,10 @@ import pytest
 from fakes import tiny_images
 
 from dfclib.errors import UserError
-from dfclib.models import build
 from dfclib.models.layers import as_plain_keras
 from dfclib.recipes import find
 from dfclib.training import build_model, trainable_parameters
+from dfclib.training.model import IMAGENET
 
 # shared/systems.md: trainable parameters at the author's image size, channels and classes
 PARAMETERS = {
@@ -40,21 +40,14 @@ SIZES = {"S0": (128, 128), "S1": (100, 100), "S2": (128, 128), "S3": (100, 100),
 VARIANTS = [f"attempt3-{letter}" for letter in "bcdefghij" if letter != "f"]  # a and f are 1 and 2
 NAMES = [*PARAMETERS, *VARIANTS, "s3-two-pools", "s4-author", "s4-ours", "resampling-bilinear"]
 SMALL = {"dfclib.models.six_attempts.plain_cnn": (24, 26)}  # three valid convolutions
-UNIT = ((0.0,), (255.0,))  # pixels to 0..1
 
 
-def small(name, channels=3, classes=5, precision="float32", image_size=None, normalisation=UNIT):
+def small(name, channels=3, classes=5, normalisation="unit", **changes):
+    """The recipe's network for small images, in float32 unless `changes` of the recipe say otherwise."""
     recipe = find(name)
-    keras.utils.set_random_seed(0)
-    return build(
-        recipe.builder,
-        recipe.arguments,
-        image_size=image_size or SMALL.get(recipe.builder, (16, 18)),
-        channels=channels,
-        classes=classes,
-        normalisation=normalisation,
-        precision=precision,
-    )
+    size = SMALL.get(recipe.builder, (16, 18))
+    changes = {"image_size": size, "precision": "float32", "normalisation": normalisation} | changes
+    return build_model(replace(recipe, **changes), channels, classes)
 
 
 def pixels(model, count=10):
@@ -115,10 +108,10 @@ def test_contract(name, tmp_path):
     # pixels come as 0..255 and are scaled inside, by one named layer
     after = keras.Model(model.get_layer("normalisation").output, model.output)
     np.testing.assert_allclose(after(x / 255, training=False).numpy(), logits, rtol=1e-4, atol=1e-5)
-    means, deviations = (100.0, 120.0, 140.0), (50.0, 60.0, 70.0)
-    other = small(name, normalisation=(means, deviations))
+    other = small(name, normalisation="imagenet")
     other.set_weights(model.get_weights())
-    normalised = (x - np.array(means, np.float32)) / np.array(deviations, np.float32)
+    means, deviations = 255 * np.array(IMAGENET, np.float32)
+    normalised = (x - means) / deviations
     expected = after(normalised, training=False).numpy()
     np.testing.assert_allclose(other(x, training=False).numpy(), expected, rtol=1e-4, atol=1e-5)
 
@@ -152,7 +145,7 @@ def test_contract(name, tmp_path):
 def test_saved_networks_load_where_there_is_no_dfclib(tmp_path):
     outputs = {}
     for name in ("s1-v1", "s4-ours"):
-        model = small(name, normalisation=((1.0, 2.0, 3.0), (50.0, 60.0, 70.0)), precision="mixed_bfloat16")
+        model = small(name, normalisation="imagenet", precision="mixed_bfloat16")
         x, _ = pixels(model)
         model(x, training=True)  # statistics that are not 0 and 1 any more
         as_plain_keras(model).save(tmp_path / f"{name}.keras")
@@ -228,16 +221,7 @@ def test_no_other_network_has_an_l2_in_its_loss(name):
 
 
 def test_the_branch_s_pool_is_an_argument():
-    arguments = find("attempt4").arguments
-    keras.utils.set_random_seed(0)
-    model = build(
-        find("attempt4").builder,
-        arguments | {"branch_pool": 8},
-        image_size=(16, 18),
-        channels=3,
-        classes=5,
-        normalisation=UNIT,
-    )
+    model = small("attempt4", arguments=find("attempt4").arguments | {"branch_pool": 8})
     assert model.get_layer("branch_pool").output.shape[1:] == (2, 2, 16)
     assert small("attempt4").get_layer("branch_pool").output.shape[1:] == (1, 1, 16)
 
@@ -257,7 +241,7 @@ def test_a_recipe_says_every_argument_of_its_builder(name):
     for argument in recipe.arguments:
         left = {key: value for key, value in recipe.arguments.items() if key != argument}
         with pytest.raises(UserError, match=f"'{argument}'"):
-            build(recipe.builder, left, image_size=(48, 48), channels=3, classes=5, normalisation=UNIT)
+            small(name, arguments=left, image_size=(48, 48))
 
 
 def test_dropout_is_where_the_author_has_it():
@@ -331,37 +315,28 @@ def test_the_adaptive_pool_takes_any_image_that_leaves_a_pixel(size):
     ],
 )
 def test_what_cannot_be_built_is_the_user_s_to_mend(name, changes, size, words):
-    recipe = find(name)
-    refused(recipe.builder, recipe.arguments | changes, size, words)
+    refused(words, name, arguments=find(name).arguments | changes, image_size=size)
 
 
 @pytest.mark.parametrize(
     ("builder", "words"),
-    [("nothing", "does not exist"), ("plain", "does not exist"), ("logits", "cannot build")],
+    [
+        ("six_attempts.nothing", "does not exist"),
+        ("six_attempts.plain", "does not exist"),
+        ("six_attempts.logits", "cannot build"),
+        ("seventh.plain_cnn", "seventh"),
+    ],
 )
 def test_what_is_no_builder_is_the_user_s_to_mend(builder, words):
-    refused(f"dfclib.models.six_attempts.{builder}", find("attempt1").arguments, (24, 24), words)
+    refused(words, "attempt1", builder=f"dfclib.models.{builder}", image_size=(24, 24))
 
 
-def refused(builder, arguments, size, words):
+def refused(words, name, **changes):
     before = keras.config.dtype_policy()
     with pytest.raises(UserError) as raised:
-        build(
-            builder,
-            arguments,
-            image_size=size,
-            channels=3,
-            classes=5,
-            normalisation=UNIT,
-            precision="mixed_bfloat16",
-        )
+        small(name, precision="mixed_bfloat16", **changes)
     assert words in str(raised.value)
     assert keras.config.dtype_policy() == before
-
-
-def test_a_module_that_does_not_exist():
-    with pytest.raises(UserError, match="seventh"):
-        build("dfclib.models.seventh.plain_cnn", {}, image_size=(16, 16), channels=3, classes=5, normalisation=UNIT)
 
 
 # S3's normalisation

@@ -296,14 +296,14 @@ def test_a_recipe_that_does_not_say_how_to_resize_is_refused_where_it_would_have
         lambda: pipelines.evaluation_dataset(images, earlier),
         lambda: pipelines.augmented(images, earlier),
         lambda: pipelines.framed(images.images, earlier),
-        lambda: pipelines.check_size(images, earlier),
+        lambda: pipelines.check_size(images.size, earlier),
     ):
         with pytest.raises(UserError) as raised:
             call()
         for words in ("attempt4", "128x128", "does not say how to resize images of 100x100", "framing_interpolation"):
             assert words in str(raised.value)
     native = replace(earlier, image_size=(100, 100), augmentation=None)
-    pipelines.check_size(images, native)
+    pipelines.check_size(images.size, native)
     assert np.array_equal(evaluated(images, native), images.images)
     cropped = replace(native, image_size=(90, 80), framing="crop")
     assert np.array_equal(evaluated(images, cropped), images.images[:, 5:95, 10:90])

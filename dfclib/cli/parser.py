@@ -89,7 +89,7 @@ def _add_training_commands(top: Any) -> None:
     p.add_argument("--protocol", choices=("published", "held_out"), help="which images the checkpoint is chosen on")
     p.add_argument("--seed", type=int, metavar="N", help="default: the recipe's, 0")
     p.add_argument("--epochs", type=int, metavar="N", help="default: the recipe's")
-    logs = "write logs for TensorBoard, which must be installed (pip install tensorboard)"
+    logs = "write logs for TensorBoard, a sub-folder per run; it must be installed (pip install tensorboard)"
     p.add_argument("--tensorboard", type=_path, metavar="DIR", help=logs)
     p.add_argument("--fresh", action="store_true", help="remove what there is of this run, and train anew")
     sizes = "height and width in pixels, for a folder with images of mixed sizes"
@@ -156,7 +156,9 @@ def _add_run_commands(top: Any) -> None:
     p.add_argument("--json", action="store_true", help="the same as JSON")
 
     p = _add(top, runs.figures, "--out images")
-    p.add_argument("names", nargs="*", metavar="RUN", help=f"its own figures alone; default: all of {RECORDED}")
+    p.add_argument(
+        "names", nargs="*", metavar="RUN", help=f"its own figures; default: what README shows, from all of {RECORDED}"
+    )
     _add_folder(p, "--out", Path("images"))
     _add_runs(p)
 

@@ -6,6 +6,7 @@ them are enough. `names` are what error messages call them. All raise UserError 
 """
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ from scipy.stats import binomtest
 from dfclib.ensembles import align
 from dfclib.errors import UserError
 from dfclib.predictions import Predictions
+
+MOST_VOTERS = 12  # and so 4,095 votes to count: a second for 1,250 images
 
 
 def disagreement(members: Sequence[Predictions], names: Sequence[str] | None = None) -> np.ndarray:
@@ -45,6 +48,36 @@ def fixed_and_made(before: Predictions, after: Predictions, names: Sequence[str]
     table.loc[len(classes)] = images.sum()
     table.insert(0, "class", [*classes, "all"])
     return table
+
+
+def accuracy_by_voters(members: Sequence[Predictions], names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Accuracy of hard votes over all subsets of `members`, one row per number of voters.
+
+    Where t labels tie and the truth is one of them, the image counts 1 / t: what drawing one of them gets right on
+    average. So no subset is lucky in its draws.
+
+    Returns:
+        voters (1 to m), votes (subsets of that size), mean, low and high (their accuracies, fractions).
+
+    Raises UserError for more than 12 members, too.
+    """
+    m = len(members)
+    if m > MOST_VOTERS:
+        raise UserError(f"all subsets are counted for at most {MOST_VOTERS} voters, received {m}: give fewer of them")
+    members = align(members, names)
+    labels, k = members[0].require_labels(), len(members[0].class_names)
+    # (m, n, k): one vote per member and image
+    votes = np.stack([member.predicted[:, None] == np.arange(k) for member in members]).astype(np.int8)
+    rows = []
+    for voters in range(1, m + 1):
+        accuracies = []
+        for chosen in combinations(range(m), voters):
+            counts = votes[list(chosen)].sum(axis=0, dtype=np.int8)
+            tied = counts == counts.max(axis=1, keepdims=True)
+            accuracies.append(np.mean(tied[np.arange(len(labels)), labels] / tied.sum(axis=1)))
+        found = {"mean": np.mean(accuracies), "low": min(accuracies), "high": max(accuracies)}
+        rows.append({"voters": voters, "votes": len(accuracies), **found})
+    return pd.DataFrame(rows)
 
 
 def compare(before: Predictions, after: Predictions, names: Sequence[str] | None = None) -> dict[str, float | int]:

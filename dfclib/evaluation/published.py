@@ -51,6 +51,13 @@ class PublishedResult:
         """The ends of the accuracy's 95% Wilson interval, fractions."""
         return wilson_interval(self.correct, self.n)
 
+    def is_of(self, predictions: Predictions) -> bool:
+        """Whether `predictions` are of as many images of each class; without a matrix, of as many images."""
+        if predictions.labels is None or self.matrix is None:
+            return predictions.labels is not None and len(predictions) == self.n
+        counts = np.bincount(predictions.labels, minlength=len(predictions.class_names))
+        return counts.tolist() == self.matrix.sum(axis=1).tolist()
+
     def predictions(self) -> Predictions:
         """The matrix as predictions of n images, numbered from 0, whose classes are "0", "1" and so on.
 

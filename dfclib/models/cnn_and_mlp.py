@@ -14,7 +14,7 @@ def cnn(
 ) -> KerasTensor:
     """Blocks of convolution, batch normalisation and perhaps pooling; flattened; one dense layer.
 
-    filters: a block each; pool_after: blocks, from 1, that end in pooling; dropouts: before and after the dense layer
+    filters: one per block; pool_after: blocks, from 1, that end in pooling; dropouts: before and after the dense layer
     """
     for block, width in enumerate(filters, start=1):
         x = torch_block(x, width, kernel, block, pool=block in pool_after)
@@ -29,7 +29,7 @@ def cnn(
 def mlp(x: KerasTensor, classes: int, *, units: Ints, negative_slope: float, dropouts: Floats) -> KerasTensor:
     """Every pixel into dense layers.
 
-    units: a dense layer each; dropouts: after each, 0 for none; negative_slope: LeakyReLU's, 0 for ReLU
+    units: one per dense layer; dropouts: after each, 0 for none; negative_slope: LeakyReLU's, 0 for ReLU
     """
     x = layers.Flatten(name="flatten")(x)
     for number, (width, dropout) in enumerate(zip(units, dropouts, strict=True), start=1):

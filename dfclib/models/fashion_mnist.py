@@ -12,7 +12,7 @@ from dfclib.models.layers import Floats, FusedBatchNormalization, Ints, logits
 def author_cnn(
     x: KerasTensor, classes: int, *, filters: Ints, kernel: int, dropout: float, units: int, head_dropout: float
 ) -> KerasTensor:
-    """Blocks of convolution, max pooling, batch normalisation and dropout, then dense layers. filters: a block each."""
+    """Blocks of convolution, pooling, batch normalisation and dropout, then dense layers. filters: one per block."""
     for block, width in enumerate(filters, start=1):
         x = layers.Conv2D(width, kernel, padding="same", activation="relu", name=f"conv{block}")(x)
         x = layers.MaxPooling2D(2, name=f"pool{block}")(x)
@@ -24,7 +24,7 @@ def author_cnn(
 def double_cnn(
     x: KerasTensor, classes: int, *, filters: Ints, kernel: int, dropouts: Floats, units: int, head_dropout: float
 ) -> KerasTensor:
-    """Blocks of two convolutions, each normalised before its ReLU. filters, dropouts: a block each."""
+    """Blocks of two convolutions, each normalised before its ReLU. filters, dropouts: one per block."""
     # the normalisation brings its own offset: a bias before it would do nothing
     options = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal"}
     for block, (width, dropout) in enumerate(zip(filters, dropouts, strict=True), start=1):

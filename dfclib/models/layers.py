@@ -41,16 +41,16 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
 
 def as_plain_keras(model: keras.Model) -> keras.Model:
-    """The same network and weights, made of Keras's own layers alone; `model` itself where it is so already."""
+    """The same network and weights, made of Keras's own layers alone, and not compiled: it loads without dfclib."""
+    # without the optimizer and loss that `model` was compiled with, which loading and cloning would try to make again
+    uncompiled = keras.Model(model.input, model.output, name=model.name)
     if not any(isinstance(layer, FusedBatchNormalization) for layer in model.layers):
-        return model
+        return uncompiled
 
     def plain(layer: layers.Layer) -> layers.Layer:
         kind = layers.BatchNormalization if isinstance(layer, FusedBatchNormalization) else type(layer)
         return kind.from_config(layer.get_config())
 
-    # a model without the optimizer and loss that `model` was compiled with, which a clone would try to make again
-    uncompiled = keras.Model(model.input, model.output, name=model.name)
     copy = keras.models.clone_model(uncompiled, clone_function=plain)
     copy.set_weights(model.get_weights())
     return copy

@@ -10,7 +10,7 @@ from dfclib.models.layers import Floats, Head, Ints, logits
 
 
 def plain_cnn(x: KerasTensor, classes: int, *, filters: Ints, kernels: Ints, units: int) -> KerasTensor:
-    """Attempt 1: stages of convolution (valid) and pooling, one dense layer. filters, kernels: a stage each."""
+    """Attempt 1: stages of convolution (valid) and pooling, one dense layer. filters, kernels: one per stage."""
     for stage, (width, kernel) in enumerate(zip(filters, kernels, strict=True), start=1):
         x = layers.Conv2D(width, kernel, activation="relu", name=f"conv{stage}")(x)
         x = layers.MaxPooling2D(2, name=f"pool{stage}")(x)
@@ -23,7 +23,7 @@ def dropout_cnn(
 ) -> KerasTensor:
     """Attempt 2: dropout after every stage and dense layer.
 
-    filters, kernels, dropouts: a stage each; head: (units, dropout), a dense layer each
+    filters, kernels, dropouts: one per stage; head: (units, dropout) per dense layer
     """
     for stage, (width, kernel, dropout) in enumerate(zip(filters, kernels, dropouts, strict=True), start=1):
         x = layers.Conv2D(width, kernel, padding="same", activation="relu", name=f"conv{stage}")(x)
@@ -47,7 +47,7 @@ def two_branch_cnn(
 ) -> KerasTensor:
     """Attempts 4, 5 and 6: a main branch whose first stage does not pool, and one coarse look at the input beside it.
 
-    filters, kernels, dropouts: a stage of the main branch each; head: (units, dropout), a dense layer each
+    filters, kernels, dropouts: one per stage of the main branch; head: (units, dropout) per dense layer
     branch_pool: side and stride in pixels of the second branch's average pooling
     hidden_l2: factor on the sum of squares of every kernel but the output layer's
     """

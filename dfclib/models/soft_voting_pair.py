@@ -22,7 +22,7 @@ def pooled_cnn(
 ) -> KerasTensor:
     """Blocks of convolution, batch normalisation and pooling; whole channels dropped; an adaptive average pool.
 
-    filters: a block each; pooled: side of the map that the adaptive pool leaves, 1 being a global average
+    filters: one per block; pooled: side of the map that the adaptive pool leaves, 1 being a global average
     Any image size that leaves a pixel after the last block will do.
     """
     for stage, width in enumerate(filters, start=1):

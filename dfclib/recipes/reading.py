@@ -76,4 +76,8 @@ def _read_dataclass(kind: type, value: Any, where: str) -> Any:
     missing = [name for name in required if name not in value]
     if missing:
         raise UserError(f"{where}: field {missing[0]!r} is missing")
-    return kind(**{key: _read(hints[key], item, f"{where}.{key}") for key, item in value.items()})
+    values = {key: _read(hints[key], item, f"{where}.{key}") for key, item in value.items()}
+    try:
+        return kind(**values)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error

@@ -7,6 +7,7 @@ wrong type is refused by its name, so that an edited recipe.json fails before an
 import hashlib
 import json
 import math
+import re
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -43,7 +44,7 @@ FASHION_MNIST = Dataset("fashion-mnist", images=54_000, size=(28, 28), channels=
 
 @dataclass(frozen=True)
 class Stopping:
-    """Stop after `patience` epochs without a better value of `monitor`; what is kept says Recipe.keep."""
+    """Stop after `patience` epochs without a better value of `monitor`; Recipe.keep says which epoch is kept."""
 
     monitor: Literal["val_loss", "val_accuracy"]
     patience: int
@@ -122,7 +123,7 @@ class _Trainable:
 class Recipe(_Trainable):
     """One training.
 
-    attempt: what the ladder of the six attempts calls this one; empty: it is none of them
+    attempt: its label in the ladder of the six attempts; empty for any other training
     builder: dotted name of a function in dfclib.models, called with normalised pixels, the number of classes and
         `arguments` by name
     image_size: height and width in pixels that the network sees
@@ -183,6 +184,7 @@ class Recipe(_Trainable):
     source: str = ""
 
     def __post_init__(self) -> None:
+        check_name(self.name, "recipe name")
         who = f"recipe {self.name}"
         positive = {name: getattr(self, name) for name in ("epochs", "batch_size", "repeats")}
         positive |= {f"class_repeats[{name!r}]": count for name, count in self.class_repeats.items()}
@@ -197,12 +199,10 @@ class Recipe(_Trainable):
             _require(self.repeats >= 2, f"{who}: every_mirror shows the mirror second: repeats must be at least 2")
         unused = "weight_decay" if self.optimizer == "sgd" else "momentum"
         _require(not getattr(self, unused), f"{who}: {self.optimizer} has no {unused}; leave it out")
-        if self.reported_split == "held_out" and self.protocol != "held_out":
-            raise UserError(f"{who}: reported_split held_out needs protocol held_out, received {self.protocol}")
+        fits = self.reported_split != "held_out" or self.protocol == "held_out"
+        _require(fits, f"{who}: reported_split held_out needs protocol held_out, received {self.protocol}")
         known = self.builder.startswith("dfclib.models.")
         _require(known, f"{who}: builder must name a function in dfclib.models, received {self.builder!r}")
-        plain = self.name and not set(self.name) - set("abcdefghijklmnopqrstuvwxyz0123456789-")
-        _require(plain, f"recipe name must be lower-case letters, digits and dashes, received {self.name!r}")
 
     @property
     def members(self) -> tuple["Recipe", ...]:
@@ -246,7 +246,7 @@ class Recipe(_Trainable):
         return replace(self, **{key: value for key, value in changes.items() if value is not None})
 
     def images_per_epoch(self, images: int) -> int:
-        """How many images an epoch shows of a balanced set of `images` of the author's classes, repeats included."""
+        """Count what an epoch shows, repeats included, of a balanced set of `images` of the author's classes."""
         classes = self.dataset.classes
         total = sum(self.class_repeats.values()) + self.repeats * (classes - len(self.class_repeats))
         return round(images * total / classes)
@@ -300,6 +300,7 @@ class EnsembleRecipe(_Trainable):
     source: str = ""
 
     def __post_init__(self) -> None:
+        check_name(self.name, "recipe name")
         who = f"ensemble {self.name}"
         _require(self.members, f"{who} has no members")
         for aspect in ("scale", "protocol", "reported_split"):
@@ -341,6 +342,13 @@ class EnsembleRecipe(_Trainable):
         parts = [self.vote, self.weights, self.seed, [member.fingerprint for member in self.members]]
         parts += ["search_weights"] if self.search_weights else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def check_name(name: Any, where: str) -> None:
+    """Raise UserError where `name` is no plain name of a folder, and could lead out of its own."""
+    plain = isinstance(name, str) and re.fullmatch(r"[a-z0-9][a-z0-9-]{0,199}", name)
+    received = json.dumps(name, default=str)[:80]
+    _require(plain, f"{where} must be lower-case letters, digits and dashes, as it names a folder; received {received}")
 
 
 def measured(what: str) -> dict[str, float]:

@@ -8,7 +8,7 @@ from dfclib.errors import UserError
 
 class _Rate:
     def rescaled(self, epochs: int, steps: int) -> "Schedule":
-        """This schedule, made for a training of so many epochs and optimizer steps in all, for one of any length."""
+        """Fit this schedule, made for `epochs` epochs and `steps` optimizer steps in all, to any other length."""
         return self
 
     def multiplied(self, factor: float) -> "Schedule":
@@ -38,7 +38,7 @@ class ExponentialRate(_Rate):
     kind: Literal["exponential"] = "exponential"
 
     def rescaled(self, epochs: int, steps: int) -> "ExponentialRate":
-        """Over a run of any length, the ratio of last to first rate that this one reaches in `steps`."""
+        """Reach over a run of any length the ratio of last to first rate that this schedule reaches in `steps`."""
         return self if self.steps is None else replace(self, factor=self.factor ** (steps / self.steps), steps=None)
 
 
@@ -81,7 +81,7 @@ class StepRate(_Rate):
             )
 
     def rescaled(self, epochs: int, steps: int) -> "StepRate":
-        """As many drops as `epochs` have, evenly spread over a run of any length."""
+        """Spread as many drops as there are within `epochs` evenly over a run of any length."""
         return self if self.every is None else replace(self, every=None, drops=(epochs - 1) // self.every)
 
 

@@ -5,22 +5,49 @@ than the story says is said in words, because the words follow the numbers. All 
 are about is not recorded.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from dfclib.ensembles import hard_vote
+from dfclib.datasets.traces import recorded_traces
+from dfclib.ensembles import align, hard_vote
 from dfclib.errors import UserError
 from dfclib.evaluation.comparison import compare, disagreement
 from dfclib.evaluation.metrics import per_class, summary, validation_fluctuation
 from dfclib.evaluation.published import PublishedResult, compare_with_published, published_vote
 from dfclib.predictions import Predictions
+from dfclib.recipes import find
 from dfclib.reporting import captions
 from dfclib.runs import Run
 from dfclib.wording import interval, percent, points
 
 Published = Mapping[str, PublishedResult]
 HARD = "4"  # the class that the six attempts fight for
+
+
+def data(runs: Sequence[Run], published: Published) -> list[str]:
+    """From the aggregates of the competition's images; no run is needed."""
+    measured = [one for one in recorded_traces() if not one["embedded"]]
+    if not measured:
+        raise UserError("no traces of real images are recorded")
+    one, *_ = measured
+    shares, frequency, names = np.array(one["explained"]), np.array(one["frequency"]), one["class_names"]
+    power = np.array(one["log_power"])
+    apart = np.sqrt(np.mean((power[:, None] - power[None]) ** 2, axis=2))
+    first, second = np.unravel_index(np.where(apart == 0, np.inf, apart).argmin(), apart.shape)
+    grain, black = np.array(one["residual"]), np.array(one["near_black"])
+    fine = frequency[shares.argmax()] > 0.25  # half of the highest along a row
+    detail = "fine detail than in coarse shapes" if fine else "coarse shapes than in fine detail"
+    finest, darkest = grain.argmax(), black.argmax()
+    return [
+        f"Of the variance of the images' power, {percent(shares[0])} lies between the classes at the lowest frequency "
+        f"and {percent(shares.max())} at {frequency[shares.argmax()]:.2f} cycles per pixel, where the share is highest "
+        f"({sum(one['images']):,} training images of the competition): the classes differ more in {detail}.",
+        f"Class {names[finest]} has the most fine grain, {grain.max() / np.median(grain):.1f} times the median of the "
+        f"classes; class {names[darkest]} has the most near-black pixels, {percent(black.max())} against "
+        f"{percent(np.median(black))}.",
+        f"By their mean power alone, classes {names[first]} and {names[second]} are the hardest to tell apart.",
+    ]
 
 
 def attempt1(runs: Sequence[Run], published: Published) -> list[str]:
@@ -88,12 +115,18 @@ def attempt6(runs: Sequence[Run], published: Published) -> list[str]:
 
 def pair(runs: Sequence[Run], published: Published) -> list[str]:
     (vote,) = recorded_alike(runs, "s1-vote")
-    return [_vote(vote, runs), _beside_author(vote, published)]
+    one, other = _voters(vote, runs)
+    apart = float(disagreement([one, other])[0, 1])
+    return [
+        _vote(vote, runs),
+        f"The two networks answer {percent(apart)} of the images differently.",
+        _beside_author(vote, published),
+    ]
 
 
 def cnn_and_mlp(runs: Sequence[Run], published: Published) -> list[str]:
     mlp, cnn = recorded_alike(runs, "s2-mlp", "s2-cnn")
-    return [_change(mlp, cnn), _beside_author(cnn, published), _beside_author(mlp, published)]
+    return [_change(mlp, cnn), _beside_author(cnn, published, "'s CNN"), _beside_author(mlp, published, "'s MLP")]
 
 
 def seed_ensemble(runs: Sequence[Run], published: Published) -> list[str]:
@@ -114,6 +147,7 @@ def fashion(runs: Sequence[Run], published: Published) -> list[str]:
 ANSWERS: dict[str, Callable[[Sequence[Run], Published], list[str]]] = {
     function.__name__.replace("_", "-"): function
     for function in (
+        data,
         attempt1,
         attempt2,
         attempt3,
@@ -164,15 +198,19 @@ def _accuracy(run: Run) -> str:
 
 def _epochs(run: Run) -> str:
     """`10 epochs at full scale`."""
-    return f"{captions.epochs(run)}{'' if run.members else ' epochs'} at {captions.scale(run.scale_text)}"
+    return f"{captions.epochs(run)} epochs at {captions.scale(run.scale_text)}"
+
+
+def _aside(run: Run) -> str:
+    """`10 epochs, full scale`, for brackets."""
+    scale, *more = run.scale_text.split(", ")
+    return ", ".join([captions.epochs(run) + ("" if run.members else " epochs"), f"{scale} scale", *more])
 
 
 def _title(run: Run) -> str:
-    """What a sentence calls the run: `attempt 4`, `the vote of attempt 6`, `s2-cnn`."""
-    if not run.recipe.attempt:
-        return run.recipe.name
-    title = run.recipe.title.partition(":")[0].lower()
-    return f"the vote of {title}" if run.members else title
+    """What a sentence calls the run: `attempt 4`, `S2's CNN`, `s4-ours`."""
+    title = run.recipe.title.partition(":")[0].replace("Attempt", "attempt")
+    return title if run.recipe.attempt or run.recipe.system == "S2" else run.recipe.name
 
 
 def _points(difference: float) -> str:
@@ -188,7 +226,7 @@ def _change(before: Run, after: Run) -> str:
         change += ", a difference that these images cannot tell from none"
     title, other = _title(after), _title(before)
     return (
-        f"{title.replace('attempt', 'Attempt')} ({_epochs(after)}) is right on {_accuracy(after)} of the images, "
+        f"{title.replace('attempt', 'Attempt')} ({_aside(after)}) is right on {_accuracy(after)} of the images, "
         f"{other} on {percent(_answers(before).accuracy)}: {change} (paired interval {told})."
     )
 
@@ -205,8 +243,8 @@ def _hard_class(before: Run, after: Run, published: Published) -> str:
     return f"The share of class {HARD} that is found goes {ours}; with the author it went {theirs}."
 
 
-def _beside_author(run: Run, published: Published) -> str:
-    """Our network against the author's on the same images, as far as matrices tell."""
+def _beside_author(run: Run, published: Published, whose: str = "") -> str:
+    """Our network against the author's on the same images, as far as matrices tell; whose: `'s CNN`, of several."""
     result = published[run.recipe.name]
     found = compare_with_published(result, _answers(run))
     if found["highest_p"] < 0.05:
@@ -215,34 +253,52 @@ def _beside_author(run: Run, published: Published) -> str:
         chance = "no more than chance may explain"
     else:
         chance = "by chance or not, which the author's matrix alone cannot tell"
-    ours = f"{_points(found['difference'])} {'less' if found['difference'] > 0 else 'more'} than ours, {chance}"
-    theirs = f"The author's {_title(run).removeprefix('the ')} reached {percent(result.accuracy)}"
-    return f"{theirs} on the same images: {ours}."
+    difference = f"{_points(found['difference'])} {'less' if found['difference'] > 0 else 'more'} than ours, {chance}"
+    shorter = " or ".join(dict.fromkeys(_shorter(run)))
+    ours = f"; ours was trained for {shorter}" if shorter else ""
+    return f"On the same images the author{whose} reached {percent(result.accuracy)}: {difference}{ours}."
+
+
+def _shorter(run: Run) -> Iterator[str]:
+    """`12 epochs, the author's for 37`: how many epochs a network was allowed, where its author's ran for more."""
+    for full, member in zip(find(run.recipe.name).members, run.recipe.members, strict=True):
+        ran = full.source_epochs or full.epochs
+        if member.epochs < ran:
+            yield f"{member.epochs} epochs, the author's for {ran}"
 
 
 def _fluctuation(*runs: Run) -> str:
     """How much validation accuracy jumps from epoch to epoch in the second half of each training, if it has enough."""
-    jumps = [validation_fluctuation(run.history.iloc[len(run.history) // 2 :]) for run in runs]
-    if np.isnan(jumps).any():
+    halves = [run.history.iloc[len(run.history) // 2 :] for run in runs]
+    if min(map(len, halves)) < captions.FEWEST_EPOCHS:
         return ""
+    jumps = map(validation_fluctuation, halves)
     texts = [f"{jump:.1f} in {_title(run)}" for run, jump in zip(runs, jumps, strict=True)]
     return (
         f"In the second half of training, validation accuracy jumps by points from epoch to epoch: {', '.join(texts)}."
     )
 
 
-def _vote(run: Run, runs: Sequence[Run]) -> str:
-    """A vote against its best and its typical voter, on the same images."""
+def _voters(run: Run, runs: Sequence[Run]) -> list[Predictions]:
+    """The predictions of a vote's voters. Raises UserError for voters that are not recorded."""
     by_name = {other.name: other for other in runs}
     missing = [name for name in run.members if name not in by_name]
     if missing:
         raise UserError(f"voters of {run.name} that are not recorded: {', '.join(missing)}")
-    accuracies = [_answers(by_name[name]).accuracy for name in run.members]
+    return [_answers(by_name[name]) for name in run.members]
+
+
+def _vote(run: Run, runs: Sequence[Run]) -> str:
+    """A vote against its best and its typical voter, and what no voter knows, on the same images."""
+    voters = _voters(run, runs)
+    accuracies = [voter.accuracy for voter in voters]
     vote, typical, best = _answers(run).accuracy, float(np.median(accuracies)), max(accuracies)
     beside = "above" if vote > best else "below" if vote < best else "away from"
+    nobody = float(np.mean(~np.any([voter.correct for voter in align(voters)], axis=0)))
     return (
-        f"The vote ({_epochs(run)}) is right on {_accuracy(run)} of the images: {_points(vote - typical)} "
-        f"{'above' if vote >= typical else 'below'} its typical voter, {_points(vote - best)} {beside} its best."
+        f"The vote ({_aside(run)}) is right on {_accuracy(run)} of the images: {_points(vote - typical)} "
+        f"{'above' if vote >= typical else 'below'} its typical voter, {_points(vote - best)} {beside} its best. "
+        f"No voter is right on {percent(nobody)} of the images."
     )
 
 

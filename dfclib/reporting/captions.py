@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from dfclib.datasets.images import Splits
+from dfclib.evaluation.metrics import validation_fluctuation
 from dfclib.recipes import EnsembleRecipe, Recipe
 from dfclib.runs import Run
 from dfclib.wording import percent
 
 AUTHOR = "author, public test"
 OURS = "ours, validation"
+# In fewer epochs a curve's steep beginning is all that there is: its bend would count as fluctuation
+FEWEST_EPOCHS = 6
 # The images that a run's `val_` columns and its choices are about, by protocol
 WATCHED = {"published": "validation", "held_out": "held-out images"}
 KEPT = {"last": "last epoch", "best_val_loss": "lowest loss on {}", "best_val_accuracy": "highest accuracy on {}"}
@@ -48,6 +51,13 @@ def kept(recipe: Recipe | EnsembleRecipe) -> str:
 def epochs(run: Run) -> str:
     """The number of epochs trained; for a vote `10 voters`."""
     return f"{len(run.members)} voters" if run.members else str(len(run.history))
+
+
+def fluctuation(run: Run) -> str:
+    """How much validation accuracy jumps from epoch to epoch: `2.1 points`, or `too few epochs to tell`."""
+    if len(run.history) < FEWEST_EPOCHS:
+        return "too few epochs to tell"
+    return f"{validation_fluctuation(run.history):.1f} points"
 
 
 def measured_in(run: Run, key: str) -> str:

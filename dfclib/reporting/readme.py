@@ -13,7 +13,7 @@ import re
 import sys
 import textwrap
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +24,8 @@ from dfclib.evaluation.published import published_results
 from dfclib.files import read_json, write_text
 from dfclib.recipes import SYSTEMS
 from dfclib.reporting import captions, rows
-from dfclib.reporting.answers import ANSWERS, answer
+from dfclib.reporting.answers import ANSWERS, Published, answer
+from dfclib.reporting.findings import findings
 from dfclib.runs import Run, find_runs
 from dfclib.wording import duration, percent
 
@@ -39,11 +40,29 @@ def markdown_table(table: Sequence[dict[str, str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def attempts_block(runs: Sequence[Run]) -> str:
+def findings_block(runs: Sequence[Run], published: Published) -> str:
+    """What the report found, one item of a list each."""
+    items = (f"* **{subject}.** {text}" for subject, text in findings(runs, published))
+    return "\n".join(textwrap.fill(item, PROSE, subsequent_indent="  ") for item in items) + "\n"
+
+
+def summary_block(runs: Sequence[Run], published: Published) -> str:
+    """One row per system: its author and ours on the same images."""
+    table = rows.headline_rows(runs, published)
+    return markdown_table(table) if table else NOTHING
+
+
+def comparison_block(runs: Sequence[Run], published: Published) -> str:
+    """Every network whose author published its confusion matrix, beside ours."""
+    table = rows.comparison_rows(runs, published)
+    return markdown_table(table) if table else NOTHING
+
+
+def attempts_block(runs: Sequence[Run], published: Published) -> str:
     """The attempts on the competition's images, and the devices and versions that they were measured with."""
     attempts = rows.attempt_runs(runs)
-    table = [{key: cell for key, cell in row.items() if key != "data"} for row in rows.attempt_rows(attempts)]
-    return markdown_table(table) + _measured_on(attempts) if table else NOTHING
+    table, shared = rows.narrow_attempt_rows(attempts, published)
+    return markdown_table(table) + _in_all_rows(shared) + measured_on(attempts) if table else NOTHING
 
 
 def systems_block(runs: Sequence[Run]) -> str:
@@ -51,41 +70,39 @@ def systems_block(runs: Sequence[Run]) -> str:
     found = rows.system_runs(runs)
     if not found:
         return NOTHING
-    notes = dict.fromkeys(f"* {run.recipe.name}: {run.recipe.claims_note}\n" for run in found if run.recipe.claims_note)
-    return f"{markdown_table(rows.system_rows(found))}\n{''.join(notes)}{_measured_on(found)}"
+    table, shared = rows.narrow_system_rows(found)
+    notes = "".join(f"* {note}\n" for note in rows.claims_notes(found))
+    return f"{markdown_table(table)}\n{notes}{_in_all_rows(shared)}{measured_on(found)}"
 
 
 def experiment_block(runs: Sequence[Run]) -> str:
     """The experiment on resampling: held-out and training accuracy over seeds."""
-    table = rows.experiment_rows(runs)
+    table, shared = rows.narrow_experiment_rows(runs)
     measured = [run for found in rows.experiment_runs(runs).values() for run in found]
-    return markdown_table(table) + _measured_on(measured) if table else NOTHING
+    return markdown_table(table) + _in_all_rows(shared) + measured_on(measured) if table else NOTHING
 
 
 def shortened_block(runs: Sequence[Run]) -> str:
     """A list of what was shortened in runs below full scale, one line for all that were shortened alike."""
-    alike: dict[str, dict[str, None]] = {}
-    for run in runs:
-        changes, recipe = rows.shortened(run), run.recipe.name
-        if run.scale != "full" and changes:
-            name = f"attempt {rows.LADDER[recipe]}" if recipe in rows.LADDER else recipe
-            alike.setdefault(f"({run.scale_text}): {', '.join(changes)}", {})[name] = None
-    return "".join(f"* {', '.join(names)} {changes}\n" for changes, names in alike.items()) or NOTHING
+    return "".join(f"* {line}\n" for line in rows.shortened_lines(runs)) or NOTHING
 
 
 def notebooks_block(root: Path) -> str:
-    """The notebooks under `root`, one row each: title, and badge from the address in pyproject.toml."""
-    address = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
-    repository = address.removeprefix("https://github.com/")
-    table = []
+    """The notebooks under `root`, one line each: title, and where Colab opens it, by the address in pyproject.toml."""
+    lines = []
     for path in sorted((root / "notebooks").glob("[0-9]*.ipynb")):
         cells = read_json(path)["cells"]
         prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
         title = next((line[2:].strip() for line in prose.splitlines() if line.startswith("# ")), path.stem)
-        colab = f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{path.name}"
-        link = f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})"
-        table.append({"notebook": f"[{title}](notebooks/{path.name})", "in Colab": link})
-    return markdown_table(table) if table else "*There are no notebooks yet.*\n"
+        lines.append(f"* [{title}](notebooks/{path.name}), [in Colab]({_colab(root, path)})\n")
+    return "".join(lines) or "*There are no notebooks yet.*\n"
+
+
+def start_block(root: Path) -> str:
+    """The badge that opens the first notebook under `root` in Colab."""
+    first = min((root / "notebooks").glob("[0-9]*.ipynb"))
+    badge = "https://colab.research.google.com/assets/colab-badge.svg"
+    return f"[![Open the first notebook in Colab]({badge})]({_colab(root, first)})\n"
 
 
 def recorded_block(module: ModuleType, runs: Sequence[Run]) -> str:
@@ -105,25 +122,30 @@ def recorded_block(module: ModuleType, runs: Sequence[Run]) -> str:
     return "".join(lines) or "Nothing is recorded yet.\n"
 
 
-def answer_block(root: Path, name: str, runs: Sequence[Run]) -> str:
+def answer_block(name: str, published: Published, runs: Sequence[Run]) -> str:
     """The answer of one notebook, as `answers` words it."""
-    return textwrap.fill(answer(name, runs, published_results(root / "report" / "published")), PROSE) + "\n"
+    return textwrap.fill(answer(name, runs, published), PROSE) + "\n"
 
 
 def blocks(root: Path) -> dict[str, Callable[[Sequence[Run]], str]]:
     """Every block by name: a function of the recorded runs that returns its text. root: the repository."""
     headers = {f"recorded-{system.__name__.rpartition('.')[2]}": partial(recorded_block, system) for system in SYSTEMS}
-    answers = {f"answer-{name}": partial(answer_block, root, name) for name in ANSWERS}
+    published = published_results(root / "report" / "published")
+    answers = {f"answer-{name}": partial(answer_block, name, published) for name in ANSWERS}
     return (
         headers
         | answers
         | {
-            "attempts": attempts_block,
+            "findings": partial(findings_block, published=published),
+            "summary": partial(summary_block, published=published),
+            "comparison": partial(comparison_block, published=published),
+            "attempts": partial(attempts_block, published=published),
             "shortened": lambda runs: shortened_block(rows.attempt_runs(runs)),
             "systems": systems_block,
             "systems-shortened": lambda runs: shortened_block(rows.system_runs(runs)),
             "resampling": experiment_block,
             "notebooks": lambda _: notebooks_block(root),
+            "start": lambda _: start_block(root),
         }
     )
 
@@ -181,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
     return int(stale)
 
 
-def _measured_on(runs: Sequence[Run]) -> str:
+def measured_on(runs: Sequence[Run]) -> str:
     """The devices and the versions of libraries that `runs` were measured with."""
 
     def one(run: Run) -> str:
@@ -190,6 +212,18 @@ def _measured_on(runs: Sequence[Run]) -> str:
         return f"{captions.device_name(run)} ({', '.join(versions)})"
 
     return f"\nMeasured on {'; '.join(sorted(set(map(one, runs))))}.\n"
+
+
+def _in_all_rows(shared: Mapping[str, str]) -> str:
+    """The cells that all rows of a table share: `In all rows: images 1,250, device CPU.`"""
+    return f"\nIn all rows: {', '.join(' '.join(cell) for cell in shared.items())}.\n" if shared else ""
+
+
+def _colab(root: Path, notebook: Path) -> str:
+    """Where Colab opens a notebook, by the repository's address in pyproject.toml."""
+    address = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
+    repository = address.removeprefix("https://github.com/")
+    return f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{notebook.name}"
 
 
 if __name__ == "__main__":

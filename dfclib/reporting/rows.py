@@ -1,16 +1,17 @@
 """Recorded runs as rows of text, their keys the headings: the six attempts, the other systems, the experiment."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from dfclib.evaluation.metrics import summary
+from dfclib.evaluation.metrics import per_class, summary
+from dfclib.evaluation.published import PublishedResult, compare_with_published
 from dfclib.recipes import all_recipes, differences, find, resampling
 from dfclib.reporting import captions
 from dfclib.reporting.captions import AUTHOR, OURS
-from dfclib.runs import Run
-from dfclib.wording import MISSING, interval, percent
+from dfclib.runs import Run, best_run
+from dfclib.wording import MISSING, interval, percent, points
 
 LADDER = {recipe.name: recipe.attempt for recipe in all_recipes() if recipe.attempt}
 # The fields that a shorter scale may change, in words; the schedule follows from epochs.
@@ -20,6 +21,17 @@ SHORTENED = {
     "framing": "framing by {new} instead of {old}",
     "augmentation.interpolation": "{new} instead of {old} interpolation",
 }
+
+# One network of each system stands for it, one whose author's result is on the images that ours is measured on.
+HEADLINES = {
+    "attempt6": "Six attempts: the sixth",
+    "s1-vote": "S1: a soft-voting pair",
+    "s2-cnn": "S2: a CNN, beside an MLP",
+    "s3-vote": "S3: a seed ensemble",
+    "s4-author": "S4: a CNN for Fashion-MNIST",
+}
+CHANCE = 0.05  # p values below this are called more than chance, as in the notebooks' answers
+TRAINED = ("scale", "epochs", "image size", "data", "device", "precision")
 
 
 def attempt_runs(runs: Sequence[Run]) -> list[Run]:
@@ -101,13 +113,99 @@ def experiment_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
     for found in experiment_runs(runs).values():
         split = found[0].recipe.reported_split
         row = {"training images": found[0].recipe.title}
-        row["held-out accuracy"] = _over_seeds([run.metrics[split]["accuracy"] for run in found])
+        row["held-out accuracy"] = over_seeds([run.metrics[split]["accuracy"] for run in found])
         row |= {"seeds": str(len(found)), "held-out images": f"{found[0].metrics[split]['n']:,}"}
-        row["training accuracy"] = _over_seeds([run.metrics["train_accuracy"] for run in found])
+        row["training accuracy"] = over_seeds([run.metrics["train_accuracy"] for run in found])
         for heading in ("epochs", "device", "precision"):
             row[heading] = ", ".join(dict.fromkeys(captions.conditions(run)[heading] for run in found))
         rows.append(row)
     return rows
+
+
+def shown(runs: Sequence[Run], name: str) -> Run | None:
+    """The run that stands for the recipe `name` where one is shown: published protocol, else as `best_run` chooses."""
+    return best_run([run for run in runs if run.recipe.name == name and run.protocol == "published"])
+
+
+def headline_rows(runs: Sequence[Run], published: Mapping[str, PublishedResult]) -> list[dict[str, str]]:
+    """One row per system in HEADLINES: its author's accuracy and ours on the same images, and what was shortened."""
+    found = []
+    for name, title in HEADLINES.items():
+        run, author = shown(runs, name), published.get(name)
+        if run is None or author is None or not author.is_of(run.predictions(author.split)):
+            continue
+        row = {"system": title, "images": f"{author.n:,} {author.split}", "author": percent(author.accuracy)}
+        row["ours (95% interval)"] = _with_interval(run)
+        left = shortened(run) + ([] if run.is_current else ["trained by an earlier recipe"])
+        found.append(row | {"what was shortened": ", ".join(left) or "nothing"})
+    return found
+
+
+def comparison_rows(runs: Sequence[Run], published: Mapping[str, PublishedResult]) -> list[dict[str, str]]:
+    """One row per network whose author published its matrix: accuracy and class 4 on the same images, his and ours.
+
+    The last but one cell says whether McNemar's test finds more than chance, as far as two matrices can tell
+    (`compare_with_published`).
+    """
+    found = []
+    for name, author in published.items():
+        run = shown(runs, name)
+        if run is None or author.matrix is None or not author.is_of(run.predictions(author.split)):
+            continue
+        ours = run.predictions(author.split)
+        compared = compare_with_published(author, ours)
+        more = (
+            "yes" if compared["highest_p"] < CHANCE else "not shown" if compared["lowest_p"] >= CHANCE else "undecided"
+        )
+        recalls = [per_class(predictions)["recall"].iloc[-1] for predictions in (author.predictions(), ours)]
+        found.append(
+            {
+                "network": f"attempt {LADDER[name]}" if name in LADDER else name,
+                "trained": _trained(captions.conditions(run), ("scale", "epochs")),
+                "author": percent(author.accuracy),
+                "ours (95% interval)": _with_interval(run),
+                "ours less author": f"{points(compared['difference'])} points",
+                "more than chance": more,
+                f"class {ours.class_names[-1]} found, author and ours": " and ".join(map(percent, recalls)),
+            }
+        )
+    return found
+
+
+def narrow_attempt_rows(
+    runs: Sequence[Run], published: Mapping[str, PublishedResult]
+) -> tuple[list[dict[str, str]], dict[str, str]]:
+    """`attempt_rows` with the author's accuracy on the same images, in seven columns or less, and what all rows share.
+
+    Cells that belong together stand in one column; a heading whose cells are all the same is no column.
+    """
+    table = []
+    recipes = {title: name for name, title in LADDER.items()}
+    for row in attempt_rows(runs):
+        author, ours = published.get(recipes[row["attempt"]]), row[OURS]
+        cells = {"attempt": row["attempt"], "author, Kaggle's test": row[AUTHOR]}
+        cells["author, validation"] = "" if author is None else percent(author.accuracy)
+        cells["ours, validation (95% interval)"] = f"{ours} ({row['95% interval']})"
+        several = row.get("seeds", "1") != "1"
+        cells["over seeds"] = f"{row['mean over seeds']}, {row['seeds']} seeds" if several else ""
+        table.append(cells | {heading: row[heading] for heading in ("kept", "images", *TRAINED)})
+    return _narrow(table)
+
+
+def narrow_system_rows(runs: Sequence[Run]) -> tuple[list[dict[str, str]], dict[str, str]]:
+    """`system_rows` in seven columns or less, and what all rows share."""
+    table = []
+    for row in system_rows(runs):
+        cells = {"recipe": row["recipe"], "author states": row["author"]}
+        cells["ours (95% interval)"] = f"{row['ours']} ({row['95% interval']})"
+        cells["ours (95% interval)"] += f", loss {row['loss']}" if row["loss"] else ""
+        table.append(cells | {heading: row[heading] for heading in ("kept", "images", *TRAINED) if heading in row})
+    return _narrow(table)
+
+
+def narrow_experiment_rows(runs: Sequence[Run]) -> tuple[list[dict[str, str]], dict[str, str]]:
+    """`experiment_rows` without the columns that are the same in all rows, and these."""
+    return _narrow(experiment_rows(runs))
 
 
 def shortened(run: Run) -> list[str]:
@@ -141,15 +239,60 @@ def _ladder_row(runs: Sequence[Run]) -> dict:
         OURS: result["accuracy"],
         **{name: result[name] for name in ("low", "high", "n")},
         "seeds": len(runs),
-        "mean over seeds": _over_seeds(accuracies) if len(runs) > 1 else "",
+        "mean over seeds": over_seeds(accuracies) if len(runs) > 1 else "",
         "image size": ", ".join(f"{height}x{width}" for height, width in sorted(sizes)),
         "protocol": run.protocol,
         **captions.conditions(run),
     }
 
 
-def _over_seeds(accuracies: Sequence[float]) -> str:
+def shortened_lines(runs: Sequence[Run]) -> list[str]:
+    """What was shortened in runs below full scale, one line for all that were shortened alike."""
+    alike: dict[str, dict[str, None]] = {}
+    for run in runs:
+        changes, recipe = shortened(run), run.recipe.name
+        if run.scale != "full" and changes:
+            name = f"attempt {LADDER[recipe]}" if recipe in LADDER else recipe
+            alike.setdefault(f"({run.scale_text}): {', '.join(changes)}", {})[name] = None
+    return [f"{', '.join(names)} {changes}" for changes, names in alike.items()]
+
+
+def claims_notes(runs: Sequence[Run]) -> list[str]:
+    """What must be said of the authors' figures, each once: `s2-cnn: the author measures ...`."""
+    notes = (f"{run.recipe.name}: {run.recipe.claims_note}" for run in runs if run.recipe.claims_note)
+    return list(dict.fromkeys(notes))
+
+
+def over_seeds(accuracies: Sequence[float]) -> str:
     """`76.9% ± 0.4`: mean and standard deviation (of a sample); of one seed the accuracy alone."""
     if len(accuracies) == 1:
         return percent(accuracies[0])
     return f"{percent(np.mean(accuracies))} ± {100 * np.std(accuracies, ddof=1):.1f}"
+
+
+def _with_interval(run: Run) -> str:
+    """Accuracy on the images that the run is judged by: `90.9% (90.3% to 91.5%)`."""
+    result = summary(run.predictions(run.recipe.reported_split))
+    return f"{percent(result['accuracy'])} ({interval(result['low'], result['high'])})"
+
+
+def _trained(row: Mapping[str, str], headings: Sequence[str]) -> str:
+    """Those cells of a row that say how it was trained, in one: `compact, 10 epochs, 100x100`."""
+    cells = [f"{row[h]} epochs" if h == "epochs" and row[h].isdigit() else row[h] for h in headings if h in row]
+    return ", ".join(cells)
+
+
+def _narrow(table: Sequence[dict[str, str]]) -> tuple[list[dict[str, str]], dict[str, str]]:
+    """The table with its cells on training in one column, without headings that all rows share, and these."""
+    first, *_ = table[0] if table else [""]
+    shared = {
+        heading: table[0][heading]
+        for heading in (table[0] if len(table) > 1 else ())
+        if heading != first and len({row[heading] for row in table}) == 1
+    }
+    rows = []
+    for row in table:
+        cells = {heading: cell for heading, cell in row.items() if heading not in (*shared, *TRAINED)}
+        trained = _trained(row, [heading for heading in TRAINED if heading not in shared])
+        rows.append(cells | ({"trained": trained} if trained else {}))
+    return rows, {heading: cell for heading, cell in shared.items() if cell}

@@ -5,17 +5,18 @@ that a checked output holds on every machine. Without runs it is a sentence that
 """
 
 import html
-import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dfclib.datasets.images import Splits
+from dfclib.datasets.traces import NEAR_BLACK
 from dfclib.errors import UserError
-from dfclib.evaluation.metrics import summary, validation_fluctuation
+from dfclib.evaluation.metrics import summary
+from dfclib.evaluation.published import PublishedResult
 from dfclib.predictions import Predictions
 from dfclib.recipes import EnsembleRecipe, Recipe, differences
 from dfclib.recipes.recipe import training_fields
@@ -27,6 +28,7 @@ from dfclib.wording import MISSING, interval, percent, text_table
 if TYPE_CHECKING:
     import keras
 
+SAME_IMAGES = "author, the same images"
 NOT_RECORDED = "No run of this attempt on the competition's images is recorded in report/runs yet."
 
 
@@ -66,6 +68,23 @@ def images_table(splits: Splits) -> Table:
         row |= {f"class {label}": str(count) for label, count in zip(images.class_names, counts, strict=True)}
         rows.append(row)
     return Table(rows, f"Data: {captions.splits_name(splits)}.")
+
+
+def traces_table(measured: Mapping[str, Any]) -> Table:
+    """`datasets.traces.trace_statistics` that are one number per class or channel: one row per class."""
+    rows = []
+    for i, name in enumerate(measured["class_names"]):
+        row = {"class": name, "images": f"{measured['images'][i]:,}"}
+        for what in ("mean", "deviation"):
+            row[f"{what} of each channel"] = ", ".join(f"{value:.0f}" for value in measured[f"channel_{what}"][i])
+        row |= {"fine grain": f"{measured['residual'][i]:.1f}", "near-black pixels": percent(measured["near_black"][i])}
+        rows.append(row)
+    return Table(
+        rows,
+        f"Data: {captions.data_name({'name': measured['data'], 'embedded': measured['embedded']})}. Channels and fine "
+        "grain (mean absolute difference of a pixel from the mean of its 3x3 pixels) are of 255; near-black is darker "
+        f"than {NEAR_BLACK}.",
+    )
 
 
 def recipe_table(recipe: Recipe) -> Table:
@@ -131,23 +150,27 @@ def results_table(runs: Sequence[Run]) -> Table:
     return Table(rows, _data_note(runs) if rows else NOT_RECORDED)
 
 
-def recorded_table(runs: Sequence[Run]) -> Table:
-    """Recorded runs with one column each: the author's accuracy, ours, and what it was measured with."""
+def recorded_table(runs: Sequence[Run], published: Mapping[str, PublishedResult] | None = None) -> Table:
+    """Recorded runs with one column each: the author's accuracy, ours, and what it was measured with.
+
+    published: the authors' results by recipe; one on the images of its run is shown beside ours
+    """
     if not runs:
         return Table([], NOT_RECORDED)
-    columns = {run.recipe.title: _recorded_column(run) for run in runs}
+    columns = {run.recipe.title: _recorded_column(run, (published or {}).get(run.recipe.name)) for run in runs}
     headings = dict.fromkeys(key for column in columns.values() for key in column)
     rows = [{"": key} | {title: column.get(key, MISSING) for title, column in columns.items()} for key in headings]
-    return Table(rows, _comparability_note(runs))
+    note = _comparability_note(runs)
+    if SAME_IMAGES in headings and runs[0].recipe.attempt:
+        note += " The author's accuracy on the same images and ours may be."
+    return Table(rows, note)
 
 
 def fluctuation_table(runs: Sequence[Run]) -> Table:
     """`metrics.validation_fluctuation` in points, one row per run of a single model."""
     rows = []
     for run in runs:
-        points = validation_fluctuation(run.history)
-        fluctuation = "too few epochs to tell" if math.isnan(points) else f"{points:.1f} points"
-        row = {"run": run.name, "epochs": str(len(run.history)), "fluctuation": fluctuation}
+        row = {"run": run.name, "epochs": str(len(run.history)), "fluctuation": captions.fluctuation(run)}
         rows.append(row | {"validation images": f"{run.metrics['validation']['n']:,}"})
     return Table(rows, _data_note(runs) if rows else NOT_RECORDED)
 
@@ -183,7 +206,7 @@ def predictions_table(**columns: Predictions) -> Table:
     return Table(rows)
 
 
-def _recorded_column(run: Run) -> dict[str, str]:
+def _recorded_column(run: Run, published: PublishedResult | None) -> dict[str, str]:
     split, claims = run.recipe.reported_split, run.recipe.claims
     accuracy, its_interval = accuracy_cells(run.predictions(split)).values()
     held_out = run.metrics["held_out"]["n"] if "held_out" in run.splits else 0
@@ -191,6 +214,8 @@ def _recorded_column(run: Run) -> dict[str, str]:
         author = {captions.AUTHOR: percent(claims.get("public_test"))}
     else:
         author = {"author": captions.author_figures(claims) or MISSING}
+    if published is not None and published.split == split and published.is_of(run.predictions(split)):
+        author[SAME_IMAGES] = f"{percent(published.accuracy)} ({interval(*published.interval)})"
     if run.recipe.claims_note:
         author["of the author's"] = run.recipe.claims_note
     return author | {
@@ -200,7 +225,7 @@ def _recorded_column(run: Run) -> dict[str, str]:
         "training images": f"{run.data['counts']['train'] - held_out:,}",
         "data": captions.data_name(run.data),
         "scale": run.scale_text,
-        "shortened": "nothing" if run.scale == "full" else "; ".join(shortened(run)),
+        "shortened": "nothing" if run.scale == "full" else "; ".join(shortened(run)) or "nothing",
         "epochs (kept)": _epochs(run),
         "kept": captions.kept(run.recipe),
         "seed": str(run.seed),
@@ -212,7 +237,7 @@ def _recorded_column(run: Run) -> dict[str, str]:
 def _comparability_note(runs: Sequence[Run]) -> str:
     """Say whether the author's accuracy may be subtracted from ours."""
     if runs[0].recipe.attempt:
-        return "The two accuracies were measured on different images: they are not to be subtracted."
+        return "The public test and validation are different images: accuracies on them are not to be subtracted."
     split = runs[0].recipe.reported_split
     text = f"Author's {split} accuracy and ours come from the same {split} images"
     kaggle = any("kaggle" in run.recipe.claims for run in runs)
@@ -224,7 +249,14 @@ def _epochs(run: Run) -> str:
 
 
 def _data_note(runs: Sequence[Run]) -> str:
-    return f"Data: {'; '.join(dict.fromkeys(captions.data_name(run.data) for run in runs))}."
+    """Whose images `runs` were measured on; where they are different ones, which runs are recorded ones of others."""
+    by_data: dict[str, list[str]] = {}
+    for run in runs:
+        by_data.setdefault(captions.data_name(run.data), []).append(run.recipe.name)
+    if len(by_data) == 1:
+        return f"Data: {next(iter(by_data))}."
+    texts = [f"{data} ({', '.join(names)})" for data, names in by_data.items()]
+    return f"Different images: {'; '.join(texts)}. Accuracies on different images are not to be subtracted."
 
 
 def _text(value: Any) -> str:

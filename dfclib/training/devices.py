@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -15,16 +14,20 @@ import numpy as np
 
 
 def jit_compile() -> bool | str:
-    """Whether Keras compiles with XLA here: on a CPU under TensorFlow it gains nothing for convolutional networks, up
-    to losing half the speed (benchmarks/jit_compile.py). Anywhere else Keras chooses."""
+    """The `jit_compile` of `model.compile`: False for TensorFlow on a CPU, where XLA makes no convolutional network
+    faster and some half as fast (benchmarks/jit_compile.py); elsewhere "auto", Keras's choice."""
     import keras
 
     return False if keras.backend.backend() == "tensorflow" and device()["kind"] == "CPU" else "auto"
 
 
 def device() -> dict[str, Any]:
-    """Kind (CPU, GPU) and name of what trains. Keras is imported only where a GPU's driver is in sight."""
-    return (_gpu() if _gpu_in_sight() else None) or {"kind": "CPU", "name": _cpu_name()}
+    """Kind (CPU, GPU) and name of what trains, and whether it has instructions for bfloat16.
+
+    Keras is imported only where a GPU's driver is in sight.
+    """
+    has_bfloat16 = bool({"avx512_bf16", "amx_bf16"} & set(_cpu_line("flags").split()))
+    return (_gpu() if _gpu_in_sight() else None) or {"kind": "CPU", "name": _cpu_name(), "bfloat16": has_bfloat16}
 
 
 def has_gpu() -> bool:
@@ -40,21 +43,26 @@ def _gpu_in_sight() -> bool:
 
 
 def _gpu() -> dict[str, Any] | None:
-    """Kind and name of the GPU that Keras's backend trains on, None where it trains on the CPU."""
+    """`device` for the GPU that Keras's backend trains on, None where it trains on the CPU."""
     import keras
 
     if keras.backend.backend() == "jax":
         import jax
 
-        first = jax.devices()[0]
-        return None if first.platform == "cpu" else {"kind": "GPU", "name": first.device_kind}
+        gpu = jax.devices()[0]
+        if gpu.platform == "cpu":
+            return None
+        capability = [int(part) for part in str(getattr(gpu, "compute_capability", "8.0")).split(".")]
+        return {"kind": "GPU", "name": gpu.device_kind, "bfloat16": capability >= [8, 0]}
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
         if gpus:
             details = tf.config.experimental.get_device_details(gpus[0])
-            return {"kind": "GPU", "name": details.get("device_name", gpus[0].name)}
+            # NVIDIA's generation 8.0 is the first that has it, and what a GPU is taken for that does not tell
+            has_bfloat16 = details.get("compute_capability", (8, 0)) >= (8, 0)
+            return {"kind": "GPU", "name": details.get("device_name", gpus[0].name), "bfloat16": has_bfloat16}
     return None
 
 
@@ -82,10 +90,10 @@ def resolve_precision(precision: str) -> str:
     """
     if precision != "auto":
         return precision
-    if has_gpu():
-        return "mixed_bfloat16" if _compute_capability() >= (8, 0) else "mixed_float16"
-    has_bfloat16 = {"avx512_bf16", "amx_bf16"} & set(_cpu_line("flags").split())
-    return "mixed_bfloat16" if has_bfloat16 else "float32"
+    found = device()
+    if found["bfloat16"]:
+        return "mixed_bfloat16"
+    return "mixed_float16" if found["kind"] == "GPU" else "float32"
 
 
 def _cpu_line(name: str) -> str:
@@ -95,21 +103,6 @@ def _cpu_line(name: str) -> str:
             if line.startswith(name):
                 return line.split(":", 1)[1].strip()
     return ""
-
-
-def _compute_capability() -> tuple[int, ...]:
-    """NVIDIA's generation of the GPU; 8.0, the first that has bfloat16, where it is not told."""
-    import keras
-
-    if keras.backend.backend() == "jax":
-        import jax
-
-        told = str(getattr(jax.devices()[0], "compute_capability", "8.0"))
-        return tuple(int(part) for part in told.split("."))
-    import tensorflow as tf
-
-    details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
-    return tuple(details.get("compute_capability", (8, 0)))
 
 
 def lower_priority(by: int) -> None:
@@ -157,21 +150,16 @@ def _gradient_functions() -> dict[str, Any]:
 def environment(precision: str | None = None) -> dict[str, Any]:
     """Device, precision, backend and versions, for a run to record."""
     import keras
+    import tensorflow as tf
 
+    found = device()
     return {
-        "device": device()["kind"],
-        "device_name": device()["name"],
+        "device": found["kind"],
+        "device_name": found["name"],
         "precision": precision,
         "backend": keras.backend.backend(),
         "python": platform.python_version(),
         "keras": keras.__version__,
-        "tensorflow": _tensorflow_version(),
+        "tensorflow": tf.__version__,
         "numpy": np.__version__,
     }
-
-
-def _tensorflow_version() -> str | None:
-    for name in ("tensorflow", "tensorflow-cpu"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            return importlib.metadata.version(name)
-    return None

@@ -1,15 +1,16 @@
-"""Files of a run folder beside the network: recipe.json, predictions, metrics; and what is found there."""
+"""Files of a run folder beside the network: recipe.json, predictions, metrics, votes; and what is found there."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dfclib import ensembles
 from dfclib.datasets.images import Splits
 from dfclib.errors import UserError
 from dfclib.files import write_json
 from dfclib.predictions import Predictions
 from dfclib.recipes.recipe import EnsembleRecipe, Recipe
-from dfclib.runs import Run, describe_changes, write_predictions_file
+from dfclib.runs import SPLIT_NAMES, Run, describe_changes, write_predictions_file
 
 
 def recipe_file(
@@ -25,18 +26,36 @@ def recipe_file(
     }
 
 
-def finish(
-    path: Path, predictions: dict[str, Predictions], metrics: dict[str, Any], say: Callable[[str], None]
-) -> None:
+def finish(path: Path, predictions: dict[str, Predictions], metrics: dict[str, Any]) -> None:
     """Write predictions, then metrics: the file that says that the run is finished."""
     write_predictions_file(path, predictions)
-    known = {split: p for split, p in predictions.items() if p.labels is not None}
     results = {
-        split: {"n": len(p), "correct": int(p.correct.sum()), "accuracy": p.accuracy} for split, p in known.items()
+        split: {"n": len(p), "correct": int(p.correct.sum()), "accuracy": p.accuracy}
+        for split, p in predictions.items()
+        if p.labels is not None
     }
     write_json(path / "metrics.json", metrics | results)
-    figures = [f"{split} accuracy {result['accuracy']:.2%}" for split, result in results.items()]
-    say(f"{path.name}: finished, {', '.join(figures)}")
+
+
+def write_vote(recipe: EnsembleRecipe, splits: Splits, path: Path, runs: Sequence[Run]) -> None:
+    """Let the finished `runs` vote, and write the vote's run into `path`."""
+    names = [run.name for run in runs]
+    # what the members agree on: a vote over trainings of two devices has none of its own
+    shared = dict(runs[0].environment)
+    for run in runs[1:]:
+        shared = {key: value if run.environment.get(key) == value else None for key, value in shared.items()}
+    write_json(path / "recipe.json", recipe_file(recipe, splits, path.name, shared) | {"members": names})
+    weights = recipe.weights
+    if recipe.search_weights:
+        weights = ensembles.search_weights([run.predictions("held_out") for run in runs], kind=recipe.vote, names=names)
+    predictions = {
+        split: ensembles.vote(recipe.vote, [run.predictions(split) for run in runs], weights, recipe.seed, names)
+        for split in SPLIT_NAMES
+        if all(split in run.splits for run in runs)
+    }
+    seconds = sum(run.metrics["seconds"] for run in runs)
+    metrics = {"seconds": round(seconds, 1)} | ({} if weights is None else {"weights": list(weights)})
+    finish(path, predictions, metrics)
 
 
 def find_existing(path: Path, recipe: Recipe | EnsembleRecipe, splits: Splits) -> Run | None:
@@ -46,7 +65,7 @@ def find_existing(path: Path, recipe: Recipe | EnsembleRecipe, splits: Splits) -
     run = Run(path)
     changes = []
     if run.recipe_file["recipe_fingerprint"] != recipe.fingerprint:
-        changes += describe_changes(run.recipe_dict, recipe.to_dict())
+        changes += describe_changes(run.recipe_file["recipe"], recipe.to_dict())
     if run.data["fingerprint"] != splits.fingerprint:
         changes += describe_changes({"data": dict(run.data)}, {"data": _data_description(splits)})
     if changes:

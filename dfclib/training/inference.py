@@ -1,9 +1,13 @@
-"""Predictions of a finished run for images that it has not seen."""
+"""Predictions of a finished run for images that it has not seen, and where in them the answers come from."""
 
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from dfclib import pipelines
 from dfclib.datasets.images import ImageSet
 from dfclib.ensembles import vote
 from dfclib.errors import UserError
@@ -13,12 +17,15 @@ from dfclib.recipes.recipe import COMPETITION, EnsembleRecipe
 from dfclib.runs import Run, load_run, run_name
 from dfclib.training import predict
 
+if TYPE_CHECKING:
+    import keras
 
-def predict_images(run: Run, images: ImageSet, weights_checked: bool = False) -> Predictions:
+
+def predict_images(run: Run, images: ImageSet) -> Predictions:
     """Predict the classes of `images` with `run`, a single model or an ensemble whose members lie beside it.
 
-    Labels are kept where class names are the run's. weights_checked: `check_weights` has been called before
-    Raises UserError where height, width or channels are not those that it was trained on, and as `check_weights` does.
+    Labels are kept where class names are the run's. Call `check_weights` before: here weights are taken as they are.
+    Raises UserError where height, width or channels are not those that it was trained on, or weights cannot be loaded.
     """
     size, channels = run.image_size, run.data["channels"]
     if images.size != size or images.channels != channels:
@@ -28,13 +35,50 @@ def predict_images(run: Run, images: ImageSet, weights_checked: bool = False) ->
         )
     if images.class_names != run.class_names:
         images = replace(images, class_names=run.class_names, labels=None)
-    if not weights_checked:
-        check_weights(run)
     members = [_predict(member, images) for member in _networks(run)]
     if not isinstance(run.recipe, EnsembleRecipe):
         return members[0]
     weights = run.metrics.get("weights", run.recipe.weights)
     return vote(run.recipe.vote, members, weights, run.recipe.seed, run.members)
+
+
+def gradient_maps(run: Run, images: ImageSet, layer: str | None = None) -> np.ndarray:
+    """Where in each image a network's answer comes from, by Grad-CAM (R. R. Selvaraju et al., ICCV 2017).
+
+    The channels of a layer are weighted by the gradient of the answer's logit, averaged over rows and columns, and
+    added up; what speaks against the answer is cut off. The layer has fewer pixels than the image: maps are coarse.
+
+    Args:
+        run: A single model, trained on images of this size.
+        images: Few, as their gradients are kept at once; a map is of what the network sees (`pipelines.framed`).
+        layer: The name of a layer with rows and columns; None: the last one of the last convolution's size.
+
+    Returns:
+        float32 (n, height, width) of the recipe's image size, each from 0 to 1; all 0 where nothing speaks for it.
+
+    Raises:
+        UserError: for a vote, for a network without such a layer, and as `check_weights` does.
+    """
+    import keras
+    import tensorflow as tf
+
+    if run.members:
+        raise UserError(f"run {run.name} is a vote: ask its members, {', '.join(run.members)}, for their gradient maps")
+    check_weights(run)
+    network = _load_network(run)
+    sizes = {one.name: one.output.shape[1:3] for one in network.layers if len(one.output.shape) == 4}
+    convolutions = [one.name for one in network.layers if isinstance(one, keras.layers.Conv2D)]
+    named = [layer] if layer else [name for name in sizes if convolutions and sizes[name] == sizes[convolutions[-1]]]
+    if not named or named[-1] not in sizes:
+        raise UserError(f"run {run.name} has no {layer or 'convolution'}: rows and columns are in {', '.join(sizes)}")
+    both = keras.Model(network.input, [network.get_layer(named[-1]).output, *network.outputs])
+    with tf.GradientTape() as tape:
+        channels, logits = both(np.float32(pipelines.framed(images.images, run.recipe)), training=False)
+        answers = tf.reduce_max(logits, axis=1)
+    weights = tf.reduce_mean(tf.cast(tape.gradient(answers, channels), tf.float32), axis=(1, 2), keepdims=True)
+    maps = tf.nn.relu(tf.reduce_sum(weights * tf.cast(channels, tf.float32), axis=3, keepdims=True))
+    maps = tf.image.resize(maps, run.recipe.image_size)[..., 0].numpy()
+    return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-9)
 
 
 def check_weights(run: Run, runs_dir: Path | str = "runs") -> None:
@@ -104,6 +148,11 @@ def _training_command(run: Run, runs_dir: Path | str) -> str:
 
 
 def _predict(run: Run, images: ImageSet) -> Predictions:
+    return predict(_load_network(run), images, run.recipe)
+
+
+def _load_network(run: Run) -> "keras.Model":
+    """The network of a single model's run, uncompiled."""
     import keras
 
     try:
@@ -114,4 +163,4 @@ def _predict(run: Run, images: ImageSet) -> Predictions:
     if known != named:
         apart = f"tells {known} classes apart, and recipe.json beside it names {named}"
         raise UserError(f"{run.model_path} {apart}: they are not of one run")
-    return predict(model, images, run.recipe)
+    return model

@@ -1,5 +1,6 @@
 """A recipe's network: built with freshly drawn weights, compiled, and asked for predictions."""
 
+import importlib
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,31 +23,46 @@ CROSS_ENTROPY = "cross_entropy"
 
 
 def build_model(recipe: Recipe, channels: int, classes: int, training_images: ImageSet | None = None) -> "keras.Model":
-    """Build the recipe's network; its first weights depend on the recipe's seed alone.
+    """Build the recipe's network of float32 pixels 0..255; its first weights depend on the recipe's seed alone.
 
     Args:
-        recipe: its precision `auto` becomes the device's.
+        recipe: its precision `auto` becomes the device's; Keras's own dtype policy stays as it is.
         channels, classes: of the images.
         training_images: those whose mean and deviation a recipe may normalise by; without them the network is the
             same but for these numbers.
 
     Raises:
-        UserError: for ImageNet's statistics of grey images.
+        UserError: where the recipe's builder does not exist or does not take its arguments, where the image is too
+            small for it, and for ImageNet's statistics of grey images.
     """
     import keras
 
-    from dfclib.models import build
+    from dfclib.models.layers import pixels_and_normalised
 
+    normalisation = _normalisation(recipe, channels, training_images)
+    module, _, name = recipe.builder.rpartition(".")
+    try:
+        builder = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"recipe's builder {recipe.builder!r} does not exist: {error}") from error
     keras.utils.set_random_seed(recipe.seed)
-    return build(
-        recipe.builder,
-        recipe.arguments,
-        image_size=recipe.image_size,
-        channels=channels,
-        classes=classes,
-        normalisation=_normalisation(recipe, channels, training_images),
-        precision=resolve_precision(recipe.precision),
-    )
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(resolve_precision(recipe.precision))
+    try:
+        pixels, x = pixels_and_normalised(recipe.image_size, channels, normalisation)
+        model = keras.Model(pixels, builder(x, classes, **recipe.arguments), name=name)
+        empty = [layer.name for layer in model.layers if 0 in layer.output.shape]
+        if empty:  # newer Kerases refuse by themselves
+            raise ValueError(f"nothing is left of the image after layer {empty[0]}: it is too small")
+        return model
+    except (TypeError, ValueError) as error:
+        height, width = recipe.image_size
+        raise UserError(
+            f"{recipe.builder} cannot build a model for images of {height}x{width} with {channels} channel(s), "
+            f"{classes} classes and arguments {recipe.arguments}: {error}"
+        ) from error
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def compiled_model(recipe: Recipe, precision: str, classes: int, images: ImageSet) -> "keras.Model":
@@ -79,9 +95,10 @@ def trainable_parameters(model: "keras.Model") -> int:
 
 def predict(model: "keras.Model", images: ImageSet, recipe: Recipe) -> Predictions:
     """Predict the classes of `images`; softmax is applied here, in float64, to the network's float32 logits."""
+    from scipy.special import softmax
+
     logits = model.predict(pipelines.evaluation_dataset(images, recipe), verbose=0).astype(np.float64)
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+    probabilities = softmax(logits, axis=1).astype(np.float32)
     return Predictions(images.ids, logits.argmax(axis=1), images.class_names, probabilities, images.labels)
 
 

@@ -3,10 +3,11 @@
 import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from dfclib import pipelines
 from dfclib.datasets.images import ImageSet, Splits, held_out_split
@@ -33,46 +34,52 @@ LOGS = {
     "val_loss": f"val_{networks.CROSS_ENTROPY}",
     "val_accuracy": "val_accuracy",
 }
-MODES = {"val_loss": "min", "val_accuracy": "max"}
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The images of one training: what it learns from, what its epochs are judged by, and what was held out."""
-
-    fit: ImageSet
-    watched: ImageSet
-    held_out: ImageSet | None
+# history's column that a recipe may watch -> Keras's log, and which value of it is best
+WATCHED = {"val_loss": (LOGS["val_loss"], "min"), "val_accuracy": (LOGS["val_accuracy"], "max")}
 
 
 def train_network(
-    recipe: Recipe,
-    splits: Splits,
-    path: Path,
-    callbacks: "Sequence[keras.callbacks.Callback]",
-    say: Callable[[str], None],
-    progress: bool,
+    recipe: Recipe, splits: Splits, path: Path, callbacks: "Sequence[keras.callbacks.Callback]", progress: bool
 ) -> None:
     """Train `recipe` on `splits` into the run folder `path`, going on from its checkpoint where there is one."""
     _make_deterministic()
-    parts = _parts(recipe, splits)
+    images, held_out = held_out_split(splits.train) if recipe.protocol == "held_out" else (splits.train, None)
+    watched = splits.validation if held_out is None else held_out
     precision = _precision(recipe, path)
-    model = networks.compiled_model(recipe, precision, len(splits.class_names), parts.fit)
+    model = networks.compiled_model(recipe, precision, len(splits.class_names), images)
     _check_disk(path, model)
     write_json(path / "recipe.json", recipe_file(recipe, splits, path.name, environment(precision)))
 
     history, checkpoint, ours = _callbacks(recipe, path, callbacks, progress)
-    done = checkpoint.load(model)
-    _announce(recipe, parts, splits, model, precision, done, path.name, say)
+    done, shown = checkpoint.load(model), pipelines.epoch_indices(images, recipe)[0]
+    if progress:
+        resumed = f", going on after epoch {done}" if done else ""
+        print(
+            f"{path.name}: {networks.trainable_parameters(model):,} parameters, {len(shown):,} images per epoch at "
+            f"{_size(recipe.image_size)}, {recipe.epochs} epochs, {precision}{resumed}",
+            flush=True,
+        )
+        if not splits.embedded:
+            _warn_of_small_crops(images, recipe)
     if done < recipe.epochs and not checkpoint.has_stopped:
-        _fit(model, recipe, parts, done, ours, path)
+        model.fit(
+            pipelines.training_dataset(images, recipe, done + 1, recipe.epochs),
+            steps_per_epoch=pipelines.batches_per_epoch(images, recipe),
+            validation_data=pipelines.evaluation_dataset(watched, recipe, labelled=True),
+            initial_epoch=done,
+            epochs=recipe.epochs,
+            class_weight=class_weights(images.labels[shown], len(splits.class_names)) if recipe.class_weights else None,
+            shuffle=False,  # the pipeline has shuffled
+            callbacks=ours,
+            verbose=0,
+        )
     history.write()
 
     checkpoint.load_kept(model)
-    images = {"validation": splits.validation, "held_out": parts.held_out, "test": splits.test}
-    predictions = {split: networks.predict(model, part, recipe) for split, part in images.items() if part is not None}
+    parts = {"validation": splits.validation, "held_out": held_out, "test": splits.test}
+    predictions = {split: networks.predict(model, part, recipe) for split, part in parts.items() if part is not None}
     _save_model(model, path / "model.keras")
-    finish(path, predictions, _metrics(recipe, parts, model, history, checkpoint, path), say)
+    finish(path, predictions, _metrics(model, history.rows, checkpoint.kept_epoch, len(shown), path))
     shutil.rmtree(path / "checkpoint", ignore_errors=True)
 
 
@@ -84,13 +91,6 @@ def _make_deterministic() -> None:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-
-
-def _parts(recipe: Recipe, splits: Splits) -> Parts:
-    if recipe.protocol == "held_out":
-        fit, held_out = held_out_split(splits.train)
-        return Parts(fit, held_out, held_out)
-    return Parts(splits.train, splits.validation, None)
 
 
 def _precision(recipe: Recipe, path: Path) -> str:
@@ -115,100 +115,57 @@ def _callbacks(
     pause = next((each for each in given if isinstance(each, callbacks.Pause)), None)
     history = callbacks.HistoryCSV(path / "history.csv", LOGS, pause)
     stateful: list[Any] = [history]  # first: a row has the rate that its epoch was trained with
-    if isinstance(recipe.schedule, PlateauRate):
-        schedule = recipe.schedule
-        stateful.append(
-            callbacks.ReduceLROnPlateau(
-                LOGS[schedule.monitor],
-                schedule.factor,
-                schedule.patience,
-                mode=MODES[schedule.monitor],
-                min_delta=schedule.threshold,
-                meaning="torch",
-            )
-        )
-    if recipe.stopping is not None:
-        monitor, patience = recipe.stopping.monitor, recipe.stopping.patience
-        stateful.append(callbacks.EarlyStopping(LOGS[monitor], patience=patience, mode=MODES[monitor]))
+    schedule, stopping = recipe.schedule, recipe.stopping
+    if isinstance(schedule, PlateauRate):
+        options = {"factor": schedule.factor, "patience": schedule.patience, "min_delta": schedule.threshold}
+        log, mode = WATCHED[schedule.monitor]
+        stateful.append(callbacks.ReduceLROnPlateau(log, mode=mode, meaning="torch", **options))
+    if stopping is not None:
+        log, mode = WATCHED[stopping.monitor]
+        stateful.append(callbacks.EarlyStopping(log, mode=mode, patience=stopping.patience))
     stateful += given
-    best = None if recipe.keep == "last" else recipe.keep.removeprefix("best_")
-    checkpoint = callbacks.ResumableCheckpoint(
-        path / "checkpoint", stateful, keep=best and LOGS[best], mode=MODES.get(best, "min")
-    )
+    log, mode = WATCHED.get(recipe.keep.removeprefix("best_"), (None, "min"))
+    checkpoint = callbacks.ResumableCheckpoint(path / "checkpoint", stateful, keep=log, mode=mode)
+    first = [callbacks.StopOnNaN(), callbacks.SeedDropout(recipe.seed)]
     shown = [callbacks.ProgressLine(history)] if progress else []
-    return history, checkpoint, [
-        callbacks.StopOnNaN(), callbacks.SeedDropout(recipe.seed), *stateful, checkpoint, *shown
-    ]  # fmt: skip
+    return history, checkpoint, [*first, *stateful, checkpoint, *shown]
 
 
-def _announce(recipe, parts: Parts, splits: Splits, model, precision: str, done: int, name: str, say) -> None:
-    size = f"{recipe.image_size[0]}x{recipe.image_size[1]}"
-    shown = len(pipelines.epoch_indices(parts.fit, recipe)[0])
-    say(
-        f"{name}: {networks.trainable_parameters(model):,} parameters, {shown:,} images per epoch at {size}, "
-        f"{recipe.epochs} epochs, {precision}" + (f", going on after epoch {done}" if done else "")
-    )
-    share, (height, width) = pipelines.share_seen(parts.fit.size, recipe), parts.fit.size
-    if share < SMALL_SHARE and not splits.embedded:
-        say(
-            f"  a crop of {size} shows {share:.0%} of each image of {height}x{width} pixels: "
-            "--image-size reduces the images first"
+def _warn_of_small_crops(images: ImageSet, recipe: Recipe) -> None:
+    share = pipelines.share_seen(images.size, recipe)
+    if share < SMALL_SHARE:
+        print(
+            f"  a crop of {_size(recipe.image_size)} shows {share:.0%} of each image of {_size(images.size)} pixels: "
+            "--image-size reduces the images first",
+            flush=True,
         )
 
 
-def _fit(model: "keras.Model", recipe: Recipe, parts: Parts, done: int, callbacks: list, path: Path) -> None:
-    """One `fit` over the epochs that are left. Raises UserError where a loss is no number."""
-    from dfclib.callbacks import NotANumber, OutOfTime
-
-    weights = class_weights(parts.fit, recipe) if recipe.class_weights else None
-    try:
-        model.fit(
-            pipelines.training_dataset(parts.fit, recipe, done + 1, recipe.epochs),
-            steps_per_epoch=pipelines.batches_per_epoch(parts.fit, recipe),
-            validation_data=pipelines.evaluation_dataset(parts.watched, recipe, labelled=True),
-            initial_epoch=done,
-            epochs=recipe.epochs,
-            class_weight=weights,
-            shuffle=False,  # the pipeline has shuffled
-            callbacks=callbacks,
-            verbose=0,
-        )
-    except OutOfTime as end:
-        raise OutOfTime(f"{path.name}: {end}; the rest is for another time") from end
-    except NotANumber as error:
-        error.name = {log: column for column, log in LOGS.items()}.get(error.name, error.name)  # as history calls it
-        raise UserError(
-            f"{path.name}: {error}. The {error.epoch - 1} epochs before it are kept in {path}. "
-            "Lower the schedule's learning_rate (or its factor) in a copy of recipe.json and train that."
-        ) from error
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
 
 
-def class_weights(images: ImageSet, recipe: Recipe) -> dict[int, float]:
-    """Weights inversely proportional to how often an epoch shows each class, with mean 1 over what it shows."""
-    import numpy as np
+def class_weights(labels: np.ndarray, classes: int) -> dict[int, float]:
+    """Weights inversely proportional to how often each class is among `labels` (n,), with mean 1 over these."""
     from sklearn.utils.class_weight import compute_class_weight
 
-    labels = images.labels[pipelines.epoch_indices(images, recipe)[0]]
-    classes = np.arange(len(images.class_names))
-    return dict(enumerate(compute_class_weight("balanced", classes=classes, y=labels).tolist()))
+    return dict(enumerate(compute_class_weight("balanced", classes=np.arange(classes), y=labels).tolist()))
 
 
 def _metrics(
-    recipe: Recipe, parts: Parts, model: "keras.Model", history: "HistoryCSV", checkpoint, path: Path
+    model: "keras.Model", rows: list[dict[str, float]], kept_epoch: int, images_per_epoch: int, path: Path
 ) -> dict[str, Any]:
-    rows, kept = history.rows, checkpoint.kept_epoch
     seconds = sum(row["seconds"] for row in rows)
-    images = len(rows) * len(pipelines.epoch_indices(parts.fit, recipe)[0])
     fluctuation = validation_fluctuation({"val_accuracy": [row["val_accuracy"] for row in rows]})
     return {
         "trainable_parameters": networks.trainable_parameters(model),
         "epochs": len(rows),
-        "kept_epoch": kept,
-        "train_accuracy": rows[kept - 1]["accuracy"],
+        "kept_epoch": kept_epoch,
+        "train_accuracy": rows[kept_epoch - 1]["accuracy"],
         "last_train_accuracy": rows[-1]["accuracy"],
         "validation_fluctuation": None if math.isnan(fluctuation) else fluctuation,
         "seconds": round(seconds, 1),
-        "images_per_second": round(images / seconds, 1) if seconds else None,
+        "images_per_second": round(len(rows) * images_per_epoch / seconds, 1) if seconds else None,
         "model_sha256": sha256(path / "model.keras"),
     }
 

@@ -3,22 +3,25 @@
 Given again it goes on where it stopped. What is recorded with the same recipe and data is not trained again.
 """
 
+import contextlib
 import math
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dfclib.datasets.images import Splits
 from dfclib.errors import UserError
-from dfclib.files import locked, read_json
+from dfclib.files import locked
 from dfclib.recipes import EnsembleRecipe, Recipe, find
 from dfclib.recipes.recipe import COMPETITION
 from dfclib.recording import record
 from dfclib.runs import Run, run_name
+from dfclib.training.files import find_existing
 
 PAUSE = ".paused"  # in the folder of runs: while this file exists, the queue waits
+Images = dict[str, Splits | UserError]  # by data set: its images, or why there are none
 
 
 @dataclass(frozen=True)
@@ -53,22 +56,17 @@ QUEUE = (
 
 @dataclass(frozen=True)
 class Job:
-    """One training or vote: a recipe with scale, seed and protocol set; weights: record them."""
+    """One training or vote: a recipe with scale, seed and protocol set, and, from `progress`, how far it is.
 
-    recipe: Recipe | EnsembleRecipe
-    weights: bool
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a job is: `recorded`, `finished` (not recorded yet), `epoch 3 of 20`, `to train`, or `no data`.
-
+    weights: record them
+    state: `recorded`, `finished` (not recorded yet), `epoch 3 of 20`, `to train`, or `no data`
     minutes: left of it, on two CPU cores; None where that was not measured
     """
 
-    job: Job
-    state: str
-    minutes: float | None
+    recipe: Recipe | EnsembleRecipe
+    weights: bool
+    state: str = "to train"
+    minutes: float | None = None
 
     @property
     def is_open(self) -> bool:
@@ -99,66 +97,56 @@ def find_jobs(scale: str, only: Sequence[str] = (), queue: Sequence[Entry] = QUE
     return [job for key, job in jobs.items() if key in chosen]
 
 
-class Images:
-    """The images of the queue's data sets, each loaded when it is first asked for. folder: the competition's."""
+def load_images(jobs: Sequence[Job], folder: Path) -> Images:
+    """The images of the jobs' data sets. folder: the competition's"""
+    from dfclib.datasets.sources import FASHION_MNIST, load, load_fashion
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._loaded: dict[str, Splits] = {}
-        self.problems: dict[str, UserError] = {}  # by data set: why there are no images of it
-
-    def load(self, recipe: Recipe | EnsembleRecipe) -> Splits:
-        """The images for `recipe`. Raises UserError where they cannot be had."""
-        from dfclib.datasets.sources import FASHION_MNIST, load, load_fashion
-
-        name = recipe.dataset.name
-        if name in self.problems:
-            raise self.problems[name]
-        if name not in self._loaded:
-            try:
-                self._loaded[name] = load(self.folder) if name == COMPETITION.name else load_fashion(FASHION_MNIST)
-            except UserError as error:
-                self.problems[name] = error
-                raise
-        return self._loaded[name]
+    images: Images = {}
+    for name in dict.fromkeys(job.recipe.dataset.name for job in jobs):
+        try:
+            images[name] = load(folder) if name == COMPETITION.name else load_fashion(FASHION_MNIST)
+        except UserError as error:
+            images[name] = error
+    return images
 
 
-def progress(jobs: Sequence[Job], images: Images, runs_dir: Path, recorded: Path) -> list[Progress]:
-    """How far each job is: in `recorded` (with the same recipe and data), in `runs_dir`, or not begun."""
-    return [Progress(job, *_state(job.recipe, images, runs_dir, recorded)) for job in jobs]
+def progress(jobs: Sequence[Job], images: Images, runs_dir: Path, recorded: Path) -> list[Job]:
+    """The jobs with how far each is: in `recorded` (with the same recipe and data), in `runs_dir`, or not begun."""
+    found = []
+    for job in jobs:
+        state, minutes = _state(job.recipe, images[job.recipe.dataset.name], runs_dir, recorded)
+        found.append(replace(job, state=state, minutes=minutes))
+    return found
 
 
-def _state(recipe: Recipe | EnsembleRecipe, images: Images, runs_dir: Path, recorded: Path) -> tuple[str, float | None]:
-    """A `Progress`'s state and minutes."""
-    try:
-        splits = images.load(recipe)
-    except UserError:
+def _state(
+    recipe: Recipe | EnsembleRecipe, splits: Splits | UserError, runs_dir: Path, recorded: Path
+) -> tuple[str, float | None]:
+    """A job's state and minutes."""
+    if isinstance(splits, UserError):
         return "no data", None
-    name = run_name(recipe, splits.name)
-    if is_same(Run(recorded / name), recipe, splits):
+    if _find_run(recorded, recipe, splits):
         return "recorded", 0.0
-    run, is_vote = Run(runs_dir / name), isinstance(recipe, EnsembleRecipe)
-    if is_same(run, recipe, splits):
-        if run.is_finished:
-            return "finished", 0.0
-        if not is_vote and len(run.history):
-            epochs = len(run.history)
-            return f"epoch {epochs} of {recipe.epochs}", (recipe.epochs - epochs) * run.history["seconds"].mean() / 60
+    run, is_vote = _find_run(runs_dir, recipe, splits), isinstance(recipe, EnsembleRecipe)
+    if run and run.is_finished:
+        return "finished", 0.0
+    if run and not is_vote and len(run.history):
+        epochs = len(run.history)
+        return f"epoch {epochs} of {recipe.epochs}", (recipe.epochs - epochs) * run.history["seconds"].mean() / 60
     return "to train", 0.0 if is_vote else recipe.expected_minutes(len(splits.train))  # its members are jobs themselves
 
 
-def is_same(run: Run, recipe: Recipe | EnsembleRecipe, splits: Splits) -> bool:
-    """Whether `run` is there, finished or not, of this recipe and these images."""
-    if not (run.path / "recipe.json").exists():
-        return False
-    file = read_json(run.path / "recipe.json")
-    return file["recipe_fingerprint"] == recipe.fingerprint and file["data"]["fingerprint"] == splits.fingerprint
+def _find_run(folder: Path, recipe: Recipe | EnsembleRecipe, splits: Splits) -> Run | None:
+    """The run of this recipe and these images in `folder`, finished or not."""
+    with contextlib.suppress(UserError):  # of another recipe or other data: `train` says what differs
+        return find_existing(folder / run_name(recipe, splits.name), recipe, splits)
+    return None
 
 
 def reproduce(
     jobs: Sequence[Job], images: Images, runs_dir: Path, recorded: Path, hours: float | None = None
 ) -> Iterator[Run | UserError]:
-    """Train and record the open jobs in order, waiting while the file .paused is in `runs_dir`.
+    """Train and record the open ones of `jobs` in order, waiting while the file .paused is in `runs_dir`.
 
     Yields each run in `recorded`, or the error of a training that failed: the next one begins all the same. After
     `hours` it ends with the epoch at hand; what is unfinished goes on the next time. Raises UserError where another
@@ -172,11 +160,11 @@ def reproduce(
     pause = Pause(runs_dir / PAUSE, hint=f"go on with `python -m dfclib reproduce --resume{place}`")
     limit = TimeLimit(lambda: time.monotonic() > end)
     with locked(runs_dir, ".reproduce.lock", f"another `reproduce` works in {runs_dir}: wait for it, or stop it"):
-        for job in [each.job for each in progress(jobs, images, runs_dir, recorded) if each.is_open]:
+        for job in [job for job in jobs if job.is_open]:
             pause.wait()
             if limit.is_over():
                 return
-            splits = images.load(job.recipe)
+            splits = images[job.recipe.dataset.name]
             try:
                 _bring_back(job.recipe, splits, runs_dir, recorded)
                 run = train(job.recipe, splits, runs_dir, callbacks=[pause, limit])
@@ -192,6 +180,6 @@ def reproduce(
 def _bring_back(recipe: Recipe | EnsembleRecipe, splits: Splits, runs_dir: Path, recorded: Path) -> None:
     """Copy an ensemble's recorded members to `runs_dir` where they are missing: they need not be trained again."""
     for member in recipe.members if isinstance(recipe, EnsembleRecipe) else ():
-        name = run_name(member, splits.name)
-        if is_same(Run(recorded / name), member, splits) and not (runs_dir / name).exists():
-            record(Run(recorded / name), runs_dir)
+        run = _find_run(recorded, member, splits)
+        if run and not (runs_dir / run.name).exists():
+            record(run, runs_dir)

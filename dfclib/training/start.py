@@ -6,7 +6,8 @@ that lives between two epochs is in the checkpoint, and everything random depend
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,10 @@ from dfclib.datasets.images import Splits
 from dfclib.errors import UserError
 from dfclib.files import locked
 from dfclib.recipes.recipe import EnsembleRecipe, Recipe
-from dfclib.runs import Run, run_name
+from dfclib.runs import SPLIT_NAMES, Run, run_name
 from dfclib.training.devices import release_memory
-from dfclib.training.files import find_existing, remove_leftovers
-from dfclib.training.network import train_network
-from dfclib.training.vote import write_vote
+from dfclib.training.files import find_existing, remove_leftovers, write_vote
+from dfclib.training.network import LOGS, train_network
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +32,7 @@ def train(
     *,
     fresh: bool = False,
     progress: bool = True,
-    callbacks: "Sequence[keras.callbacks.Callback]" = (),
+    callbacks: "Sequence[keras.callbacks.Callback] | Callable[[str], Sequence[keras.callbacks.Callback]]" = (),
 ) -> Run:
     """Train `recipe` on `splits` and return its run; finished already: return it; unfinished: go on.
 
@@ -41,15 +41,16 @@ def train(
     Args:
         fresh: train anew, whatever there is.
         progress: print a line per epoch.
-        callbacks: of your own, for every network that is trained (TensorBoard, ...). The state of one with `get_state`
-            and `set_state` is saved and restored as those of dfclib.callbacks are.
+        callbacks: of your own, for every network that is trained, or a function that makes them from a run's name, for
+            those that members of an ensemble cannot share (TensorBoard, ...). The state of one with `get_state` and
+            `set_state` is saved and restored as those of dfclib.callbacks are.
 
     Raises:
         UserError: where the run's folder holds another recipe or other data (unless `fresh`), where images do not suit
             the recipe, where a loss is no number any more, and where disk or memory are full; finished epochs are kept.
     """
     path = Path(runs_dir) / run_name(recipe, splits.name)
-    say = _say if progress else _silent
+    say = partial(print, flush=True) if progress else lambda text: None
     missing(recipe, splits, runs_dir, fresh=fresh)  # refuses a vote for its last member before its first one trains
     existing = None if fresh else find_existing(path, recipe, splits)
     if existing is not None and existing.is_finished:
@@ -66,11 +67,17 @@ def train(
                 say(f"{path.name}: member {number} of {len(recipe.members)}")
                 options = {"fresh": fresh, "progress": progress, "callbacks": callbacks}
                 runs.append(train(member, splits, runs_dir, **options))
-            write_vote(recipe, splits, path, runs, say)
+            write_vote(recipe, splits, path, runs)
         else:
+            own = callbacks(path.name) if callable(callbacks) else callbacks
             with _clear_errors(recipe, path), release_memory():
-                train_network(recipe, splits, path, callbacks, say, progress)
-    return Run(path)
+                train_network(recipe, splits, path, own, progress)
+    run = Run(path)
+    accuracies = [
+        f"{split} accuracy {run.metrics[split]['accuracy']:.2%}" for split in SPLIT_NAMES if split in run.metrics
+    ]
+    say(f"{path.name}: finished, {', '.join(accuracies)}")
+    return run
 
 
 def missing(
@@ -106,7 +113,7 @@ def _is_finished(recipe: Recipe | EnsembleRecipe, splits: Splits, runs_dir: Path
 
 def _check_data(recipe: Recipe | EnsembleRecipe, splits: Splits) -> None:
     for member in recipe.members:
-        pipelines.check_size(splits.train, member)
+        pipelines.check_size(splits.train.size, member)
     for name, part in [("training", splits.train), ("validation", splits.validation)]:
         if part.labels is None or not len(part):
             raise UserError(f"the {name} images of {splits.name} have no labels, or there are none: nothing to learn")
@@ -114,13 +121,25 @@ def _check_data(recipe: Recipe | EnsembleRecipe, splits: Splits) -> None:
 
 @contextlib.contextmanager
 def _clear_errors(recipe: Recipe, path: Path) -> Iterator[None]:
-    """Say what to do about full memory and a full disk."""
+    """Name the run where its time is over, and say what to do about a loss that is no number, full memory or disk."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
+        from dfclib.callbacks import NotANumber, OutOfTime
+
         text = f"{type(error).__name__}: {error}"
+        if isinstance(error, OutOfTime):
+            raise OutOfTime(f"{path.name}: {error}; the rest is for another time") from error
+        if isinstance(error, NotANumber):
+            error.name = {log: column for column, log in LOGS.items()}.get(
+                error.name, error.name
+            )  # as history calls it
+            raise UserError(
+                f"{path.name}: {error}. The {error.epoch - 1} epochs before it are kept in {path}. "
+                "Lower the schedule's learning_rate (or its factor) in a copy of recipe.json and train that."
+            ) from error
         # TensorFlow and JAX each have an error class of their own for this, which only their import would name
         if isinstance(error, MemoryError) or any(s in text for s in ("ResourceExhausted", "RESOURCE_EXHAUSTED", "OOM")):
             raise UserError(
@@ -131,11 +150,3 @@ def _clear_errors(recipe: Recipe, path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and "No space left" in text:
             raise UserError(f"{path}: disk full; finished epochs are kept. Free some space and go on.") from error
         raise
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
-def _silent(text: str) -> None:
-    pass

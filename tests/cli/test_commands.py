@@ -74,7 +74,8 @@ def trained(monkeypatch, no_keras, small_splits):
     calls = []
 
     def fake(recipe, splits, runs_dir, fresh, callbacks=()):
-        calls.append(types.SimpleNamespace(recipe=recipe, splits=splits, runs_dir=runs_dir, fresh=fresh))
+        options = {"fresh": fresh, "callbacks": callbacks}
+        calls.append(types.SimpleNamespace(recipe=recipe, splits=splits, runs_dir=runs_dir, **options))
         return runs.Run(Path(runs_dir) / "the-run")
 
     monkeypatch.setattr("dfclib.training.train", fake)
@@ -113,7 +114,6 @@ def test_expected_time_is_said_before_the_start(trained, monkeypatch, call):
 @pytest.mark.parametrize(("gpu", "real"), [(False, "compact"), (True, "full")], ids=["CPU", "GPU"])
 def test_defaults_of_data_and_scale(trained, monkeypatch, gpu, real, call, small_splits):
     monkeypatch.setattr("dfclib.training.devices.has_gpu", lambda: gpu)
-    monkeypatch.setattr("dfclib.training.devices._compute_capability", lambda: (9, 0))
     call("train", "attempt1")
     write_folder(small_splits(), Path("deepfake_data"))
     call("train", "attempt1")
@@ -265,14 +265,14 @@ def test_a_wrong_name_comes_with_near_ones(name, expected, fails, make_run):
     assert expected in fails("evaluate", name)
 
 
-def test_figures_of_the_recorded_runs(monkeypatch, call, make_run):
-    make_run(folder="report/runs"), make_run(seed=1, folder="report/runs")
+def test_figures_without_a_name_are_the_overviews_of_recorded_runs(monkeypatch, call, make_run):
+    make_run(folder="report/runs"), make_run(seed=1, folder="report/runs"), make_run(seed=2)
 
-    def make_all(drawn, out, overview):
-        assert [run.seed for run in drawn] == [run.seed for run in overview] == [0, 1]
+    def draw_overviews(runs, out):
+        assert [run.seed for run in runs] == [0, 1]
         return [out / "a.png"]
 
-    monkeypatch.setattr("dfclib.reporting.figures.make_all", make_all)
+    monkeypatch.setattr("dfclib.reporting.figures.draw_overviews", draw_overviews)
     assert call("figures", "--out", "there").out == f"{Path('there/a.png')}\n"
 
 
@@ -436,3 +436,11 @@ def test_run_and_file_vote_together(call, make_run, predictions, write_csv, read
 def test_tensorboard_that_is_not_installed_is_said_before_anything_is_read(monkeypatch, fails):
     monkeypatch.setattr("dfclib.cli.commands.training.find_spec", lambda name: None)
     assert "pip install tensorboard" in fails("train", "attempt1", "--tensorboard", "logs")
+
+
+def test_tensorboard_has_a_sub_folder_per_run(trained, monkeypatch, call):
+    monkeypatch.setattr("dfclib.cli.commands.training.find_spec", lambda name: name)
+    monkeypatch.setattr("keras.callbacks.TensorBoard", lambda folder: folder)
+    call("train", "attempt3", "--tensorboard", "logs")
+    make = trained[0].callbacks
+    assert [make(name) for name in ("a", "b")] == [[Path("logs/a")], [Path("logs/b")]]

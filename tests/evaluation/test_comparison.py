@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import AFTER, BEFORE, counted, labels_only, shuffled
+from fakes import AFTER, BEFORE, counted, guesses, labels_only, shuffled
 
+from dfclib.ensembles import hard_vote
 from dfclib.errors import UserError
-from dfclib.evaluation.comparison import compare, disagreement, fixed_and_made
+from dfclib.evaluation.comparison import accuracy_by_voters, compare, disagreement, fixed_and_made
 
 
 def test_disagreement_counts_different_answers():
@@ -83,3 +84,30 @@ def test_disagreement_about_nothing_is_refused():
 def test_messages_use_the_names_that_are_given():
     with pytest.raises(UserError, match="only in v1"):
         compare(BEFORE, AFTER.take(np.arange(3)), names=("v1", "v2"))
+
+
+def test_votes_of_every_size_by_hand():
+    """Three voters, four images of class 0: what each subset gets right, ties shared."""
+    labels = np.zeros(4, np.int64)
+    one, two, three = (labels_only(p, labels=labels) for p in ([0, 0, 0, 1], [0, 0, 1, 1], [0, 1, 2, 0]))
+    table = accuracy_by_voters([one, shuffled(two), three])
+    assert table["voters"].tolist() == [1, 2, 3] and table["votes"].tolist() == [3, 3, 1]
+    # pairs: 1 1 .5 0, 1 .5 .5 .5, 1 .5 0 .5; all three: 1, 1, a third, 0
+    assert table["mean"].tolist() == pytest.approx([7 / 12, (2.5 + 2.5 + 2) / 12, (2 + 1 / 3) / 4])
+    assert table["low"].tolist() == pytest.approx([0.5, 0.5, (2 + 1 / 3) / 4])
+    assert table["high"].tolist() == pytest.approx([0.75, 0.625, (2 + 1 / 3) / 4])
+
+
+def test_a_vote_of_all_is_the_hard_vote_where_nothing_ties():
+    members = [guesses(seed, strength=2.0) for seed in range(5)]
+    vote = hard_vote(members)
+    shares = np.sort(vote.probabilities, axis=1)
+    decided = np.flatnonzero(shares[:, -1] > shares[:, -2])
+    table = accuracy_by_voters([member.take(decided) for member in members])
+    assert table["mean"].iloc[-1] == pytest.approx(vote.take(decided).accuracy)
+    assert table["mean"].iloc[0] == pytest.approx(np.mean([member.take(decided).accuracy for member in members]))
+
+
+def test_too_many_voters_are_refused():
+    with pytest.raises(UserError, match="at most 12 voters, received 13"):
+        accuracy_by_voters([BEFORE] * 13)

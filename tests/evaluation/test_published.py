@@ -30,14 +30,14 @@ def test_every_matrix_is_of_the_competition_s_validation_images():
 
 
 def test_they_belong_to_recipes_and_say_what_the_claims_say():
-    """A claim is what the author writes; where his matrix says otherwise, the recipe's note must tell."""
+    """A claim is what the author writes: his matrix says the same to half a point, but for what is known."""
     recipes = {recipe.name: recipe for recipe in all_recipes()}
+    other = set()
     for name, result in published_results().items():
-        if name == "s3-vote-class4":  # a variant of the vote that the report only mentions
-            continue
-        claim = recipes[name].claims.get(result.split)
-        if claim is not None and not recipes[name].claims_note:
-            assert abs(claim - result.accuracy) < 0.0101 + 0.07 * (name == "attempt1"), name
+        if name != "s3-vote-class4":  # a variant of the vote that the report only mentions
+            claim = recipes[name].claims.get(result.split)
+            other |= {name} if claim is not None and abs(claim - result.accuracy) > 0.005 else set()
+    assert other == {"attempt1", "s2-mlp"}  # attempt 1's claim is its best epoch's, its matrix the last one's
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Every committed notebook: paired, executed in order, in the story's shape, and free of this machine."""
 
 import ast
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -9,21 +10,32 @@ import jupytext
 import nbformat
 import pytest
 
+from dfclib.evaluation.metrics import wilson_interval
+from dfclib.evaluation.published import published_results
+from dfclib.recipes import find
+from dfclib.reporting.readme import BLOCK, fill_notebook
+from dfclib.runs import find_runs
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 ADDRESS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+RUNS = find_runs(ROOT / "report" / "runs")
 REPOSITORY = ADDRESS.removeprefix("https://github.com/")
 SECTIONS = [
-    "question",
-    "setup",
-    "data",
-    "recipe",
-    "train",
-    "what happened",
-    "the recorded full run",
-    "what next",
+    "Question",
+    "Answer",
+    "Setup",
+    "The evidence",
+    "Data",
+    "Recipe",
+    "Train",
+    "What happened here",
+    "What next",
 ]
+TRAINING = ("Recipe", "Train", "What happened here")
+# an accuracy, a difference, a rate: in prose it would stay when the run that it came from is replaced
+RESULT = re.compile(r"\d\s?(?:%|percent|points?\b)|\d\.\d|\d,\d{3}")
 # what a checked output must not hold: it would differ on the next machine, or on the next day
 MACHINE = re.compile(r"/work/|/root/|/home/|/tmp/|/usr/|\b\d+(\.\d+)? ?(s|ms|seconds|min|minutes) (left|elapsed)\b")
 
@@ -40,6 +52,10 @@ def code_cells(path: Path) -> list[nbformat.NotebookNode]:
 
 def tagged(path: Path, tag: str) -> list[nbformat.NotebookNode]:
     return [cell for cell in read(path).cells if tag in cell.metadata.get("tags", [])]
+
+
+def prose(path: Path) -> list[str]:
+    return [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
 
 
 def without_header(text: str) -> str:
@@ -89,15 +105,53 @@ def test_no_output_is_an_error(path):
 
 @every_notebook
 def test_sections_stand_in_order(path):
-    if path.stem.startswith("00"):
-        pytest.skip("the notebook on the data trains nothing")
-    headings = [
-        heading.strip().lower()
-        for cell in read(path).cells
-        if cell.cell_type == "markdown"
-        for heading in re.findall(r"^## (.*)$", cell.source, re.MULTILINE)
-    ]
-    assert [heading for heading in headings if heading in SECTIONS] == SECTIONS, headings
+    headings = [heading.strip() for text in prose(path) for heading in re.findall(r"^## (.*)$", text, re.MULTILINE)]
+    trains = not path.stem.startswith("00")  # the notebook on the data trains nothing
+    assert headings == [section for section in SECTIONS if trains or section not in TRAINING]
+
+
+@every_notebook
+def test_one_answer_stands_below_the_question_as_the_recorded_runs_give_it(path):
+    """The check that README has: filled again, the notebook is the same."""
+    text = path.read_text(encoding="utf-8")
+    assert json.loads(fill_notebook(text, RUNS, ROOT)) == json.loads(text), f"python -m dfclib.reporting.readme {path}"
+    sections = re.split(r"^## ", "\n".join(prose(path)), flags=re.MULTILINE)
+    (answer,) = (section for section in sections if section.startswith("Answer\n"))
+    (block,) = BLOCK.findall("\n".join(prose(path)))
+    assert block[1].startswith("answer-")
+    found = BLOCK.search(answer)
+    assert found is not None and "No answer yet" not in found[0] and "%" in found[0]
+    assert "".join(BLOCK.split(answer)[:: BLOCK.groups + 1]).split() == ["Answer"], "nothing else in this section"
+
+
+@every_notebook
+def test_prose_holds_no_typed_result(path):
+    """Numbers of results stand in generated blocks and in the outputs of cells."""
+    for text in prose(path):
+        plain = re.sub(r"`[^`]*`|\]\([^)]*\)", "", BLOCK.sub("", text))  # no code, no addresses
+        assert RESULT.findall(plain) == [], text
+
+
+def test_typed_results_are_found():
+    for text in ("reaches 72.6%", "is 5 points better", "0.45 of it", "on 6,320 images", "83 percent"):
+        assert RESULT.search(text), text
+    for text in ("attempt 4 shows class 4 twice", "epochs 1 to 3", "48x48 pixels"):
+        assert not RESULT.search(text), text
+
+
+def test_what_the_prose_says_of_the_authors_class_4_is_so():
+    """Notebooks 04 and 06: no more of it is found where it is shown more often, and more where it is not."""
+    published = published_results(ROOT / "report" / "published")
+    attempts = {number: find(f"attempt{number}") for number in (2, 4, 5, 6)}
+    shown = {number: recipe.class_repeats.get("4", recipe.repeats) for number, recipe in attempts.items()}
+    more_often = {number for number, recipe in attempts.items() if shown[number] > recipe.repeats}
+    found = {number: published[f"attempt{number}"].matrix[4, 4] for number in attempts}
+    low, high = wilson_interval(found[2], 250)
+    assert more_often == {4, 5} and all(low < found[number] / 250 < high for number in more_often)
+    assert found[6] / 250 > high
+    directions = {number: attempts[number].schedule.factor > 1 for number in (4, 5, 6)}
+    assert directions == {4: True, 5: True, 6: False}
+    assert attempts[5].schedule.factor > attempts[4].schedule.factor and attempts[5].repeats == attempts[4].repeats
 
 
 @every_notebook

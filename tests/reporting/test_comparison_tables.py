@@ -4,14 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import AFTER, BEFORE, BY_HAND, counted, labels_only, with_probabilities
+from fakes import AFTER, BEFORE, BY_HAND, counted, hand_made, labels_only, make_run, with_probabilities
 
 from dfclib.errors import UserError
+from dfclib.evaluation.published import PublishedResult, published_results, published_vote
+from dfclib.recipes import find
 from dfclib.reporting.comparison_tables import (
+    beside_author_table,
     calibration_table,
+    claims_table,
+    class_table,
     comparison_table,
     disagreement_table,
     fixed_and_made_table,
+    ladder_table,
+    recall_table,
+    replayed_vote_table,
     weights_table,
 )
 
@@ -90,3 +98,96 @@ def test_calibration_with_and_without_temperature():
     assert none_wrong["mean confidence, wrong"] == "–"
     with pytest.raises(UserError, match="labels only"):
         calibration_table({"v1": replace(BY_HAND, probabilities=None)}, {"v1": 1.0})
+
+
+def test_recall_names_the_class_that_errors_go_to():
+    rows = recall_table({"author": hand_made(), "ours": AFTER}).rows
+    assert [row["author: recall"] for row in rows] == ["66.7%", "50.0%", "0.0%"]
+    assert [row["author: most often taken for"] for row in rows] == [
+        "b (1 of 1 errors)",
+        "a (1 of 1 errors)",
+        "a (1 of 1 errors)",
+    ]
+    assert [row["ours: recall"] for row in rows] == ["66.7%", "0.0%", "100.0%"]
+    assert rows[2]["ours: most often taken for"] == "–"
+
+
+def test_class_4_through_the_attempts_is_the_author_s_and_ours(tmp_path):
+    names = ("attempt2", "attempt4", "attempt6")
+    runs = [make_run(tmp_path, find(name).compact(), 0.8) for name in names]
+    rows = class_table(runs, published_results()).rows
+    assert [row["recall, author"].split()[0] for row in rows] == ["68.8%", "69.2%", "85.2%"]
+    assert [row["shown per epoch (others)"] for row in rows] == ["1 (1)", "3 (2)", "2 (2)"]
+    assert [row["learning rate"] for row in rows] == ["constant", "grows", "decays"]
+    assert [row["ours at"] for row in rows] == ["compact"] * 3
+    small = make_run(tmp_path / "small", find("attempt2").compact(), 0.8, n=100)
+    assert class_table([small], published_results()).rows[0]["recall, author"] == "–"  # other images
+
+
+def test_the_ladder_has_the_author_on_the_same_images_and_on_kaggle_s(tmp_path):
+    runs = [make_run(tmp_path, find("attempt2"), 0.8), make_run(tmp_path, "attempt6-vote", 0.9)]
+    table = ladder_table(runs, published_results())
+    assert table.rows[0] == {
+        "attempt": "2",
+        "author": "82.2% (79.9% to 84.2%)",
+        "ours": "80.0% (77.7% to 82.1%)",
+        "ours at": "full",
+        "epochs": "7",
+        "image size": "128x128",
+        "author on Kaggle": "82.0%",
+    }
+    vote = table.rows[1]
+    assert (vote["author"], vote["author on Kaggle"], vote["epochs"]) == ("–", "90.9%", "5 voters")
+    assert table.note.startswith("1,250 validation images")
+
+
+def test_a_published_vote_is_replayed_image_by_image():
+    """Five images: three decided, of which one is published otherwise; two ties, one published with a third label."""
+    files = [
+        labels_only(p) for p in ([0, 0, 0, 0, 0], [0, 0, 1, 1, 1], [0, 1, 1, 2, 2], [1, 0, 1, 2, 0], [2, 0, 1, 1, 1])
+    ]
+    table = replayed_vote_table(files, labels_only([0, 0, 2, 1, 2]))
+    counts = [int(row["images"]) for row in table.rows]
+    assert counts[:2] == [3, 2] and counts[2:4] == [2, 1]
+    assert counts[4] <= counts[3]
+    assert table.note == "5 images, 5 files."
+
+
+def test_the_author_s_own_vote_is_replayed():
+    *files, theirs = published_vote().values()
+    decided, same, tied, among, _ = (row["images"] for row in replayed_vote_table(files, theirs).rows)
+    assert decided == same == "6,320" and tied == among == "180"
+
+
+def test_author_and_ours_stand_beside_each_other_on_the_same_images(tmp_path):
+    """Author: 3 of 4 and 2 of 4 right; ours: all of the first class, 1 of the second."""
+    matrix = np.array([[3, 1], [2, 2]])
+    author = PublishedResult("s1-v1", "validation", 8, 5, "his report", matrix)
+    labels = np.repeat([0, 1], 4)
+    ours = labels_only([0, 0, 0, 0, 0, 0, 0, 1], class_names=("0", "1"), labels=labels)
+    run = make_run(tmp_path, "s1-v1", ours)
+    elsewhere = make_run(tmp_path, "s1-v2", 0.8, n=200)
+    (row,) = beside_author_table([run, elsewhere], {"s1-v1": author, "s1-v2": replace(author, recipe="s1-v2")}).rows
+    assert row["author"].startswith("62.5% (") and row["ours"].startswith("62.5% (")
+    assert row["ours less author's, points"] == "0.0"
+    assert row["answered differently"] == "at least 2 of 8"
+    assert row["McNemar p"] == "1.000"
+    better = labels_only(labels, class_names=("0", "1"), labels=labels)
+    (row,) = beside_author_table([make_run(tmp_path / "b", "s1-v1", better)], {"s1-v1": author}).rows
+    assert row["ours less author's, points"] == "+37.5"
+    assert row["McNemar p"] == "0.250"  # three images, all ours: 2 / 2^3, whichever they are
+    empty = beside_author_table([elsewhere], {})
+    assert not empty.rows and "recorded" in empty.note
+
+
+def test_what_an_author_writes_stands_beside_what_his_matrix_adds_up_to():
+    rows = {row["author's"]: row for row in claims_table(["s2-cnn", "s3-base", "s3-vote"], published_results()).rows}
+    assert rows["s2-cnn"] == {
+        "author's": "s2-cnn",
+        "by the text": "88.88%",
+        "by the matrix": "88.72%",
+        "right": "1,109 of 1,250",
+        "matrix less text, points": "-0.16",
+    }
+    assert rows["s3-vote"]["matrix less text, points"] == "-0.44"
+    assert (rows["s3-base"]["by the text"], rows["s3-base"]["matrix less text, points"]) == ("–", "–")

@@ -60,7 +60,7 @@ def test_what_must_be_said_of_a_claim_stands_once_below_the_systems(tmp_path):
     lines = readme.systems_block([make_run(tmp_path, recipe) for recipe in recipes]).splitlines()
     note = f"* s2-cnn: {find('s2-cnn').claims_note}"
     assert [line for line in lines if line.startswith("*")] == [note]
-    assert lines.index(note) > max(i for i, line in enumerate(lines) if line.startswith("| S2"))
+    assert lines.index(note) > max(i for i, line in enumerate(lines) if line.startswith("| s2-cnn"))
 
 
 def test_nothing_recorded_is_said(tmp_path):
@@ -102,24 +102,27 @@ def test_a_recipe_files_header_tells_what_is_recorded_of_its_recipes(tmp_path):
 def test_a_vote_over_several_devices_is_told_everywhere(tmp_path):
     several = VERSIONS | dict.fromkeys(("device", "device_name", "precision"))
     attempt, system = (make_run(tmp_path, find(name), 0.815, environment=several) for name in ("attempt3", "s3-vote"))
-    for block in (readme.attempts_block([attempt]), readme.systems_block([system])):
+    for block in (readme.attempts_block([attempt], {}), readme.systems_block([system])):
         assert "81.5%" in block and "None" not in block and "Measured on several devices (TensorFlow" in block
     assert "several devices, several precisions" in readme.recorded_block(SYSTEMS[0], [attempt])
 
 
-def test_notebooks_are_listed_with_title_and_badge_from_the_address(tmp_path):
+def test_notebooks_are_listed_and_the_first_has_a_badge_by_the_address(tmp_path):
     (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://github.com/some/body"\n')
     (tmp_path / "notebooks").mkdir()
-    page = "<!-- generated: notebooks -->\n<!-- end generated -->\n"
-    assert "no notebooks yet" in readme.fill(page, [], tmp_path)
+    assert "no notebooks yet" in readme.notebooks_block(tmp_path)
     cells = [
         {"cell_type": "code", "source": ["# not this"]},
         {"cell_type": "markdown", "source": ["x\n", "# The title"]},
     ]
-    write_json(tmp_path / "notebooks" / "03_name.ipynb", {"cells": cells})
-    filled = readme.fill(page, [], tmp_path)
-    assert "| [The title](notebooks/03_name.ipynb) |" in filled
-    assert "(https://colab.research.google.com/github/some/body/blob/main/notebooks/03_name.ipynb)" in filled
+    for name in ("04_other", "03_name"):
+        write_json(tmp_path / "notebooks" / f"{name}.ipynb", {"cells": cells})
+    colab = "https://colab.research.google.com/github/some/body/blob/main/notebooks"
+    assert readme.notebooks_block(tmp_path) == (
+        f"* [The title](notebooks/03_name.ipynb), [in Colab]({colab}/03_name.ipynb)\n"
+        f"* [The title](notebooks/04_other.ipynb), [in Colab]({colab}/04_other.ipynb)\n"
+    )
+    assert readme.start_block(tmp_path).endswith(f"colab-badge.svg)]({colab}/03_name.ipynb)\n")
 
 
 # ---- filling and checking a page ----

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from fakes import EMBEDDED, make_run
 
+from dfclib.evaluation.published import published_results
 from dfclib.recipes import find
 from dfclib.reporting import rows
 from dfclib.reporting.captions import AUTHOR
 from dfclib.runs import find_runs
 
 RECORDED = find_runs(Path(__file__).parents[2] / "report" / "runs")
+PUBLISHED = published_results(Path(__file__).parents[2] / "report" / "published")
 FASHION = {"name": "fashion-mnist"}
 SEVERAL = {"device": None, "precision": None}  # of a vote over trainings of several devices
 
@@ -221,3 +223,80 @@ def test_seeds_of_the_experiment_are_summed_up(tmp_path):
     (row,) = rows.experiment_rows(runs[:1])
     assert row["held-out accuracy"] == "70.0%"
     assert rows.experiment_rows([make_run(tmp_path, "attempt1")]) == []
+
+
+# ---- beside the authors ----
+
+
+def test_headlines_are_of_the_same_images_and_say_what_was_shortened(tmp_path):
+    author = find("s4-author").compact()
+    runs = [
+        make_run(tmp_path, "attempt6", 0.9),
+        make_run(tmp_path, replace(find("s2-cnn"), epochs=3), 0.815),
+        make_run(tmp_path, author, 0.95, test=0.9, n=10_000, data=FASHION),
+        make_run(tmp_path, "s3-vote", 0.8, n=1000),  # not the author's images
+    ]
+    attempt, cnn, fashion = rows.headline_rows(runs, PUBLISHED)
+    assert [row["author"] for row in (attempt, cnn, fashion)] == ["90.5%", "88.7%", "85.1%"]  # of matrices
+    assert [row["images"] for row in (attempt, fashion)] == ["1,250 validation", "10,000 test"]
+    assert attempt["ours (95% interval)"] == "90.0% (88.2% to 91.5%)"
+    assert attempt["what was shortened"].startswith("12 epochs instead of 80, 100x100 pixels instead of 128x128")
+    assert cnn["what was shortened"] == "3 epochs instead of 60, trained by an earlier recipe"
+    assert fashion["what was shortened"] == "nothing"
+
+
+def test_comparison_says_whether_a_difference_is_more_than_chance(tmp_path):
+    runs = [make_run(tmp_path, "s2-cnn", PUBLISHED["s2-cnn"].predictions()), make_run(tmp_path, "s2-mlp", 0.9)]
+    mlp, cnn = rows.comparison_rows(runs, PUBLISHED)
+    assert cnn == {
+        "network": "s2-cnn",
+        "trained": "compact, 7 epochs",
+        "author": "88.7%",
+        "ours (95% interval)": "88.7% (86.8% to 90.4%)",
+        "ours less author": "0.0 points",
+        "more than chance": "not shown",
+        "class 4 found, author and ours": "76.4% and 76.4%",
+    }
+    assert (mlp["ours less author"], mlp["more than chance"]) == ("+28.7 points", "yes")
+
+
+def test_the_published_protocol_stands_for_a_recipe(tmp_path):
+    run = make_run(tmp_path, held_out("s2-cnn"), 0.9)
+    assert rows.shown([run], "s2-cnn") is None
+    assert rows.comparison_rows([run], PUBLISHED) == rows.headline_rows([run], PUBLISHED) == []
+
+
+def test_narrow_tables_say_once_what_all_rows_share(tmp_path):
+    runs = [make_run(tmp_path, "attempt1", 0.7), make_run(tmp_path, find("attempt2"), 0.8)]
+    table, shared = rows.narrow_attempt_rows(runs, PUBLISHED)
+    assert table == [
+        {
+            "attempt": "1",
+            "author, Kaggle's test": "78%",
+            "author, validation": "72.6%",
+            "ours, validation (95% interval)": "70.0% (67.4% to 72.5%)",
+            "kept": "last epoch",
+            "trained": "compact, 100x100",
+        },
+        {
+            "attempt": "2",
+            "author, Kaggle's test": "82%",
+            "author, validation": "82.2%",
+            "ours, validation (95% interval)": "80.0% (77.7% to 82.1%)",
+            "kept": "lowest loss on validation",
+            "trained": "full, 128x128",
+        },
+    ]
+    assert shared == {"images": "1,250", "epochs": "7", "data": "unibuc", "device": "CPU", "precision": "float32"}
+    (alone,), shared = rows.narrow_attempt_rows(runs[:1], PUBLISHED)
+    assert alone["trained"] == "compact, 7 epochs, 100x100, unibuc, CPU, float32" and shared == {}
+
+
+def test_several_seeds_and_devices_have_their_cells(tmp_path):
+    recipe = find("attempt6").compact()
+    runs = [make_run(tmp_path, recipe.with_options(seed=seed), 0.8 + 0.02 * seed) for seed in (0, 1)]
+    runs.append(make_run(tmp_path, "attempt3", environment=SEVERAL))
+    vote, several = rows.narrow_attempt_rows(runs, PUBLISHED)[0]
+    assert (vote["over seeds"], several["over seeds"]) == ("", "81.0% ± 1.4, 2 seeds")
+    assert vote["author, validation"] == ""  # there is no matrix of that vote
+    assert vote["trained"].endswith("several devices, several precisions")

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import labels_only, make_run
+from fakes import EMBEDDED, labels_only, make_run, noise_images
 
+from dfclib.datasets.traces import trace_statistics
 from dfclib.errors import UserError
+from dfclib.evaluation.published import published_results
 from dfclib.predictions import Predictions
 from dfclib.recipes import find
 from dfclib.reporting.tables import (
@@ -17,6 +19,7 @@ from dfclib.reporting.tables import (
     recipe_table,
     recorded_table,
     results_table,
+    traces_table,
     vote_table,
 )
 
@@ -77,6 +80,37 @@ def test_results_and_recorded_runs(tmp_path):
     assert column["shortened"] == "nothing"
 
 
+def test_the_author_s_result_on_the_same_images_stands_beside_ours(tmp_path):
+    run, small = make_run(tmp_path, find("attempt1")), make_run(tmp_path / "small", find("attempt1"), n=100)
+    table = recorded_table([run], published_results())
+    column = {row[""]: row[run.recipe.title] for row in table.rows}
+    assert column["author, the same images"] == "72.6% (70.1% to 75.0%)"
+    assert "author's accuracy on the same images and ours may be" in table.note
+    for other in (recorded_table([small], published_results()), recorded_table([run])):
+        assert "the same images" not in repr(other)
+
+
+def test_runs_on_different_images_are_not_to_be_subtracted(tmp_path):
+    real = make_run(tmp_path, find("attempt1"))
+    embedded = make_run(tmp_path, find("attempt2").quick(), data=EMBEDDED)
+    for table in (results_table, fluctuation_table):
+        assert table([real]).note == "Data: unibuc."
+        note = table([real, embedded]).note
+        assert note.startswith("Different images: unibuc (attempt1); embedded data, ")
+        assert note.endswith("are not to be subtracted.")
+
+
+def test_traces_are_shown_by_class():
+    images = noise_images(("cat", "dog"), per_class=4, size=(12, 12))
+    table = traces_table(trace_statistics(images, "noise", embedded=False))
+    assert [row["class"] for row in table.rows] == ["cat", "dog"] and table.rows[0]["images"] == "4"
+    black = np.mean(images.images[images.labels == 1].mean(axis=3) < 16)
+    assert table.rows[1]["near-black pixels"] == f"{100 * black:.1f}%"
+    mean = images.images[images.labels == 0].reshape(-1, 3).mean(axis=0)
+    assert table.rows[0]["mean of each channel"] == ", ".join(f"{value:.0f}" for value in mean)
+    assert table.note.startswith("Data: noise.")
+
+
 def test_other_systems_name_what_their_author_measured_on(tmp_path):
     run = make_run(tmp_path, find("s2-cnn"), FOUR_RIGHT)
     column = only_column(run)
@@ -92,6 +126,11 @@ def test_fashion_mnist_is_reported_on_its_test_images(tmp_path):
     assert row["test accuracy"] == "66.7%" and row["training less test"] == "8.3 points"
     assert only_column(run)["ours, test"] == "66.7%"
     assert "same test images" in recorded_table([run]).note
+
+
+def test_a_compact_run_may_be_shortened_in_nothing(tmp_path):
+    rows = recorded_table([make_run(tmp_path, "s4-author", 0.9, test=0.9)]).rows
+    assert {row[""]: row["S4: the author's Fashion-MNIST network"] for row in rows}["shortened"] == "nothing"
 
 
 def test_images_held_out_were_not_trained_on(tmp_path):
@@ -122,10 +161,11 @@ def test_nothing_recorded_is_said():
 
 
 def test_fluctuation(tmp_path):
-    curves = {"attempt5": (0.5, 0.6, 0.7), "attempt4": (0.5, 0.6, 0.5), "attempt6": (0.5, 0.6)}
+    swing, climb = (0.5, 0.6) * 3, (0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
+    curves = {"attempt5": climb, "attempt4": swing, "attempt6": swing[:5]}
     runs = [make_run(tmp_path, name, val_accuracies=curve) for name, curve in curves.items()]
     shown = [row["fluctuation"] for row in fluctuation_table(runs).rows]
-    assert shown == ["0.0 points", "10.0 points", "too few epochs to tell"]
+    assert shown == ["0.0 points", "9.8 points", "too few epochs to tell"]
 
 
 def test_votes_are_counted(tmp_path):

@@ -16,7 +16,8 @@ from dfclib.files import read_json, sha256, write_json
 from dfclib.recipes import find
 from dfclib.recipes.recipe import EnsembleRecipe
 from dfclib.runs import Run, run_name
-from dfclib.training.inference import check_weights, predict_images
+from dfclib.training import inference
+from dfclib.training.inference import check_weights, gradient_maps, predict_images
 
 
 @pytest.fixture
@@ -72,10 +73,9 @@ def refused(run, runs_dir="runs"):
     return str(raised.value)
 
 
-def test_missing_weights_come_with_the_command_that_makes_them(run, splits):
+def test_missing_weights_come_with_the_command_that_makes_them(run):
     run.model_path.unlink()
-    with pytest.raises(UserError, match="tiny-full-tiny-published-seed0 has no weights"):
-        predict_images(run, splits.validation)
+    assert "tiny-full-tiny-published-seed0 has no weights" in refused(run)
     message = refused(real(run))
     assert "\n  python -m dfclib train attempt1 --scale compact --seed 3 --protocol held_out --data FOLDER\n" in message
     assert "FOLDER holds the images and is called photos" in message
@@ -122,12 +122,11 @@ def test_a_vote_lying_elsewhere_is_trained_itself_and_one_in_runs_has_its_voters
     assert f"train {both.path.parent / 'twin' / 'recipe.json'} --data FOLDER" in beside
 
 
-def test_changed_weights_are_refused_before_they_are_loaded(run, splits):
+def test_changed_weights_are_refused(run):
     content = bytearray(run.model_path.read_bytes())
     content[len(content) // 2] ^= 1
     run.model_path.write_bytes(content)
-    with pytest.raises(UserError, match="model.keras is not the file that the training wrote"):
-        predict_images(run, splits.validation)
+    assert "model.keras is not the file that the training wrote" in refused(run)
     write_json(run.path / "metrics.json", {name: v for name, v in run.metrics.items() if name != "model_sha256"})
     assert "model.keras is not the file that the training wrote" in refused(Run(run.path))
 
@@ -214,3 +213,49 @@ def test_a_file_that_is_no_model_and_a_model_of_other_classes_are_named(run, spl
     model = keras.Model(image, keras.layers.Dense(4)(keras.layers.Flatten()(image)))
     with pytest.raises(UserError, match="4 classes apart, and recipe.json beside it names 5"):
         predict_images(replace_model(run, model), splits.validation)
+
+
+def test_a_gradient_map_shows_what_speaks_for_the_answer(finished, splits, monkeypatch):
+    """Of a network that adds up red for class 0 and green for class 1, the map is red where it answers 0."""
+    import keras
+
+    pixels = keras.Input((16, 16, 3), name="pixels")
+    kernel = keras.initializers.Constant(np.eye(3)[:, :2].reshape(1, 1, 3, 2))
+    channels = keras.layers.Conv2D(2, 1, kernel_initializer=kernel, use_bias=False, name="conv")(pixels)
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(channels)
+    rows = keras.initializers.Constant(np.array([[1.0, 0, -9, -9, -9], [0, 1, -9, -9, -9]]))
+    logits = keras.layers.Dense(5, kernel_initializer=rows, name="logits")(pooled)
+    monkeypatch.setattr(inference, "_load_network", lambda run: keras.Model(pixels, logits))
+    images = np.random.default_rng(0).integers(0, 100, (3, 16, 16, 3)).astype(np.uint8)
+    images[0, :, :, 0] += 100  # red, the first
+    images[1, :, :, 1] += 100  # green, the second
+    images[2] = 0  # nothing speaks for anything
+    maps = gradient_maps(finished, replace(splits.validation.take(np.arange(3)), images=images))
+    assert maps.dtype == np.float32
+    for i, channel in ((0, 0), (1, 1)):
+        one = images[i, :, :, channel].astype(float)
+        np.testing.assert_allclose(maps[i], one / one.max(), atol=1e-5)
+    assert not maps[2].any()
+
+
+def test_gradient_maps_of_a_training_are_as_large_as_what_its_network_sees(finished, splits):
+    images = splits.validation.take(np.arange(5))
+    maps = gradient_maps(finished, images)
+    assert maps.shape == (5, 16, 16)
+    assert maps.min() >= 0 and set(maps.max(axis=(1, 2)).round(5)) <= {0, 1}
+    assert maps.any()
+    assert not np.allclose(maps, gradient_maps(finished, images, layer="conv1"))
+
+
+def test_gradient_maps_of_what_has_none_are_refused(run, splits, finished):
+    few = splits.validation.take(np.arange(2))
+    with pytest.raises(UserError, match="has no logits: rows and columns are in .*conv"):
+        gradient_maps(finished, few, layer="logits")
+    contents = read_json(run.path / "recipe.json")
+    write_json(run.path / "recipe.json", contents | {"members": ["one", "two"]})
+    with pytest.raises(UserError, match="is a vote: ask its members, one, two"):
+        gradient_maps(Run(run.path), few)
+    run.model_path.unlink()
+    write_json(run.path / "recipe.json", contents)
+    with pytest.raises(UserError, match="has no weights"):
+        gradient_maps(Run(run.path), few)

@@ -12,7 +12,7 @@ from fakes import tiny_recipe
 from dfclib.recipes import find
 from dfclib.recipes.schedules import ConstantRate, CosineRate, ExponentialRate, PlateauRate, StepRate
 from dfclib.training import optimisation
-from dfclib.training.optimisation import AdamWithL2, SmoothedCrossentropy, learning_rate_schedule
+from dfclib.training.optimisation import AdamWithL2, FusedAdam, SmoothedCrossentropy, learning_rate_schedule
 
 # losses
 
@@ -132,6 +132,20 @@ def test_adam_with_l2_is_pytorch_s_adam_with_weight_decay(steps):
         assert not np.allclose(part, other, rtol=0, atol=2e-4)  # nor is any part of it AdamW's
 
 
+def test_fused_adam_is_keras_s_adam():
+    """The kernel's formula is Keras's, epsilon included: gradients of 1e-6 tell it from PyTorch's."""
+    ours, keras_s = (stepped(cls(1e-2), 7)[2] for cls in (FusedAdam, keras.optimizers.Adam))
+    assert all(np.allclose(a, b, rtol=0, atol=1e-6) for a, b in zip(ours, keras_s, strict=True))
+    tiny = [tf.constant(np.full(shape, 1e-6, np.float32)) for shape in SHAPES]
+    ends = []
+    for cls in (FusedAdam, keras.optimizers.Adam):
+        variables, optimizer = [keras.Variable(np.ones(shape, np.float32)) for shape in SHAPES], cls(1e-2)
+        for _ in range(3):
+            optimizer.apply(tiny, variables)
+        ends.append([v.numpy() for v in variables])
+    assert all(np.allclose(a, b, rtol=0, atol=1e-7) for a, b in zip(*ends, strict=True))
+
+
 @pytest.mark.parametrize("steps", [1, 7])
 def test_adamw_takes_the_decay_off_the_tensor_itself(steps):
     recipe = replace(tiny_recipe(), optimizer="adamw", weight_decay=0.3, schedule=ConstantRate(1e-2))
@@ -184,14 +198,14 @@ def test_l2_reaches_biases_and_batch_normalisation_in_a_compiled_training():
 @pytest.mark.parametrize(
     ("name", "kind", "values"),
     [
-        ("attempt4", keras.optimizers.Adam, {"weight_decay": None}),
+        ("attempt4", FusedAdam, {"weight_decay": None}),
         ("s1-v1", AdamWithL2, {"l2": 1e-4, "weight_decay": None}),
         ("s1-v2", AdamWithL2, {"l2": 1e-4}),
         ("s2-cnn", keras.optimizers.SGD, {"momentum": 0.9, "weight_decay": None, "nesterov": False}),
         ("s2-mlp", keras.optimizers.SGD, {"momentum": 0.9}),
-        ("s3-base", keras.optimizers.AdamW, {"weight_decay": 1e-3}),
-        ("s3-decay", keras.optimizers.AdamW, {"weight_decay": 5e-4}),
-        ("s4-author", keras.optimizers.Adam, {"weight_decay": None}),
+        ("s3-base", FusedAdam, {"weight_decay": 1e-3}),
+        ("s3-decay", FusedAdam, {"weight_decay": 5e-4}),
+        ("s4-author", FusedAdam, {"weight_decay": None}),
     ],
 )
 def test_recipes_get_the_optimizer_that_they_name(name, kind, values):

@@ -24,7 +24,7 @@ from dfclib.recipes.schedules import ConstantRate
 from dfclib.recording import record
 from dfclib.runs import RUN_FILES, Run, run_name
 from dfclib.training import queue, start, train
-from dfclib.training.queue import PAUSE, QUEUE, Entry, find_jobs, progress
+from dfclib.training.queue import PAUSE, QUEUE, Entry, Job, find_jobs, progress
 
 A, B, C = (replace(tiny_recipe(), name=name, epochs=2) for name in ("a", "b", "c"))
 VOTE = EnsembleRecipe("vote", "A vote", "S0", members=(A, replace(B, seed=1)))
@@ -43,17 +43,18 @@ def jobs(*names):
     return find_jobs("full", queue=[name if isinstance(name, Entry) else Entry(name) for name in names])
 
 
-def places() -> tuple[queue.Images, Path, Path]:
-    """Where images come from, where runs are trained and where they are recorded."""
-    return queue.Images(Path("images")), Path("runs"), Path("kept")
+def look(todo) -> tuple[list[Job], queue.Images, Path, Path]:
+    """The jobs with how far each is, their images, where runs are trained and where they are recorded."""
+    places = queue.load_images(todo, Path("images")), Path("runs"), Path("kept")
+    return progress(todo, *places), *places
 
 
 def work(todo, **options) -> list:
-    return list(queue.reproduce(todo, *places(), **options))
+    return list(queue.reproduce(*look(todo), **options))
 
 
 def states(todo) -> dict[str, str]:
-    return {each.job.recipe.name: each.state for each in progress(todo, *places())}
+    return {job.recipe.name: job.state for job in look(todo)[0]}
 
 
 def quietly(recipe, splits, runs_dir="runs", **options):
@@ -132,7 +133,7 @@ def test_the_queue_itself_is_of_recipes_and_each_vote_comes_after_its_members(mo
 
 def test_each_is_trained_and_recorded_as_it_finishes_in_order(at_once, monkeypatch):
     seen = []
-    work_on = queue.reproduce(jobs("vote", Entry("c", weights=True)), *places())
+    work_on = queue.reproduce(*look(jobs("vote", Entry("c", weights=True))))
     for run in work_on:
         seen.append(run.recipe.name)
         assert sorted(path.name.partition("-")[0] for path in Path("kept").iterdir()) == sorted(seen)
@@ -153,8 +154,7 @@ def test_states_tell_how_far_each_is(splits, trained, monkeypatch):
     record(next(Run(path) for path in trained.glob("a-*")), Path("kept"))
     with pytest.raises(OutOfTime):
         quietly(C, splits, callbacks=[TimeLimit(lambda: True)])
-    found = progress(jobs("vote", "c", "b"), *places())
-    found = {each.job.recipe.name: each for each in found}
+    found = {job.recipe.name: job for job in look(jobs("vote", "c", "b"))[0]}
     assert {name: each.state for name, each in found.items()} == {
         "a": "recorded", "b": "to train", "vote": "to train", "c": "epoch 1 of 2",
     }  # fmt: skip
@@ -170,7 +170,8 @@ def test_another_recipe_or_other_data_are_not_taken_for_recorded(splits, trained
         patch.setattr(sources, "load", lambda folder: replace(splits, train=splits.train.take(np.arange(50))))
         assert states(jobs("a")) == {"a": "to train"}
     path = next(Path("kept").glob("a-*")) / "recipe.json"
-    write_json(path, read_json(path) | {"recipe_fingerprint": "0" * 16})
+    other = replace(A, batch_size=8)
+    write_json(path, read_json(path) | {"recipe": other.to_dict(), "recipe_fingerprint": other.fingerprint})
     assert states(jobs("a")) == {"a": "to train"}
 
 
@@ -279,8 +280,8 @@ def no_fashion(monkeypatch):
 
 
 def test_no_images_no_training(at_once, no_fashion):
-    found = progress(jobs("b", "a"), *places())
-    assert [(each.state, each.is_open) for each in found] == [("no data", False), ("to train", True)]
+    found, *_ = look(jobs("b", "a"))
+    assert [(job.state, job.is_open) for job in found] == [("no data", False), ("to train", True)]
     assert [run.recipe.name for run in work(jobs("b", "a"))] == ["a"]
 
 

@@ -280,6 +280,18 @@ def test_a_callback_of_one_s_own_is_called_and_its_state_goes_on(splits, tmp_pat
     assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(spy.logs)
 
 
+def test_members_of_an_ensemble_get_callbacks_of_their_own_from_a_function_of_the_run_s_name(splits, tmp_path):
+    spies = {}
+
+    def make(name):
+        spies[name] = Spy()
+        return [spies[name]]
+
+    members = tuple(tiny_recipe(seed=seed, epochs=seed + 1) for seed in (0, 1))
+    train(EnsembleRecipe("both", "t", "S0", members), splits, tmp_path, progress=False, callbacks=make)
+    assert {name: spy.epochs for name, spy in spies.items()} == {NAME: 1, NAME.replace("seed0", "seed1"): 2}
+
+
 def test_a_callback_of_one_s_own_may_stop_the_training(splits, tmp_path):
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -305,16 +317,6 @@ def test_seconds_waited_are_no_training(splits, tmp_path, monkeypatch):
     run = train(tiny_recipe(), splits, tmp_path, progress=False, callbacks=[Pause(tmp_path / "paused")])
     # 4,000 s per epoch of four batches were waited, as it says
     assert (run.history["seconds"] < -3000).all() and run.metrics["seconds"] < -9000
-
-
-def test_a_training_goes_on_in_the_precision_that_it_was_begun_in(splits, tmp_path):
-    recipe = tiny_recipe(precision="mixed_bfloat16", epochs=2)
-    with pytest.raises(OutOfTime):
-        train(recipe, splits, tmp_path, progress=False, callbacks=over())
-    with pytest.raises(UserError, match="was begun in mixed_bfloat16, received precision float32"):
-        train(replace(recipe, precision="float32"), splits, tmp_path, progress=False)
-    run = train(replace(recipe, precision="auto"), splits, tmp_path, progress=False)
-    assert run.is_finished and run.environment["precision"] == "mixed_bfloat16"
 
 
 def test_a_time_limit_ends_a_training_after_its_epoch_and_it_goes_on_to_the_same_end(finished, splits, tmp_path):

@@ -46,7 +46,7 @@ def predict(arguments: Namespace) -> None:
     check_weights(run, arguments.runs)  # before thousands of photographs are decoded
     pictures, problems = images.read_images(arguments.paths, run)
     output.import_keras(arguments)
-    predictions = predict_images(run, pictures, weights_checked=True)
+    predictions = predict_images(run, pictures)
     if arguments.out:
         say = output.printer(arguments.out)
         write_predictions(predictions, arguments.out)
@@ -79,7 +79,7 @@ def submit(arguments: Namespace) -> None:
         missing = f"{run.name} has no predictions of all these ids: it labels {len(pictures):,} test images"
         print(missing, file=sys.stderr)
         output.import_keras(arguments)
-        predictions = predict_images(run, pictures, weights_checked=True)
+        predictions = predict_images(run, pictures)
     say = output.printer(arguments.out)
     write_predictions(replace(predictions, probabilities=None), arguments.out)
     say(f"{len(predictions):,} predictions of {run.name}, in the order of {sample}: {how}")

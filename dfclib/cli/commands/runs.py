@@ -42,24 +42,18 @@ def evaluate(arguments: Namespace) -> None:
 
 
 def figures(arguments: Namespace) -> None:
-    """Draw the figures of runs."""
-    from dfclib.reporting.captions import author_figures
+    """Draw the figures of runs; without a name, what README and the report show of all recorded ones."""
     from dfclib.runs import find_runs
 
-    runs = [inputs.find_run(name, arguments.runs) for name in arguments.names]
-    overview = []  # ladder.png and systems.png show all recorded runs: named ones do not change them
-    if not arguments.names:
-        # left out are voters without a claim and second protocols: a hundred pictures that answer no question
-        overview = [run for run in find_runs(RECORDED) if not run.data["embedded"]]
-        for run in overview:
-            claim = run.recipe.attempt or run.recipe.reported_split == "test" or author_figures(run.recipe.claims)
-            if claim and run.protocol == "published":
-                runs.append(run)
+    if arguments.names:
+        runs = [inputs.find_run(name, arguments.runs) for name in arguments.names]
+    else:
+        runs = [run for run in find_runs(RECORDED) if not run.data["embedded"]]
     if not runs:
         raise UserError(f"there is no finished run of a recipe in {RECORDED}: name the runs to draw")
-    from dfclib.reporting.figures import make_all
+    from dfclib.reporting.figures import draw_overviews, draw_runs
 
-    for path in make_all(runs, arguments.out, overview):
+    for path in (draw_runs if arguments.names else draw_overviews)(runs, arguments.out):
         print(path)
 
 

@@ -2,7 +2,9 @@
 
 import sys
 from argparse import Namespace
+from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfclib.cli import inputs, output
@@ -12,9 +14,11 @@ from dfclib.files import write_json
 from dfclib.wording import MISSING, duration, percent, text_table
 
 if TYPE_CHECKING:
+    from keras.callbacks import Callback
+
     from dfclib.datasets.images import Splits
     from dfclib.recipes import EnsembleRecipe, Recipe
-    from dfclib.training.queue import Progress
+    from dfclib.training.queue import Job
 
 
 def recipes(arguments: Namespace) -> None:
@@ -56,13 +60,9 @@ def train(arguments: Namespace) -> None:
     print(f"data     {splits_name(splits)}")
     _announce_images(splits)
     _announce_length(recipe, splits)
-    callbacks = []
     if training.missing(recipe, splits, arguments.runs, fresh=arguments.fresh):
         output.import_keras(arguments)
-        if arguments.tensorboard:
-            from keras.callbacks import TensorBoard
-
-            callbacks.append(TensorBoard(arguments.tensorboard))
+    callbacks = partial(_tensorboard, arguments.tensorboard) if arguments.tensorboard else ()
     run = training.train(recipe, splits, arguments.runs, fresh=arguments.fresh, callbacks=callbacks)
     print(run.path)
 
@@ -108,14 +108,15 @@ def reproduce(arguments: Namespace) -> None:
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: name the competition's with --data")
     jobs = queue.find_jobs(arguments.scale or devices.default_scale(embedded=False), arguments.only)
-    images = queue.Images(folder)
-    progress = queue.progress(jobs, images, arguments.runs, arguments.record)
-    print(_progress_table(progress))
+    images = queue.load_images(jobs, folder)
+    jobs = queue.progress(jobs, images, arguments.runs, arguments.record)
+    print(_progress_table(jobs))
     print(f"device   {devices.device()['name']}; {devices.resolve_precision('auto')}")
     sys.stdout.flush()
-    for name, problem in images.problems.items():
-        print(f"no data: {name}: {problem}", file=sys.stderr)
-    if arguments.list or not any(each.is_open for each in progress):
+    for name, found in images.items():
+        if isinstance(found, UserError):
+            print(f"no data: {name}: {found}", file=sys.stderr)
+    if arguments.list or not any(job.is_open for job in jobs):
         return
     devices.lower_priority(arguments.nice)
     output.import_keras(arguments)
@@ -131,19 +132,26 @@ def reproduce(arguments: Namespace) -> None:
         raise UserError(f"{failed} of the trainings failed, for the reasons above; the others are recorded")
 
 
-def _progress_table(progress: "list[Progress]") -> str:
+def _tensorboard(folder: Path, run: str) -> "list[Callback]":
+    """TensorBoard's callback for the run of that name: members of an ensemble would write over each other's curves."""
+    from keras.callbacks import TensorBoard
+
+    return [TensorBoard(folder / run)]
+
+
+def _progress_table(jobs: "list[Job]") -> str:
     """One row per training: how far it is, and how long the rest takes."""
     rows = []
-    for each in progress:
-        recipe = each.job.recipe
+    for job in jobs:
+        recipe = job.recipe
         row = {"training": recipe.name, "scale": recipe.scale, "protocol": recipe.protocol, "seed": str(recipe.seed)}
-        rows.append(row | {"state": each.state, "left": "" if each.minutes == 0 else _time(each.minutes)})
-    minutes = [each.minutes for each in progress if each.is_open]
+        rows.append(row | {"state": job.state, "left": "" if job.minutes == 0 else _time(job.minutes)})
+    minutes = [job.minutes for job in jobs if job.is_open]
     known = sum(m for m in minutes if m is not None)
     note = f", and {minutes.count(None)} without a measured time" if None in minutes else ""
-    done = sum(each.state == "recorded" for each in progress)
+    done = sum(job.state == "recorded" for job in jobs)
     left = f"; left: at most {_time(known)} on two CPU cores{note}" if minutes else ""
-    return f"{text_table(rows)}\n\n{done} of {len(progress)} recorded{left}"
+    return f"{text_table(rows)}\n\n{done} of {len(jobs)} recorded{left}"
 
 
 def _announce_images(splits: "Splits") -> None:

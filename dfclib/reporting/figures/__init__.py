@@ -1,24 +1,26 @@
 """Figures from runs, predictions and images: each function returns a matplotlib Figure, without pyplot.
 
-`style` says how they look. `save` writes one figure, `make_all` those of several runs. Those of predictions raise
-UserError as the functions of `evaluation` do whose results they draw.
+`style` says how they look. `save` writes one figure, `draw_runs` those of single runs, `draw_overviews` those of
+images/. Those of predictions raise UserError as the functions of `evaluation` do whose results they draw.
 """
 # ruff: noqa: F401  # imported for those who draw
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from dfclib.datasets.generated.animals import make_splits
+from dfclib.datasets.traces import recorded_traces
 from dfclib.errors import UserError
 from dfclib.evaluation.published import published_results
 from dfclib.files import write_atomically
 from dfclib.reporting import rows
 from dfclib.reporting.captions import caption, heading
 from dfclib.reporting.figures.curves import curves, learning_rates, validation_curves
-from dfclib.reporting.figures.images import augmentation_preview, class_balance, samples, traces
-from dfclib.reporting.figures.overviews import class_track, ladder, resampling, systems
-from dfclib.reporting.figures.pictures import answers, put_right, right_and_wrong
+from dfclib.reporting.figures.images import augmentation_preview, class_balance, sample_strip, samples, traces
+from dfclib.reporting.figures.overviews import class_track, ladder, resampling, seed_spread, systems
+from dfclib.reporting.figures.pictures import answers, gradient_maps, put_right, right_and_wrong
 from dfclib.reporting.figures.predictions import (
     confidence,
     confusion,
@@ -26,6 +28,8 @@ from dfclib.reporting.figures.predictions import (
     fixed_and_made,
     per_class_bars,
     reliability,
+    reliability_panels,
+    voters,
 )
 from dfclib.runs import Run
 
@@ -41,32 +45,43 @@ def save(figure: Figure, path: Path | str) -> Path:
     return write_atomically(path, lambda file: figure.savefig(file, **options))
 
 
-def make_all(runs: Sequence[Run], out: Path | str, overview: Sequence[Run]) -> list[Path]:
-    """Draw curves, confusion matrix and per-class bars of `runs`; ladder, systems and experiment of `overview`.
+def draw_runs(runs: Sequence[Run], out: Path | str) -> list[Path]:
+    """Draw curves, confusion matrix and per-class bars of each run; a vote has no curves.
 
     S4 is shown on its test images, an experiment on those held out, everything else on validation. Returns the PNG
     files written into `out`.
     """
-    paths = []
-    published = published_results()
-
-    def write(figure: Figure, name: str) -> None:
-        paths.append(save(figure, Path(out, f"{name}.png")))
-
+    drawn = {}
     for run in runs:
         split = run.recipe.reported_split
         predictions, title = run.predictions(split), heading(run)
         if split != "validation":
             title += f", {split.replace('_', '-')} images"
         if not run.members:
-            write(curves(run), f"{run.name}-curves")
-        write(confusion(predictions, title), f"{run.name}-confusion")
-        write(per_class_bars(predictions, title), f"{run.name}-per-class")
-    if any(run.recipe.name in rows.LADDER for run in overview):
-        write(ladder(overview, published), "ladder")
-        write(class_track(overview, published), "class-4")
-    if rows.system_runs(overview):
-        write(systems(overview, published), "systems")
-    if rows.experiment_runs(overview):
-        write(resampling(overview), "resampling")
-    return paths
+            drawn[f"{run.name}-curves"] = curves(run)
+        drawn[f"{run.name}-confusion"] = confusion(predictions, title)
+        drawn[f"{run.name}-per-class"] = per_class_bars(predictions, title)
+    return _save_all(drawn, out)
+
+
+def draw_overviews(runs: Sequence[Run], out: Path | str) -> list[Path]:
+    """Draw what README and the report show: embedded samples, traces, and `runs` beside their authors' results.
+
+    Overviews that none of the runs belongs to are left out, and so are traces where none are recorded. Returns the PNG
+    files written into `out`.
+    """
+    published, measured = published_results(), recorded_traces()
+    drawn = {"samples": sample_strip(make_splits(train=10, validation=10, test=0).train)}
+    if measured:
+        drawn["traces"] = traces(measured)
+    if rows.attempt_runs(runs):
+        drawn |= {"ladder": ladder(runs, published), "class-4": class_track(runs, published)}
+    if rows.system_runs(runs):
+        drawn["systems"] = systems(runs, published)
+    if rows.experiment_runs(runs):
+        drawn["resampling"] = resampling(runs)
+    return _save_all(drawn, out)
+
+
+def _save_all(drawn: Mapping[str, Figure], out: Path | str) -> list[Path]:
+    return [save(figure, Path(out, f"{name}.png")) for name, figure in drawn.items()]

@@ -3,15 +3,13 @@
 Votes have no epochs: among several runs they are left out, alone they raise UserError.
 """
 
-import math
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dfclib.errors import UserError
-from dfclib.evaluation.metrics import validation_fluctuation
-from dfclib.reporting.captions import WATCHED, caption, data_name, heading, scale
+from dfclib.reporting.captions import WATCHED, caption, data_name, fluctuation, heading, scale
 from dfclib.reporting.figures import style
 from dfclib.runs import Run
 
@@ -27,7 +25,8 @@ def curves(run: Run) -> Figure:
     images = run.metrics[split]["n"]
     train = run.data["counts"]["train"] - (images if split == "held_out" else 0)
     n = f"n = {train:,} training, {images:,} {watched.removesuffix(' images')} images"
-    figure = style.new_figure(5.2, f"{heading(run)}\n{n}")
+    title, note = heading(run).splitlines()
+    figure = style.new_figure(5.2, f"{title}\n{n}", note=note)
     panels = figure.subplots(2, 1, sharex=True)
     # what is minimised is then another loss than the one that is measured on validation
     smoothed = " (loss of smoothed labels)" if run.recipe.label_smoothing else ""
@@ -49,9 +48,8 @@ def validation_curves(runs: Sequence[Run]) -> Figure:
     figure = style.new_figure(4.4, f"Accuracy on {watched}\n{_common_caption(runs)}")
     axes = figure.subplots()
     for i, run in enumerate(runs):
-        points = validation_fluctuation(run.history)
-        text = "too short to tell" if math.isnan(points) else f"fluctuates by {points:.1f} points"
-        style.draw_line(axes, run.history["epoch"], 100 * run.history["val_accuracy"], i, f"{_name(run, runs)}: {text}")
+        label = f"{_name(run, runs)}, fluctuation: {fluctuation(run)}"
+        style.draw_line(axes, run.history["epoch"], 100 * run.history["val_accuracy"], i, label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.label_axes(axes, "epoch", "accuracy, %")
     style.legend_below(figure, axes, columns=1)

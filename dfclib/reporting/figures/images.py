@@ -36,6 +36,16 @@ def samples(images: ImageSet, per_class: int = 6, title: str = "Samples") -> Fig
     return _gallery(rows, headings, [""] * per_class, f"{title}\n{_size(images)}, n = {len(images):,}{more}")
 
 
+def sample_strip(images: ImageSet, per_class: int = 2) -> Figure:
+    """The first `per_class` images of each class in one row, pixels unsmoothed; no title, for the top of a page."""
+    shown = [np.flatnonzero(images.labels == label)[:per_class] for label in range(len(images.class_names))]
+    headings = []
+    for name, places in zip(images.class_names, shown, strict=True):
+        headings += [f"class {style.short(name)}", *[""] * (len(places) - 1)]
+    # wide enough that no picture of 100 pixels loses any at 200 dots per inch
+    return _gallery([images.take(np.concatenate(shown)).images], [""], headings, "", 0.7 * len(headings))
+
+
 def augmentation_preview(original: ImageSet, views: Sequence[np.ndarray]) -> Figure:
     """Images beside their augmented views, one row per image and one column per epoch.
 
@@ -78,10 +88,12 @@ def traces(measured: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _gallery(rows: Sequence, row_names: Sequence[str], headings: Sequence[str], title: str) -> Figure:
-    """Images in rows; a short row leaves its last places empty."""
-    side = style.WIDTH / (len(headings) + 0.6)
-    figure = style.new_figure(side * len(rows) + 0.8, title)
+def _gallery(
+    rows: Sequence, row_names: Sequence[str], headings: Sequence[str], title: str, width: float = style.WIDTH
+) -> Figure:
+    """Images in rows; a short row leaves its last places empty. width: inches"""
+    side = width / (len(headings) + 0.6)
+    figure = style.new_figure(side * len(rows) + 0.8, title, width)
     panels = figure.subplots(len(rows), len(headings), squeeze=False)
     for axes, text in zip(panels[0], headings, strict=True):
         axes.set_title(text, fontsize=style.SMALL)

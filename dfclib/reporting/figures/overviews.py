@@ -87,7 +87,7 @@ def class_track(runs: Sequence[Run], published: Published, name: str = "4") -> F
     axes.set_xticks(shown, [rows.LADDER[order[i]].replace(" ", "\n") for i in shown])
     axes.set_ylim(0, 100)
     style.label_axes(axes, "attempt", f"recall of class {name}, %")
-    style.legend_below(figure, axes, columns=2)
+    style.legend_below(figure, axes, columns=1 if max(len(label) for label, *_ in series) > 40 else 2)
     return figure
 
 
@@ -118,6 +118,55 @@ def resampling(runs: Sequence[Run]) -> Figure:
     _label_rows(axes, labels, "accuracy, % (right: mean over seeds, held-out images)")
     style.legend_below(figure, axes, columns=1)
     return figure
+
+
+def seed_spread(groups: Mapping[str, Sequence[Run | PublishedResult]], title: str = "Spread over seeds") -> Figure:
+    """Accuracies of several trainings of one recipe, or of a vote's members: one row per group, one point per training.
+
+    A line marks their mean; beside it stand the mean and the deviation. The grey bar is another uncertainty: the 95%
+    Wilson interval of one training of mean accuracy, which is about other images and not about other seeds.
+
+    Args:
+        groups: By the names that the rows show, runs or authors' results, all judged by as many images.
+
+    Raises:
+        UserError: without groups, for one without trainings, and where the numbers of images differ.
+    """
+    if not groups or not all(groups.values()):
+        raise UserError("no trainings to show the spread of: give at least one in each group")
+    results = {name: [_accuracy_and_images(one) for one in group] for name, group in groups.items()}
+    numbers = {n for found in results.values() for _, n in found}
+    if len(numbers) > 1:
+        raise UserError(f"accuracies on {' and '.join(map(str, sorted(numbers)))} images: compare those on the same")
+    (n,) = numbers
+    figure = style.new_figure(2.6 + 0.5 * len(groups), f"{title}\naccuracy, one point per training, n = {n:,}")
+    axes = figure.subplots()
+    for place, (name, group) in enumerate(groups.items()):
+        accuracies = np.array([accuracy for accuracy, _ in results[name]])
+        mean, k = accuracies.mean(), len(accuracies)
+        interval = 100 * np.array(wilson_interval(round(mean * n), n))
+        axes.hlines(place, *interval, color="0.88", linewidth=15, label="95% interval over images")
+        axes.vlines(100 * mean, place - 0.3, place + 0.3, color="0.35", linewidth=1.5, label="mean")
+        height = place + 0.25 * (np.arange(k) - (k - 1) / 2) / max(k - 1, 1)  # equal ones beside each other
+        for y, accuracy, one in zip(height, accuracies, group, strict=True):
+            ours = isinstance(one, Run)
+            colour, marker = (SCALES[one.scale], MARKERS[one.protocol]) if ours else (style.BLACK, "D")
+            look = {"color": colour, "marker": marker, "linestyle": "none", "markersize": 6 if ours else 5}
+            look["fillstyle"] = "none" if ours and not one.is_current else "full"
+            axes.plot(100 * accuracy, y, label=_label(one, several=False) if ours else "author", **look)
+        deviation = f" ± {100 * accuracies.std(ddof=1):.1f}" if k > 1 else ""
+        style.write_beside(axes, place, f"{100 * mean:.1f}{deviation}")
+    _label_rows(axes, list(groups), "accuracy, % (right: mean ± deviation)")
+    style.legend_below(figure, axes, columns=1)
+    return figure
+
+
+def _accuracy_and_images(one: Run | PublishedResult) -> tuple[float, int]:
+    """Accuracy, a fraction, and the number of images that it was measured on."""
+    if isinstance(one, Run):
+        one = one.predictions(one.recipe.reported_split)
+        return one.accuracy, len(one)
+    return one.accuracy, one.n
 
 
 def _label_rows(axes: Axes, labels: Sequence[str], x: str) -> None:
@@ -208,21 +257,15 @@ def _draw_ours(axes: Axes, y: float, group: Sequence[Run], several: bool) -> Non
 
 
 def _label(run: Run, several: bool) -> str:
-    """What the legend calls a run; several: its data are not those of all others."""
-    data = f", {captions.data_name(run.data)}" if several else ""
+    """What the legend calls a run; several: its data are not those of all others. Embedded data are always named."""
+    data = f", {captions.data_name(run.data)}" if several or run.data["embedded"] else ""
     held_out = ", a tenth held out" if run.protocol == "held_out" else ""
     return f"ours, {captions.scale(run.scale_text)}{data}{held_out}"
 
 
 def _same_images(author: PublishedResult, run: Run) -> bool:
     """Whether a run was measured on as many images of each class as its author's result."""
-    if run.data["embedded"] or author.split not in run.splits:
-        return False
-    labels = run.predictions(author.split).labels
-    if labels is None or author.matrix is None:
-        return labels is not None and len(labels) == author.n
-    counts = np.bincount(labels, minlength=len(run.class_names))
-    return counts.tolist() == author.matrix.sum(axis=1).tolist()
+    return not run.data["embedded"] and author.split in run.splits and author.is_of(run.predictions(author.split))
 
 
 def _recall(predictions: Predictions, name: str) -> tuple[float, int]:

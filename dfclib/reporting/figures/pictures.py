@@ -1,4 +1,4 @@
-"""Pages of pictures with predicted classes: right and wrong ones, and those that a vote puts right.
+"""Pages of pictures with predicted classes: right and wrong ones, those that a vote puts right, gradient maps.
 
 All need predictions with labels and probabilities, and raise UserError without.
 """
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dfclib.datasets.images import ImageSet
@@ -39,19 +40,52 @@ def answers(images: ImageSet, groups: Mapping[str, Predictions], title: str = "A
         part.suptitle(heading, fontsize=style.LABEL, x=0.01, ha="left")
         if not count:
             continue
-        labels, shares = group.require_labels(), group.confidence
+        labels = group.require_labels()
         panels = part.subplots(count, COLUMNS, squeeze=False).ravel()
         for axes in panels:
             style.bare(axes)
         for i, axes in enumerate(panels[: len(group)]):
-            id_, truth, answer = str(group.ids[i]), labels[i], group.predicted[i]
+            id_, truth = str(group.ids[i]), labels[i]
             if id_ not in places:
                 raise UserError(f"image {id_!r} is not among the {len(images):,} given: give the images of its split")
             style.show(axes, images.images[places[id_]], "auto")  # 100 pixels on 80: "nearest" would leave some out
             axes.set_title(style.short(group.class_names[truth], LETTERS), fontsize=style.SMALL, pad=2)
-            text = f"{style.short(group.class_names[answer], LETTERS)}\n{100 * shares[i]:.0f}%"
-            colour = "black" if truth == answer else style.VERMILION
-            axes.set_xlabel(text, fontsize=style.SMALL, labelpad=2, color=colour)
+            _write_answer(axes, group, i)
+    return figure
+
+
+def gradient_maps(
+    images: np.ndarray,
+    answers: Mapping[str, Predictions],
+    maps: Mapping[str, np.ndarray],
+    title: str = "Where the answers come from",
+) -> Figure:
+    """Pictures with a network's gradient maps over them, one row per network: the redder, the more a place speaks for
+    the answer. Above each picture stands its true class, below a map the answer and its probability, red where wrong.
+
+    Args:
+        images: uint8 (n, height, width, channels), as the networks see them (`pipelines.framed`); six are shown.
+        answers: Predictions of these images by network, in their order.
+        maps: By the same names float (n, height, width) in 0..1, as `training.inference.gradient_maps` returns them.
+    """
+    if not answers or list(answers) != list(maps):
+        raise UserError(f"answers of {', '.join(answers) or 'nobody'}, maps of {', '.join(maps) or 'nobody'}")
+    first, count = next(iter(answers.values())), min(len(images), COLUMNS)
+    title += "\nabove: true class; below: answer and its probability"
+    figure = style.new_figure(1.4 + 1.15 * len(answers), title)
+    panels = figure.subplots(1 + len(answers), COLUMNS, squeeze=False)
+    for axes in panels.ravel():
+        style.bare(axes)
+    for i, axes in enumerate(panels[0, :count]):
+        style.show(axes, images[i], "auto")
+        axes.set_title(style.short(first.class_names[first.require_labels()[i]], LETTERS), fontsize=style.SMALL, pad=2)
+    for row, (name, group) in zip(panels[1:], answers.items(), strict=True):
+        row[0].set_ylabel(style.short(name), fontsize=style.LABEL)
+        for i, axes in enumerate(row[:count]):
+            grey = images[i].mean(axis=2, keepdims=True).astype(np.uint8)  # so that red is the map's alone
+            style.show(axes, grey, "auto")
+            axes.imshow(maps[name][i], cmap="Reds", alpha=0.65 * maps[name][i], vmin=0, vmax=1)
+            _write_answer(axes, group, i)
     return figure
 
 
@@ -83,6 +117,14 @@ def put_right(members: Mapping[str, Predictions], vote: Predictions) -> dict[str
         rows = _most_confident(member, which, COLUMNS)
         groups[f"{name} wrong, the vote right: {len(rows)} of {which.sum():,}"] = member.take(rows)
     return groups
+
+
+def _write_answer(axes: Axes, predictions: Predictions, i: int) -> None:
+    """Below a picture the i-th answer and its probability, red where the answer is wrong."""
+    answer = style.short(predictions.class_names[predictions.predicted[i]], LETTERS)
+    colour = "black" if predictions.correct[i] else style.VERMILION
+    text = f"{answer}\n{100 * predictions.confidence[i]:.0f}%"
+    axes.set_xlabel(text, fontsize=style.SMALL, labelpad=2, color=colour)
 
 
 def _most_confident(predictions: Predictions, which: np.ndarray, count: int) -> np.ndarray:

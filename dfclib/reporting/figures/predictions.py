@@ -1,16 +1,22 @@
 """Figures of predictions: confusion, per-class bars, confidence, reliability, disagreement, errors fixed and made."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dfclib.ensembles import align
+from dfclib.errors import UserError
 from dfclib.evaluation import calibration, comparison, metrics
 from dfclib.predictions import Predictions
 from dfclib.reporting.figures import style
 from dfclib.wording import MISSING
+
+FEW = 20  # images: a bin of fewer says little, its interval covers some forty points
 
 
 def confusion(predictions: Predictions, title: str = "Confusion matrix") -> Figure:
@@ -18,7 +24,7 @@ def confusion(predictions: Predictions, title: str = "Confusion matrix") -> Figu
     counts = metrics.confusion_matrix(predictions)
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = float(np.clip(0.32 * len(counts) + 3.45, style.WIDTH, 9))
-    figure = style.new_figure(side + 0.2, f"{title}\n{_result(predictions)}", side)
+    figure = _figure_of(predictions, title, side - 0.3, side)
     texts = [[f"{n:,}\n{shares[i, j]:.0f}%" for j, n in enumerate(row)] for i, row in enumerate(counts)]
     axes = style.heat_map(figure, shares, texts, predictions.class_names, "share of the true class, %", highest=100)
     style.label_axes(axes, "predicted class", "true class", grid=False)
@@ -31,7 +37,7 @@ def per_class_bars(predictions: Predictions, title: str = "Precision, recall and
     k = len(table)
     upright = k > 5  # side by side, the numbers of ten classes would need nine inches
     width, height = float(np.clip(0.3 * k + 3.5, style.WIDTH, 14)), 4.3 if upright else 3.8
-    figure = style.new_figure(height, f"{title}\n{_result(predictions)}", width)
+    figure = _figure_of(predictions, title, height, width)
     axes = figure.subplots()
     series = [
         (100 * table["precision"], "precision", "white", "////"),
@@ -48,9 +54,27 @@ def per_class_bars(predictions: Predictions, title: str = "Precision, recall and
     return figure
 
 
+def voters(members: Mapping[str, Predictions], title: str = "Accuracy against the number of voters") -> Figure:
+    """Accuracy of hard votes over all subsets of `members` of each size: mean, and range from lowest to highest.
+
+    Ties count as `comparison.accuracy_by_voters` says.
+    """
+    table = comparison.accuracy_by_voters(list(members.values()), list(members))
+    n = len(next(iter(members.values())))
+    figure = style.new_figure(3.8, f"{title}\nevery choice among {len(members)} voters, n = {n:,}")
+    axes = figure.subplots()
+    low, high = 100 * table["low"], 100 * table["high"]
+    axes.fill_between(table["voters"], low, high, color=style.SKY, alpha=0.35, label="lowest to highest choice")
+    style.draw_line(axes, table["voters"], 100 * table["mean"], 0, "mean over all choices", every=1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    style.label_axes(axes, "voters", "accuracy, %")
+    style.legend_below(figure, axes, columns=1)
+    return figure
+
+
 def confidence(predictions: Predictions, title: str = "Confidence of right and of wrong answers") -> Figure:
     """The distribution of confidence among right and among wrong predictions, each adding up to 100%."""
-    figure = style.new_figure(3.8, f"{title}\n{_result(predictions)}")
+    figure = _figure_of(predictions, title, 3.8)
     chosen, right = 100 * predictions.confidence, predictions.correct
     axes = figure.subplots()
     edges = np.linspace(0, 100, 21)  # five points each
@@ -70,26 +94,22 @@ def confidence(predictions: Predictions, title: str = "Confidence of right and o
 def reliability(predictions: Mapping[str, Predictions], title: str = "Reliability diagram", bins: int = 15) -> Figure:
     """Accuracy against confidence in bins of equal width, one line per system, and the distribution of confidence.
 
-    Upright lines are 95% Wilson intervals of a bin's accuracy. All `predictions` are of the same images.
+    Upright lines are 95% Wilson intervals of a bin's accuracy; bins of fewer than 20 images are faded, and no line goes
+    through them. All `predictions` are of the same images.
     """
     names = list(predictions)
     predictions = dict(zip(names, align(list(predictions.values()), names), strict=True))
-    figure = style.new_figure(5.4, f"{title}\nn = {len(predictions[names[0]]):,}, {bins} bins, 95% intervals")
+    n = f"n = {len(predictions[names[0]]):,}, {bins} bins, 95% intervals"
+    figure = style.new_figure(5.4, f"{title}\n{n}", note=f"faded: bins of fewer than {FEW} images")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 1))
     first = 100.0  # the lowest confidence of all
     for i, (name, one) in enumerate(predictions.items()):
         colour, _, line = style.look(i)
-        table = calibration.reliability(one, bins)
         error = 100 * calibration.expected_calibration_error(one, bins)
-        filled = table[table["n"] > 0]
-        x, y = 100 * filled["confidence"].to_numpy(), 100 * filled["accuracy"].to_numpy()
-        right = np.rint(filled["accuracy"] * filled["n"]).astype(int)
-        ends = [metrics.wilson_interval(*counts) for counts in zip(right, filled["n"], strict=True)]
-        top.vlines(x, *(100 * np.array(ends).T), color=colour, linewidth=0.9, alpha=0.6)
-        style.draw_line(top, x, y, i, f"{name}: expected calibration error {error:.1f}%", every=1)
+        table = _draw_bins(top, one, bins, i, f"{name}: expected calibration error {error:.1f}%")
         edges = 100 * np.array([*table["low"], table["high"].iloc[-1]])
         bottom.stairs(100 * table["n"] / len(one), edges, color=colour, linestyle=line, linewidth=1.5)
-        first = min(first, 100 * filled["low"].iloc[0])
+        first = min(first, 100 * table["low"][table["n"] > 0].iloc[0])
     top.plot((0, 100), (0, 100), color="0.45", linewidth=1, label="as often right as confident")
     top.set_xlim(first, 100.5)
     top.set_ylim(0, 103)
@@ -99,14 +119,51 @@ def reliability(predictions: Mapping[str, Predictions], title: str = "Reliabilit
     return figure
 
 
-def disagreement(members: Mapping[str, Predictions], title: str = "Different answers") -> Figure:
-    """The share of images for which two members predict different classes, in percent, as a heat map."""
+def reliability_panels(predictions: Mapping[str, Predictions], title: str = "Calibration", bins: int = 15) -> Figure:
+    """`reliability` of several systems, one panel each on the same axes, so that their images may be different ones.
+
+    Above a panel stand the system's name, its images and its expected calibration error.
+    """
+    if not predictions:
+        raise UserError("no predictions to draw the calibration of: give at least one system's")
+    columns, rows = min(2, len(predictions)), math.ceil(len(predictions) / 2)
+    note = f"faded: bins of fewer than {FEW} images"
+    figure = style.new_figure(1.2 + 2 * rows, f"{title}\n{bins} bins, 95% intervals", note=note)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    first = 100.0  # the lowest confidence of all
+    for place, (axes, (name, one)) in enumerate(zip(panels.ravel(), predictions.items(), strict=False)):
+        table = _draw_bins(axes, one, bins, 0, "accuracy of a bin")
+        axes.plot((0, 100), (0, 100), color="0.45", linewidth=1, label="as often right as confident")
+        error = 100 * calibration.expected_calibration_error(one, bins)
+        axes.set_title(f"{style.short(name, 28)}\nn = {len(one):,}, error {error:.1f}%", fontsize=style.LABEL)
+        lowest = place + columns >= len(predictions)
+        last_row = place // columns == rows - 1
+        style.label_axes(axes, "confidence, %" if last_row else "", "" if place % columns else "accuracy, %")
+        axes.tick_params(labelbottom=lowest)
+        first = min(first, 100 * table["low"][table["n"] > 0].iloc[0])
+    panels[0, 0].set_xlim(first, 100.5)
+    panels[0, 0].set_ylim(0, 103)
+    for axes in panels.ravel()[len(predictions) :]:
+        axes.set_visible(False)
+    style.legend_below(figure, panels[0, 0], columns=2)
+    return figure
+
+
+def disagreement(
+    members: Mapping[str, Predictions], title: str = "Different answers", highest: float | None = None
+) -> Figure:
+    """The share of images for which two members predict different classes, in percent, as a heat map.
+
+    highest: the share, 0 to 1, that the darkest colour stands for, the same in all maps that are compared; None: the
+    largest in this one
+    """
     names, k = list(members), len(members)
     shares = 100 * comparison.disagreement(list(members.values()), names)
+    top = 100 * highest if highest else shares.max() or 1.0
     side = float(np.clip(0.42 * k + 2.9, style.WIDTH, 9))
     figure = style.new_figure(side - 0.5, f"{title}\nn = {len(members[names[0]]):,}", side)
     texts = [[MISSING if i == j else f"{share:.1f}%" for j, share in enumerate(row)] for i, row in enumerate(shares)]
-    axes = style.heat_map(figure, shares, texts, names, "images answered differently, %", highest=shares.max() or 1.0)
+    axes = style.heat_map(figure, shares, texts, names, "images answered differently, %", highest=top)
     style.label_axes(axes, "", "", grid=False)
     return figure
 
@@ -146,6 +203,28 @@ def fixed_and_made(before: Predictions, after: Predictions, names: tuple[str, st
         above.set_xlabel("errors more (+) or fewer (−)", fontsize=style.LABEL)
     style.legend_below(figure, axes, columns=2)
     return figure
+
+
+def _figure_of(predictions: Predictions, title: str, height: float, width: float = style.WIDTH) -> Figure:
+    """An empty figure: the title's first line with the result below it, and the title's other lines as the note."""
+    first, *rest = title.splitlines()
+    return style.new_figure(height, f"{first}\n{_result(predictions)}", width, note=", ".join(rest))
+
+
+def _draw_bins(axes: Axes, predictions: Predictions, bins: int, i: int, label: str) -> pd.DataFrame:
+    """Draw `calibration.reliability` with intervals as the i-th series, bins of few images faded; returns the table."""
+    table = calibration.reliability(predictions, bins)
+    filled = table[table["n"] > 0]
+    n, x, y = (filled[name].to_numpy() for name in ("n", "confidence", "accuracy"))
+    ends = np.array([metrics.wilson_interval(*counts) for counts in zip(np.rint(n * y), n, strict=True)])
+    colour, marker, _ = style.look(i)
+    many = n >= FEW
+    for which, alpha in ((many, 0.6), (~many, 0.2)):
+        axes.vlines(100 * x[which], *(100 * ends[which].T), color=colour, linewidth=0.9, alpha=alpha)
+    style.draw_line(axes, 100 * x[many], 100 * y[many], i, label, every=1)
+    faded = {"color": colour, "marker": marker, "linestyle": "none", "markersize": 5, "alpha": 0.3}
+    axes.plot(100 * x[~many], 100 * y[~many], **faded)
+    return table
 
 
 def _result(predictions: Predictions) -> str:

@@ -5,6 +5,7 @@ grey. Figures are five inches wide with type of nine points or more, legible at 
 """
 
 import io
+import itertools
 import math
 import textwrap
 from collections.abc import Sequence
@@ -39,14 +40,35 @@ class DisplayedFigure(Figure):
         return file.getvalue()
 
 
-def new_figure(height: float, title: str, width: float = WIDTH) -> Figure:
-    """An empty figure with a title that is wrapped to its width. height, width: inches."""
-    figure = DisplayedFigure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")
-    letters = int(width * 72 / (0.55 * TITLE))
-    # "n = 1,250" stays on one line: textwrap does not break at no-break spaces
-    lines = [textwrap.fill(line.replace(" = ", "\u00a0=\u00a0"), letters) for line in title.splitlines()]
-    figure.suptitle(plain("\n".join(lines)), fontsize=TITLE)
+def new_figure(height: float, title: str, width: float = WIDTH, note: str = "") -> Figure:
+    """An empty figure with a title of at most two lines, and a small note at its foot; both are wrapped.
+
+    Of a title that takes more than two lines the first one stays, and what follows it begins the note.
+
+    Args:
+        height, width: Inches; the note's lines are added to the height.
+        title: One or more lines.
+        note: What a reader may look up, not what the figure shows.
+    """
+    first, *rest = (_wrapped(line, width, TITLE) for line in title.splitlines() or [""])
+    if len(first) + sum(map(len, rest)) > 2:
+        note = ", ".join([*title.splitlines()[1:], *filter(None, [note])])
+        rest = []
+    notes = _wrapped(note, width, SMALL)
+    foot = (1.4 * SMALL * len(notes) + 3 * bool(notes)) / 72
+    size = (width, height + foot)
+    figure = DisplayedFigure(figsize=size, dpi=110, layout="constrained", facecolor="white")
+    figure.suptitle(plain("\n".join(itertools.chain(first[:2], *rest))), fontsize=TITLE)
+    figure.get_layout_engine().set(rect=(0, foot / size[1], 1, height / size[1]))
+    if notes:
+        look = {"fontsize": SMALL, "color": "0.35", "va": "bottom", "linespacing": 1.2}
+        figure.text(0.02, 3 / 72 / size[1], plain("\n".join(notes)), **look)
     return figure
+
+
+def _wrapped(text: str, width: float, fontsize: int) -> list[str]:
+    """Lines of `text` that fit on `width` inches; "n = 1,250" stays together, as nothing breaks at no-break spaces."""
+    return textwrap.wrap(text.replace(" = ", "\u00a0=\u00a0"), int(width * 72 / (0.55 * fontsize)))
 
 
 def label_axes(axes: Axes, x: str, y: str, grid: bool = True) -> None:
@@ -65,6 +87,8 @@ def legend_below(figure: Figure, axes: Axes, columns: int, title: str | None = N
     for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
         entries.setdefault(label, handle)
     options = {"loc": "outside lower center", "fontsize": LABEL, "title_fontsize": LABEL, "frameon": False}
+    foot = figure.get_layout_engine().get()["rect"][1] * figure.get_figheight()  # inches that the note takes
+    options["borderaxespad"] = 0.5 + 72 * foot / LABEL  # not bbox_to_anchor, for which no room would be made
     figure.legend(entries.values(), entries, ncols=columns, title=title, handlelength=3, **options)
 
 
@@ -97,7 +121,8 @@ def heat_map(
     figure: Figure, values: np.ndarray, texts: Sequence[Sequence[str]], names: Sequence[str], label: str, highest: float
 ) -> Axes:
     """A square panel of percentages (k, k) with a text in each cell where they are few, and a labelled colour bar."""
-    figure.set_layout_engine("compressed")  # a square panel leaves gaps otherwise
+    rect = figure.get_layout_engine().get()["rect"]
+    figure.set_layout_engine("compressed", rect=rect)  # a square panel leaves gaps otherwise
     axes = figure.subplots()
     image = axes.imshow(values, cmap="Blues", vmin=0, vmax=highest)
     if len(values) <= MOST_NUMBERED:

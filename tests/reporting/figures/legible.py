@@ -12,7 +12,9 @@ def texts(figure) -> list[str]:
 
 
 def title(figure) -> str:
-    return figure.get_suptitle().replace("\u00a0", " ").replace("\n", " ")
+    """The title, and the note at the figure's foot."""
+    notes = [text.get_text() for text in figure.texts if text is not figure._suptitle]
+    return " ".join([figure.get_suptitle(), *notes]).replace("\u00a0", " ").replace("\n", " ")
 
 
 def shown_texts(figure) -> list[Text]:
@@ -28,8 +30,9 @@ def shown_texts(figure) -> list[Text]:
 
 
 def assert_legible(name: str, figure) -> None:
-    """No text leaves the page, lies on another or is tiny; no legend lies on a panel."""
+    """No text leaves the page, lies on another or is tiny; no legend lies on a panel; a title has two lines at most."""
     figure.draw_without_rendering()
+    assert figure.get_suptitle().count("\n") < 2, f"{name}: {figure.get_suptitle()!r}"
     boxes = []
     for text in shown_texts(figure):
         assert text.get_fontsize() >= SMALL, f"{name}: {text}"

@@ -46,7 +46,7 @@ def test_validation_curves_give_the_swing_and_leave_votes_out(runs):
     figure = figures.validation_curves([runs["attempt4"], runs["attempt6"], runs["attempt6-vote"]])
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     expected = [
-        f"{n}: fluctuates by {validation_fluctuation(runs[n].history):.1f} points" for n in ("attempt4", "attempt6")
+        f"{n}, fluctuation: {validation_fluctuation(runs[n].history):.1f} points" for n in ("attempt4", "attempt6")
     ]
     assert labels == expected
     assert "n = 1,250" in title(figure)

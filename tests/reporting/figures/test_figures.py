@@ -9,7 +9,9 @@ from fakes import labels_only, make_run, noise_images, noise_splits, predictions
 from legible import assert_legible, texts, title
 
 from dfclib.datasets.images import Splits
+from dfclib.datasets.traces import trace_statistics
 from dfclib.errors import UserError
+from dfclib.evaluation.published import published_results
 from dfclib.reporting import figures
 
 
@@ -27,12 +29,13 @@ def every_figure(runs, embedded) -> dict:
         "confusion, names": figures.confusion(many),
         "bars": figures.per_class_bars(predictions_with(1.0), figures.heading(embedded["attempt5"])),
         "bars, names": figures.per_class_bars(many),
-        "ladder": figures.ladder(list(runs.values())),
-        "ladder, two groups": figures.ladder(both),
+        "ladder": figures.ladder(list(runs.values()), published_results()),
+        "ladder, two groups": figures.ladder(both, published_results()),
+        "class 4": figures.class_track(both, published_results()),
         "balance": figures.class_balance(noise_splits(embedded=True)),
         "samples": figures.samples(noise_images()),
         "augmentation": figures.augmentation_preview(noise_images().take(np.arange(3)), views),
-        "spectra": figures.spectra(noise_images()),
+        "traces": figures.traces(2 * [trace_statistics(noise_images(), "unibuc", embedded=False)]),
     }
 
 
@@ -60,28 +63,32 @@ def test_save_writes_the_kind_that_the_name_says(tmp_path, suffix, start):
         figures.save(figure, tmp_path / "balance.gif")
 
 
-def test_make_all_writes_every_runs_figures_and_the_ladder(runs, tmp_path):
-    chosen = [runs["attempt1"], runs["attempt3"]]
-    paths = figures.make_all(chosen, tmp_path / "out", overview=chosen)
-    one, vote = (run.name for run in chosen)
-    expected = [
-        f"{one}-curves",
-        f"{one}-confusion",
-        f"{one}-per-class",
-        f"{vote}-confusion",
-        f"{vote}-per-class",
-    ]
-    assert [path.name for path in paths] == [f"{name}.png" for name in [*expected, "ladder"]]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(path.name for path in paths)
+def test_a_runs_figures_are_written_by_its_name(runs, tmp_path):
+    one, vote = runs["attempt1"], runs["attempt3"]
+    paths = figures.draw_runs([one, vote], tmp_path / "out")
+    expected = [f"{one.name}-{kind}.png" for kind in ("curves", "confusion", "per-class")]
+    expected += [f"{vote.name}-{kind}.png" for kind in ("confusion", "per-class")]  # a vote has no curves
+    assert [path.name for path in paths] == expected
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(expected)
+
+
+def test_overviews_are_drawn_of_what_the_runs_belong_to(runs, tmp_path):
+    def drawn(*shown):
+        return [path.stem for path in figures.draw_overviews(shown, tmp_path / "out")]
+
+    assert drawn() == ["samples", "traces"]
+    assert drawn(runs["attempt1"]) == ["samples", "traces", "ladder", "class-4"]
+    assert drawn(make_run(tmp_path, "s2-cnn")) == ["samples", "traces", "systems"]
+    assert drawn(make_run(tmp_path, "resampling-nearest")) == ["samples", "traces", "resampling"]
 
 
 @pytest.mark.parametrize(("name", "images"), [("resampling-nearest", ", held-out images"), ("attempt1", "")])
-def test_make_all_names_the_images_that_an_experiment_is_judged_on(tmp_path, monkeypatch, name, images):
+def test_a_title_names_the_images_that_an_experiment_is_judged_on(tmp_path, monkeypatch, name, images):
     seen = []
     confusion = figures.confusion
     monkeypatch.setattr(figures, "confusion", lambda p, title: seen.append((len(p), title)) or confusion(p, title))
     run = make_run(tmp_path, name)
-    figures.make_all([run], tmp_path / "out", overview=[])
+    figures.draw_runs([run], tmp_path / "out")
     assert seen == [(1250, f"{figures.heading(run)}{images}")]
 
 
@@ -108,7 +115,8 @@ def test_names_with_dollars_are_words_and_no_formulas():
         figures.per_class_bars(guesses),
         figures.class_balance(Splits("x", images, images)),
         figures.samples(images),
-        figures.spectra(images),
+        figures.sample_strip(images),
+        figures.traces([trace_statistics(images, "$x$", embedded=False)]),
         figures.disagreement({r"$\frac{$": guesses, "$b$": guesses}),
         figures.answers(images, {"some": guesses}, r"a title of $\frac{$"),
     ):

@@ -1,4 +1,4 @@
-"""Figures from images: counts, the right pictures in their rows, and spectra of known waves."""
+"""Figures from images: counts, the right pictures in their rows, and traces of known classes."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ from fakes import noise_images, noise_splits
 from legible import title
 
 from dfclib.datasets.images import ImageSet
+from dfclib.datasets.traces import trace_statistics
 from dfclib.reporting import figures
-from dfclib.reporting.figures.images import mean_log_spectrum, radial_profile
 from dfclib.reporting.figures.style import MOST_NAMED
 
 
@@ -33,6 +33,14 @@ def test_samples_say_where_they_leave_classes_out():
     assert "first 25 of 30 classes" in title(figure)
 
 
+def test_a_strip_shows_the_first_of_each_class_in_one_row():
+    images = noise_images(("cat", "dog"), per_class=4)
+    figure = figures.sample_strip(images, per_class=2)
+    assert [axes.get_title() for axes in figure.axes] == ["class cat", "", "class dog", ""]
+    shown = [axes.images[0].get_array() for axes in figure.axes]
+    np.testing.assert_array_equal(shown, images.images[[0, 2, 1, 3]])
+
+
 def test_augmentation_stands_beside_the_original():
     images = noise_images().take(np.arange(2))
     views = [255 - images.images, images.images[:, ::-1]]
@@ -41,28 +49,15 @@ def test_augmentation_stands_beside_the_original():
     np.testing.assert_array_equal(figure.axes[4].images[0].get_array(), 255 - images.images[1])
 
 
-def test_a_waves_power_stands_at_its_frequency():
-    wave = 127.5 + 100 * np.sin(2 * np.pi * np.arange(64) / 4)  # a quarter cycle per pixel, along x
-    images = np.broadcast_to(wave[None, None, :, None], (3, 64, 64, 1)).astype(np.uint8)
-    spectrum = mean_log_spectrum(images)
-    assert spectrum.shape == (64, 64)
-    assert set(np.argwhere(spectrum > spectrum.max() - 1e-6).ravel().tolist()) <= {32, 16, 48}
-
-
-def test_the_radial_profile_of_a_cone_is_a_straight_line():
-    side = np.fft.fftshift(np.fft.fftfreq(64))
-    frequency, value = radial_profile(np.hypot(side[:, None], side))
-    assert (frequency[0], frequency[-1]) == pytest.approx((1 / 64, 0.5))
-    assert value == pytest.approx(frequency, abs=1 / 128)
-
-
-def test_spectra_tell_a_noisy_class_from_a_smooth_one():
+def test_traces_stand_side_by_side_and_tell_a_noisy_class_from_a_smooth_one():
     rng = np.random.default_rng(0)
     smooth = np.broadcast_to(np.linspace(0, 200, 32)[None, :, None, None], (8, 32, 32, 1))
     noisy = smooth + rng.normal(0, 20, smooth.shape)
     images = np.concatenate([smooth, noisy.clip(0, 255)]).astype(np.uint8)
-    figure = figures.spectra(ImageSet(images, np.repeat([0, 1], 8), np.arange(16).astype(str), ("smooth", "noisy")))
-    curves = {line.get_label(): line.get_ydata() for line in figure.axes[-1].lines}
+    images = ImageSet(images, np.repeat([0, 1], 8), np.arange(16).astype(str), ("smooth", "noisy"))
+    measured = [trace_statistics(images, "folder", False), trace_statistics(images, "embedded", True)]
+    figure = figures.traces(measured)
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["folder\nn = 16", "embedded data\nn = 16"]
+    curves = {line.get_label(): line.get_ydata() for line in figure.axes[2].lines}
     assert curves["noisy"][-1] > 0.5 > -0.5 > curves["smooth"][-1]
-    assert figure.axes[-1].get_xlabel() == "frequency, cycles per pixel"
-    assert "n = 16" in title(figure)
+    assert figure.axes[0].lines[0].get_ydata()[-1] > 80

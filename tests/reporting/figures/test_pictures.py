@@ -96,6 +96,29 @@ def test_put_right_shows_what_each_member_alone_got_wrong():
         assert group.probabilities.max(axis=1) == pytest.approx(surest)
 
 
+def test_gradient_maps_lie_over_their_own_pictures_with_their_own_answers():
+    answers = {"CNN v1": guesses(0, 8), "CNN v2": guesses(1, 8)}
+    images = pictures_of(answers["CNN v1"], (48, 48), 3).images
+    maps = {name: np.random.default_rng(i).random((8, 48, 48), np.float32) for i, name in enumerate(answers)}
+    figure = figures.gradient_maps(images, answers, maps)
+    assert_legible("gradient maps", figure)
+    rows = np.array(figure.axes).reshape(3, 6)
+    np.testing.assert_array_equal(rows[0, 5].images[0].get_array(), images[5])
+    assert [axes.get_title() for axes in rows[0]] == [FASHION[label][:11] for label in range(6)]
+    for row, (name, group) in zip(rows[1:], answers.items(), strict=True):
+        assert row[0].get_ylabel() == name
+        for i, axes in enumerate(row):
+            np.testing.assert_array_equal(axes.images[1].get_array(), maps[name][i])
+            answer, share = axes.get_xlabel().split("\n")
+            assert (answer, share) == (FASHION[group.predicted[i]], f"{100 * group.confidence[i]:.0f}%")
+            red = to_hex(axes.xaxis.label.get_color()) == to_hex(VERMILION)
+            assert red == (group.predicted[i] != group.labels[i])
+    two = figures.gradient_maps(images[:2], {"CNN": answers["CNN v1"]}, {"CNN": maps["CNN v1"]})
+    assert len(filled(two)) == 4
+    with pytest.raises(UserError, match="answers of CNN v1, CNN v2, maps of nobody"):
+        figures.gradient_maps(images, answers, {})
+
+
 def test_what_cannot_be_shown_is_said():
     predictions = hand_made()
     with pytest.raises(UserError, match="'u' is not among the 30 given"):

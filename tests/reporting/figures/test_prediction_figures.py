@@ -30,6 +30,8 @@ def test_every_comparison_is_legible():
     every = {
         "reliability": figures.reliability({"one": one}),
         "reliability of seven": figures.reliability(dict(list(members.items())[:7]), title=long),
+        "calibration of seven": figures.reliability_panels(dict(list(members.items())[:7]), title=long),
+        "calibration of one": figures.reliability_panels({"the author's, no smoothing": one}),
         "confidence": figures.confidence(one, long),
         "confidence, all right": figures.confidence(right),
         "disagreement": figures.disagreement(members, long),
@@ -40,6 +42,8 @@ def test_every_comparison_is_legible():
         "all fixed": figures.fixed_and_made(one, guesses(0, strength=99.0)),
         "the same twice": figures.fixed_and_made(one, one),
         "confusion": figures.confusion(right, long),
+        "voters": figures.voters(members, long),
+        "one voter": figures.voters({"one": one}),
         "bars": figures.per_class_bars(right, long),
     }
     for name, figure in every.items():
@@ -67,6 +71,18 @@ def test_bars_are_three_per_class_and_as_high_as_their_values():
     assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["precision", "recall", "F1"]
 
 
+def test_voters_are_drawn_as_they_are_counted():
+    members = {str(seed): guesses(seed) for seed in range(4)}
+    figure = figures.voters(members)
+    (axes,) = figure.axes
+    table = comparison.accuracy_by_voters(list(members.values()))
+    assert axes.lines[0].get_xdata().tolist() == [1, 2, 3, 4]
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), 100 * table["mean"])
+    band = axes.collections[0].get_paths()[0].get_extents()
+    assert (band.y0, band.y1) == pytest.approx((100 * table["low"].min(), 100 * table["high"].max()))
+    assert "4 voters, n = 1,000" in title(figure)
+
+
 def test_many_classes_are_drawn_without_numbers_and_with_some_names():
     names = tuple(f"class {i}" for i in range(100))
     p = labels_only(np.arange(300) % 100, class_names=names, labels=np.arange(300) % 100)
@@ -86,26 +102,54 @@ def test_reliability_draws_accuracy_against_confidence_and_names_the_error():
         error = calibration.expected_calibration_error(predictions, 10)
         line = lines[f"{name}: expected calibration error {100 * error:.1f}%"]
         table = calibration.reliability(predictions, 10)
-        filled = table.dropna()
+        filled = table[table["n"] >= 20]
         assert line.get_xdata() == pytest.approx(100 * filled["confidence"].to_numpy())
         assert line.get_ydata() == pytest.approx(100 * filled["accuracy"].to_numpy())
         assert stairs.get_data().values == pytest.approx(table["n"].to_numpy() / 10)  # percent of 1,000
         assert stairs.get_data().edges == pytest.approx(np.arange(0, 101, 10))
     diagonal = lines["as often right as confident"]
     assert list(diagonal.get_xdata()) == list(diagonal.get_ydata()) == [0, 100]
-    assert title(figure) == "Mine n = 1,000, 10 bins, 95% intervals"
+    assert title(figure) == "Mine n = 1,000, 10 bins, 95% intervals faded: bins of fewer than 20 images"
 
 
 def test_reliability_leaves_empty_bins_out_and_shows_how_little_is_known_of_small_ones():
     four = sure([0.95, 0.95, 0.95, 0.72], [True, True, False, True])
     top, _ = figures.reliability({"four": four}, bins=10).axes
-    assert top.lines[0].get_xdata() == pytest.approx([72, 95])
-    assert top.lines[0].get_ydata() == pytest.approx([100, 200 / 3])
-    (upright,) = top.collections
+    line, faded, _ = top.lines
+    assert len(line.get_xdata()) == 0
+    assert faded.get_xdata() == pytest.approx([72, 95])
+    assert faded.get_ydata() == pytest.approx([100, 200 / 3])
+    _, upright = top.collections
     ends = [segment[:, 1] for segment in upright.get_segments()]
     expected = [metrics.wilson_interval(1, 1), metrics.wilson_interval(2, 3)]
     assert np.array(ends) == pytest.approx(100 * np.array(expected))
     assert top.get_xlim()[0] == pytest.approx(70)
+
+
+def test_a_line_goes_through_bins_of_enough_images_alone():
+    confidences = np.repeat([0.55, 0.75, 0.95], [19, 20, 40])
+    top, _ = figures.reliability({"one": sure(confidences, np.ones(79, bool))}, bins=10).axes
+    line, faded, _ = top.lines
+    assert (line.get_xdata(), faded.get_xdata()) == (pytest.approx([75, 95]), pytest.approx([55]))
+    plain, pale = top.collections
+    assert (len(plain.get_segments()), len(pale.get_segments())) == (2, 1)
+    assert pale.get_alpha() < plain.get_alpha() and faded.get_alpha() < 0.5
+
+
+def test_calibration_has_a_panel_per_system_which_may_be_of_other_images():
+    systems = {"one": guesses(0), "two": guesses(1, 400), "three": guesses(2)}
+    figure = figures.reliability_panels(systems, bins=10)
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(shown) == 3
+    for axes, (name, one) in zip(shown, systems.items(), strict=True):
+        error = calibration.expected_calibration_error(one, 10)
+        assert axes.get_title() == f"{name}\nn = {len(one):,}, error {100 * error:.1f}%"
+        table = calibration.reliability(one, 10)
+        many = table[table["n"] >= 20]
+        assert axes.lines[0].get_ydata() == pytest.approx(100 * many["accuracy"].to_numpy())
+        assert axes.get_xlim() == shown[0].get_xlim() and axes.get_ylim() == shown[0].get_ylim()
+    with pytest.raises(UserError, match="at least one system"):
+        figures.reliability_panels({})
 
 
 def test_systems_are_compared_on_the_same_images():
@@ -151,6 +195,14 @@ def test_disagreement_writes_the_share_of_each_pair():
     assert [cells[i, i] for i in range(3)] == ["–"] * 3
     assert [label.get_text() for label in axes.get_yticklabels()] == list(members)
     assert title(figure) == "Mine n = 1,000"
+
+
+def test_maps_of_disagreement_can_share_a_scale():
+    members = {"v1": guesses(0), "v2": guesses(1)}
+    (alone, _), (wider, _) = (figures.disagreement(members, highest=highest).axes for highest in (None, 0.9))
+    largest = 100 * comparison.disagreement(list(members.values())).max()
+    assert alone.images[0].get_clim() == (0, pytest.approx(largest))
+    assert wider.images[0].get_clim() == (0, pytest.approx(90))
 
 
 def test_fixed_stand_upwards_made_downwards_and_the_net_above():
