@@ -61,7 +61,7 @@ PLACES, WANDER = {0: 0.0, 4: 0.5, 1: 1.0}, 0.13
 COLOURED, CAST = (0.1, 0.9), (0.06, -0.06)
 
 
-def make_splits(train: int = 250, validation: int = 250, test: int = 100, seed: int = 0) -> Splits:
+def make_splits(train: int = 150, validation: int = 400, test: int = 100, seed: int = 0) -> Splits:
     """Make the embedded data set: `Splits` named "embedded", uint8 (n, 100, 100, 3), classes "0" to "4".
 
     Raises UserError unless train and validation are 10 images or more, and test (None if 0) and seed 0 or more.
