@@ -23,9 +23,9 @@
 #
 # What changes when the learning rate decays, and where does the whole story end?
 #
-# Large steps at the beginning find a region, small steps at the end settle in it. With a rate that decays, the last epochs
-# should resemble each other, so that it matters little which of them is kept. That is worth more than it seems. The best of
-# many epochs that differ widely owes much to chance; the best of epochs that resemble each other owes little.
+# Large steps at the beginning find a region, small steps at the end settle in it. With a rate that decays, the last
+# epochs should resemble each other, so that it matters little which of them is kept. The best of many epochs that
+# differ widely owes much to chance; the best of epochs that resemble each other owes little.
 
 # %% [markdown]
 # ## Answer
@@ -291,8 +291,8 @@ figures.ladder(find_alike(run, *LADDER), published)
 # %% [markdown]
 # ## What next
 #
-# This story leaves some things open that whoever builds on it should settle. Several attempts changed many things at once, so no
-# gain belongs to one of them. Most comparisons rest on one seed each. And every checkpoint was chosen on the images that it was
-# then measured on. For the last there is a remedy at hand: a recipe with `protocol="held_out"` chooses on a small part of the
-# training images, and looks at validation once, at the end. The [next notebook](07_a_pair_and_a_soft_vote.ipynb) takes up
-# voting with probabilities.
+# This story leaves some things open. Several attempts changed many things at once, so no gain belongs to one of them.
+# Most comparisons rest on one seed each. And most checkpoints were chosen on the images that they were then measured
+# on. For the last there is a remedy at hand: a recipe with `protocol="held_out"` chooses on a small part of the
+# training images, and looks at validation once, at the end. The [next notebook](07_a_pair_and_a_soft_vote.ipynb) takes
+# up voting with probabilities.

@@ -432,10 +432,9 @@ display(figures.reliability({name: one for name, one in systems.items() if name 
 figures.confidence(ensemble, "Confidence of the vote")
 
 # %% [markdown]
-# Remember what averaging does. Where two networks differ, their mean is less sure than the two are on average, and
-# rightly so. But the mean is also meant to be right *more often*. If the members' confidence is already too low, the
-# vote's is lower still while its accuracy is higher. So an ensemble can be worse calibrated than its members, and
-# smoothed labels make that likely. Look back at the recorded pair.
+# Where two networks differ, their mean is less sure than the two are on average. If the members' confidence is already
+# too low, the vote's is lower still, while its accuracy should be higher. So an ensemble can be worse calibrated than
+# its members, and smoothed labels make that likely. Look back at the recorded pair.
 
 # %% [markdown]
 # ## What next

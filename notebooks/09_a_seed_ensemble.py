@@ -419,6 +419,6 @@ figures.fixed_and_made(members["base"], ensemble, ("base", "vote"))
 # %% [markdown]
 # ## What next
 #
-# What did the vote cost? As many trainings as it has members, and as many passes per image. Four seeds of one network
-# are the ensemble that takes the least thought, and they show the deviation over seeds as well, which is reason enough
-# to train them. [The last of the systems](10_fashion_mnist.ipynb) is about other images: garments.
+# What did the vote cost? As many trainings as it has members, and as many passes per image. In return, several
+# trainings show how far they differ, which is reason enough for them. [The last of the systems](10_fashion_mnist.ipynb)
+# is about other images: garments.
