@@ -25,7 +25,7 @@
 #
 # The author of this system, called S1 here, trains two networks that are about equally good and built differently. One
 # keeps a coarse map of where things are. The other is deeper and wider and averages over the whole image. The vote
-# averages their probabilities. Do the two err on different images, as the author's word "complementary" promises? And
+# averages their probabilities. Do the two err on different images, as networks that complement each other should? And
 # would another set of images have shown the same gain?
 
 # %% [markdown]
