@@ -2,6 +2,7 @@
 
     python benchmarks/training_speed.py                 # all recipes: about ten minutes on two idle cores
     python benchmarks/training_speed.py attempt4        # those whose name begins so
+    python benchmarks/training_speed.py --scales quick  # at that scale alone
 
 Trains on random pixels of 100x100 (S4: grey, 28x28) through the whole input pipeline, after a warm-up, for some seconds
 each, counts parameters, and writes dfclib/recipes/measured_speed.json, from which `python -m dfclib recipes`, `train`
@@ -28,19 +29,21 @@ from dfclib.training.devices import environment, release_memory, resolve_precisi
 from dfclib.training.model import compiled_model
 
 WARM_UP = 3  # batches
+SCALES = ("quick", "compact", "full")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="beginnings of recipe names; default: all")
     parser.add_argument("--seconds", type=float, default=6.0, help="at least so long for each (default: 6)")
+    parser.add_argument("--scales", nargs="+", choices=SCALES, default=SCALES, help="default: all three")
     arguments = parser.parse_args()
 
     speeds, parameters = measured("images_per_second"), measured("parameters")
     for recipe in trainings():
         if arguments.names and not recipe.name.startswith(tuple(arguments.names)):
             continue
-        for scale in ("quick", "compact", "full"):
+        for scale in arguments.scales:
             with release_memory():
                 speed, count = measure(recipe.at_scale(scale), arguments.seconds)
             speeds[f"{recipe.name}-{scale}"] = round(speed, 1)

@@ -23,11 +23,11 @@
 #
 # What are these images, what does a label mean, and what can tell the classes apart?
 #
-# Descriptions of the competition speak of real and fake faces. The images say otherwise. Every one of them was made by a
-# generative model. They show animals that ride a bike, wash dishes or play chess. The label says **which of five generators
-# made the image**. So the task is attribution of an image to its generator, not detection of fakes. All generators were asked
-# for the same scenes, so what an image shows says little about its label. What is left are the traces of the generator: how
-# smooth its surfaces are, how much fine grain it leaves, which colours and shadows it prefers.
+# Descriptions of the competition speak of real and fake faces. The images say otherwise. Every one of them was made by
+# a generative model. They show animals that ride a bike, wash dishes or play chess. The label says **which of five
+# generators made the image**. So the task is attribution of an image to its generator, not detection of fakes. All
+# classes show the same scenes, so what an image shows says little about its label. What is left are the traces of the
+# generator: how smooth its surfaces are, how much fine grain it leaves, which colours and shadows it prefers.
 
 # %% [markdown]
 # ## Answer
@@ -81,9 +81,9 @@ from dfclib.runs import find_recorded
 # %% [markdown]
 # ## The evidence
 #
-# The competition's images must not be passed on, so this repository has none of them. What can be shown without them are
-# their numbers, which were recorded with the trainings, and small aggregates per class, which
-# `python -m dfclib data traces FOLDER` measures and `report/data` holds.
+# The competition's images must not be passed on, so this repository has none of them. What can be shown is how many
+# there are, and small aggregates per class, which `python -m dfclib data traces FOLDER` measures and `report/data`
+# holds.
 
 # %% tags=["nbval-check-output"]
 rows = [
@@ -114,10 +114,11 @@ Table(rows, "" if rows else "No run on the competition's images is recorded in r
 #   neighbourhood. The curve says how similar it is to itself some pixels further on. A generator that enlarges a small
 #   image, or that paints in blocks, leaves a pattern there.
 #
-# Look at the top row first: is the share larger at high frequencies than at low ones? If it is, then whatever reduces an
-# image before a network sees it takes away what tells the classes apart. That is why all recipes here read native pixels,
-# enlarged pixels or crops, and never reduced images. Then compare the two columns: the embedded images (see below) should
-# show the same kinds of differences. They need not show the same numbers.
+# Look at the top row first: is the share larger at high frequencies than at low ones? (The last few points average very
+# few frequencies, in the corners of the spectrum.) If it is, then whatever reduces an image before a network sees it
+# takes away what tells the classes apart. That is why all recipes here read native pixels, enlarged pixels or crops,
+# and never reduced images. Then compare the two columns: the embedded images (see below) should show the same kinds of
+# differences. They need not show the same numbers.
 
 # %%
 measured = recorded_traces()
@@ -126,9 +127,10 @@ traces(measured)
 # %% [markdown]
 # ### Colour, grain and shadow
 #
-# Five numbers per class: mean and deviation of each colour channel, the strength of the residual, and the share of pixels
-# that are nearly black. Look for the class that stands out in a column, and for two classes whose rows are alike. A network
-# can tell the first one from the others by simple means; for the other two it has to look for something else.
+# For each class: mean and deviation of each colour channel, fine grain (the mean strength of the residual), and the
+# share of pixels that are nearly black. Look for the class that stands out in a column, and for two classes whose rows
+# are alike. A network can tell the first one from the others by simple means; for the other two it has to look for
+# something else.
 
 # %% tags=["nbval-check-output"]
 real = [one for one in measured if not one["embedded"]]
@@ -149,8 +151,8 @@ splits = load(data, image_size)
 images_table(splits)
 
 # %% [markdown]
-# Where all classes have the same number of images, accuracy is a fair summary: a classifier that guesses is right once in
-# as many times as there are classes, and none becomes better by preferring a frequent class.
+# Where all classes have the same number of images, accuracy is a fair summary: no classifier gains by preferring a
+# frequent class.
 
 # %%
 class_balance(splits)
@@ -188,5 +190,6 @@ print(duplicates.text(limit=5))
 # %% [markdown]
 # ## What next
 #
-# The [next notebook](01_the_baseline.ipynb) asks how far the plainest network gets. Everything in this one can be repeated
-# for any folder of images, with a list of whatever is wrong with it, by `python -m dfclib data check FOLDER`.
+# The [next notebook](01_the_baseline.ipynb) asks how far the plainest network gets. For a folder of your own,
+# `python -m dfclib data check FOLDER` counts images, finds duplicates and lists whatever is wrong;
+# `python -m dfclib data traces FOLDER --out DIR` measures the traces.

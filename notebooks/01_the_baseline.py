@@ -24,8 +24,8 @@
 # How far does the plainest convolutional network get, and what stops it?
 #
 # The baseline has convolutions with pooling, one wide dense layer, and nothing that keeps it from learning the training
-# images by heart. A network with many more weights than there are images *can* do that, and gradient descent gives it no
-# reason not to. So the figure to watch is not how good it becomes on training images, but how far validation falls behind.
+# images by heart. A network with many more weights than there are images *can* do that, and gradient descent gives it
+# no reason not to. So watch not how good it becomes on training images, but how far validation falls behind.
 
 # %% [markdown]
 # ## Answer
@@ -93,8 +93,9 @@ import_keras()
 # ## The evidence
 #
 # This section trains nothing. It shows a run on the competition's images that was recorded in `report/runs`, and the
-# author's results as he published them (`report/published`). Both were measured on the same validation images, so they can
-# be compared. Kaggle's public test has other images: its score may be named beside them, but not subtracted.
+# author's results as he published them (`report/published`). Both were measured on the same validation images, so they
+# can be compared. Kaggle's public test has other images: its score may be named beside them, but not subtracted. Full
+# scale means that nothing of the author's recipe was shortened.
 
 # %% tags=["nbval-check-output"]
 published = published_results()
@@ -113,14 +114,14 @@ results_table([recorded])
 curves(recorded)
 
 # %% [markdown]
-# The author keeps the weights of the last epoch, and so do we. What he notes about his own curve:
+# The author keeps the weights of the last epoch, and so do we. What his own figure shows:
 
 # %% tags=["nbval-check-output"]
 print(published["attempt1"].note)
 
 # %% [markdown]
-# So whoever keeps the last epoch of such a curve keeps one of many. Before you read anything into the difference between
-# the author and us, look at how far our own validation curve moves from one epoch to the next.
+# On such a curve much depends on which epoch is kept. Before you read anything into the difference between the author
+# and us, look at how far our own validation curve moves from one epoch to the next.
 #
 # ### Class by class
 #
@@ -169,16 +170,17 @@ parameters = build_model(full, channels=3, classes=5).count_params()
 print(f"parameters at full scale: {parameters:,}; the author's: {full.claims['parameters']:,}")
 
 # %% [markdown]
-# What is trained here may be shorter. A scale changes these fields and no others. At quick scale the network sees crops of the
-# images, not reduced images, because reducing takes away fine detail.
+# The scale at hand changes these fields and no others. (Quick scale is for a first look at the embedded images, compact
+# scale for two CPU cores; full scale changes nothing.) At quick scale the network sees crops of the images, not reduced
+# images, because reducing takes away fine detail.
 
 # %% tags=["nbval-check-output"]
 recipe = full.at_scale(scale).with_options(seed=seed, epochs=epochs)
 changes_table(full, recipe)
 
 # %% [markdown]
-# One layer holds nearly all parameters. Look for it. It has a weight for every position *and* every unit, so it is the one
-# that can store single images.
+# One layer holds most of the parameters. Look for it. It has a weight for every position *and* every unit, so it is the
+# one that can store single images.
 
 # %% tags=["nbval-check-output"]
 layers_table(build_model(recipe, splits.train.channels, len(splits.class_names)))

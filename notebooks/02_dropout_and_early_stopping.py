@@ -101,9 +101,10 @@ recorded_table([first, second], published)
 results_table([first, second])
 
 # %% [markdown]
-# Do the intervals of the two attempts overlap? Then ask the sharper question, which looks at the same images one by one: how
-# many does only the first attempt get right, and how many only the second? An interval of this paired difference that does
-# not contain zero says that one of them is better on images of this kind. It says nothing about other seeds.
+# Do the intervals of the two attempts overlap? Then ask the sharper question, which looks at the same images one by
+# one: how many does only the first attempt get right, and how many only the second? McNemar's test asks whether these
+# two counts differ by more than chance. An interval of the paired difference that does not contain zero says that one
+# of them is better on images of this kind. It says nothing about other seeds.
 
 # %% tags=["nbval-check-output"]
 before, ours = first.predictions("validation"), second.predictions("validation")
@@ -131,8 +132,9 @@ display(confusion(theirs, "Attempt 2, the author's"), confusion(ours, heading(se
 recall_table({"author": theirs, "ours": ours})
 
 # %% [markdown]
-# A row tells half of it. Look at the column of class 4, too: how many images of other classes are taken for it? A class that
-# is both missed and named too often is not shown too rarely. The network cannot tell it from its neighbours.
+# A row tells half of it. Look at the column of class 4, too: how many images of other classes are taken for it? A class
+# that is both missed and named too often is one that the network cannot tell from its neighbours. To show it more often
+# may only trade one error for the other.
 #
 # One caution holds from here to the end of the story. The epoch that was kept was chosen *on the validation images*, as the
 # author did, and then measured on them. The best of several looks is a little too good. So these figures can be compared
@@ -164,8 +166,8 @@ parameters = build_model(full, channels=3, classes=5).count_params()
 print(f"parameters at full scale: {parameters:,}; the author's: {full.claims['parameters']:,}")
 
 # %% [markdown]
-# The kernel in the middle is larger, and yet there are fewer parameters: the dense layer after `flatten` has shrunk, and it
-# held nearly all of them. A wide dense layer and then a narrower one take its place.
+# At full scale there are fewer parameters than in attempt 1, although the kernel in the middle is larger: the dense
+# layer after `flatten`, which held nearly all of them, has fewer units. A narrower one follows it.
 
 # %% tags=["nbval-check-output"]
 recipe = full.at_scale(scale).with_options(seed=seed, epochs=epochs)
@@ -190,8 +192,8 @@ run = train(recipe, splits, runs_dir)
 curves(run)
 
 # %% [markdown]
-# The first attempt stands above this one, if it was trained on this machine. If not, the recorded run on the competition's
-# images stands in its place. The note below the table says so where the images are different ones.
+# The first attempt stands above this one. If it was not trained on this machine, that is the recorded run; the note
+# below the table then names the images.
 
 # %%
 results_table([*find_alike_or_recorded(run, "attempt1"), run])

@@ -109,9 +109,10 @@ import_keras()
 # %% [markdown]
 # ## The evidence
 #
-# Recorded runs of attempts 2 and 4 at one scale (attempt 3 was a vote), beside the author's results on the same validation
-# images. Read the rows on scale, on what was shortened and on epochs before the accuracies. A run of fewer epochs than the
-# author's tests the direction of a change, not his figure.
+# Recorded runs of attempts 2 and 4 (attempt 3 was a vote), beside the author's results on the same validation images.
+# Read the rows on scale, on what was shortened and on epochs before the accuracies: two runs can be compared only where
+# they were shortened alike. Compact scale fits the author's recipe to two CPU cores. An *earlier recipe* has been
+# changed since: its runs say nothing about today's.
 
 # %% tags=["nbval-check-output"]
 published, runs = published_results(), find_runs("report/runs")
@@ -124,14 +125,14 @@ results_table([second, fourth])
 # %% [markdown]
 # ### The learning rate that grows
 #
-# The author made the learning rate grow on purpose. His report calls the network "bored" where validation stagnates; larger
-# steps were to get it moving again. Only later did he find that the growing rate made validation unstable. The next attempt
-# keeps the idea and makes the rate grow faster. The sixth turns it round. The three are drawn on the same axes here and in
-# the next two notebooks: first the learning rate, then validation.
+# The author made the learning rate grow on purpose. His report calls the network "bored" where validation stagnates;
+# larger steps were to get it moving again. Only later did he find that the growing rate made validation unstable. The
+# next attempt keeps the idea and makes the rate grow faster. The sixth lets the rate decay. The three are drawn on the
+# same axes here and in the next two notebooks: first the learning rate, then validation.
 #
-# Look at what validation does where the rate is highest. The fluctuation in the legend is the typical change of validation
-# accuracy from one epoch to the next, *less the trend*, in points: a curve that climbs evenly has none. A steep beginning
-# that levels off departs from an even climb as well, so short runs have no such number.
+# Look at what validation does where the rate is highest. The fluctuation in the legend is the typical change of
+# validation accuracy from one epoch to the next, *less the trend*, in points: a curve that climbs evenly has none.
+# Short runs have no such number, because their steep beginning would count as fluctuation.
 
 # %%
 three = recorded_alike(runs, "attempt4", "attempt5", "attempt6")
@@ -143,9 +144,9 @@ fluctuation_table(three)
 # %% [markdown]
 # ### What resampling costs
 #
-# An experiment of ours on the competition's images: the same recipe with three ways of resampling. It is judged by images
-# that were held out of training, over several seeds. Compare the two that warp native pixels, by the nearest pixel and
-# between pixels.
+# An experiment of ours on the competition's images: a small network of this attempt's kind, three ways to resample its
+# training images, several seeds each, judged on images that were held out of training. Compare the two ways that keep
+# the images' own size: by the nearest pixel, and bilinearly, which averages neighbours.
 
 # %%
 resampling(runs)
@@ -169,8 +170,8 @@ class_table(recorded_alike(runs, "attempt1", "attempt2", "attempt4", "attempt5",
 class_track(runs, published)
 
 # %% [markdown]
-# Whoever names a class more readily finds more of it, and more of what is not. So look at the row *and* at the column of
-# class 4, in the author's matrix of attempt 4 and in ours.
+# A network that names a class more readily finds more of it, and takes more of the others for it. So look at the row
+# *and* at the column of class 4, in the author's matrix of attempt 4 and in ours.
 
 # %%
 theirs, ours = published["attempt4"].predictions(), fourth.predictions("validation")
@@ -201,7 +202,7 @@ full = find("attempt4")
 changes_table(find("attempt2"), full)
 
 # %% [markdown]
-# Look at the schedule: after so many steps the learning rate has been multiplied by the factor. A factor above one makes it
+# Look at the schedule: over `steps` steps the learning rate is multiplied by `factor`. A factor above one makes it
 # grow.
 
 # %% tags=["nbval-check-output"]
@@ -217,18 +218,18 @@ recipe = full.at_scale(scale).with_options(seed=seed, epochs=epochs)
 layers_table(build_model(recipe, splits.train.channels, len(splits.class_names)))
 
 # %% [markdown]
-# What the scale at hand changes. The schedule is shortened together with the epochs: the last learning rate stands to the
-# first as in the author's run.
+# What the scale at hand changes. The schedule is shortened together with the epochs: the last and the first learning
+# rate keep the ratio that they had in the author's run.
 
 # %% tags=["nbval-check-output"]
 changes_table(full, recipe)
 
 # %% [markdown]
-# The first image of each class as it is, and as the training sees it in its first epochs. Rotation, shift, zoom and mirror are
-# composed into one transform, so that an image is resampled once. The compact scale reads the nearest pixel where the author
-# reads between pixels, for the reason shown above. What comes into view beyond an edge repeats the edge. The transform
-# depends on the seed, the epoch and the name of the image alone, so that an interrupted training sees the same images again.
-# If this scale crops, the place of the crop is drawn as well.
+# The first image of each class as it is, and as the training sees it in its first epochs. Rotation, shift, zoom and
+# mirror are composed into one transform, so that an image is resampled once. Compact scale reads the nearest pixel
+# where the author interpolates bilinearly, for the reason shown above. What comes into view beyond an edge repeats the
+# edge. The transform depends on the seed, the epoch and the name of the image alone, so that an interrupted training
+# sees the same images again. If this scale crops, the place of the crop is drawn as well.
 
 # %%
 originals = splits.train.take(np.unique(splits.train.labels, return_index=True)[1])
@@ -243,7 +244,7 @@ run = train(recipe, splits, runs_dir)
 # %% [markdown]
 # ## What happened here
 #
-# Training accuracy is now measured on augmented images and with dropout, so it is measured under the hardest conditions.
+# Training accuracy is now measured on augmented images and with dropout, so it may lie below validation accuracy.
 # Validation images are never augmented.
 
 # %%

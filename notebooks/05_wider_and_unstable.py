@@ -23,9 +23,9 @@
 #
 # Do stronger augmentation, a much wider network and more patience help, while the learning rate grows faster still?
 #
-# Stronger augmentation makes room for a larger network, because there is more to learn that is not a stored image. L2 pulls
-# every kernel towards zero. Patience lets a training live through bad epochs. That last one deserves suspicion. If validation
-# fluctuates and the best epoch is kept, then every epoch is one more draw, and the best of many draws is high by chance alone.
+# Stronger augmentation makes room for a larger network: there is more to learn than single images. L2 pulls the kernels
+# towards zero. Patience lets a training live through bad epochs, and deserves suspicion: if validation fluctuates and
+# the best epoch is kept, then every epoch is one more draw, and the best of many draws is high by chance alone.
 
 # %% [markdown]
 # ## Answer
@@ -101,8 +101,10 @@ import_keras()
 # %% [markdown]
 # ## The evidence
 #
-# Recorded runs of attempts 4 and 5 at one scale, beside the author's results on the same validation images. Read the rows on
-# scale, on what was shortened and on epochs before the accuracies: the two recipes have different numbers of epochs.
+# Recorded runs of attempts 4 and 5, beside the author's results on the same validation images. Read the rows on scale,
+# on what was shortened and on epochs before the accuracies: two runs can be compared only where they were shortened
+# alike. Compact scale fits the author's recipe to two CPU cores. An *earlier recipe* has been changed since: its runs
+# say nothing about today's.
 
 # %% tags=["nbval-check-output"]
 published, runs = published_results(), find_runs("report/runs")
@@ -127,7 +129,7 @@ display(learning_rates(three), validation_curves(three))
 fluctuation_table(three)
 
 # %% [markdown]
-# The author's own runs were longer. How many epochs he trained, and which one he kept:
+# How many epochs the author trained and which one he kept, beside ours:
 
 # %% tags=["nbval-check-output"]
 rows = []
@@ -139,8 +141,7 @@ for run in three:
 Table(rows)
 
 # %% [markdown]
-# The training ends when accuracy has not improved for as many epochs as patience allows. So the epochs after the kept one are
-# those that brought nothing.
+# The epochs after the kept one brought nothing better, by the value that early stopping watches.
 #
 # ### Class by class
 #
@@ -194,8 +195,8 @@ recipe = full.at_scale(scale).with_options(seed=seed, epochs=epochs)
 layers_table(build_model(recipe, splits.train.channels, len(splits.class_names)))
 
 # %% [markdown]
-# What the scale at hand changes. Look at the factor. Where `steps` is none, the learning rate is multiplied by it over the
-# whole run: as many times as in the run that the author really trained.
+# What the scale at hand changes. Where `steps` is none, the learning rate is multiplied by `factor` over the whole run,
+# as it was over the run that the author really trained.
 
 # %% tags=["nbval-check-output"]
 changes_table(full, recipe)
@@ -240,4 +241,5 @@ per_class_bars(run.predictions("validation"), heading(run))
 # %% [markdown]
 # ## What next
 #
-# The author now suspects the growing learning rate. The [sixth attempt](06_a_decaying_learning_rate.ipynb) turns it round.
+# The author now suspects the growing learning rate. In the [sixth attempt](06_a_decaying_learning_rate.ipynb) it
+# decays.

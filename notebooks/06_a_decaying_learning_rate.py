@@ -21,11 +21,11 @@
 # %% [markdown]
 # ## Question
 #
-# What does it change when the learning rate decays, and where does the whole story end?
+# What changes when the learning rate decays, and where does the whole story end?
 #
-# Large steps at the beginning find a region, small steps at the end settle in it. With a rate that decays, the last epochs
-# should resemble each other, so that it matters little which of them is kept. That is worth more than it seems. The best of
-# many epochs that differ widely owes much to chance; the best of epochs that resemble each other owes little.
+# Large steps at the beginning find a region, small steps at the end settle in it. With a rate that decays, the last
+# epochs should resemble each other, so that it matters little which of them is kept. The best of many epochs that
+# differ widely owes much to chance; the best of epochs that resemble each other owes little.
 
 # %% [markdown]
 # ## Answer
@@ -107,7 +107,8 @@ import_keras()
 # ## The evidence
 #
 # Recorded runs on the competition's images, beside the author's results on the same validation images. Read the rows on
-# scale, on what was shortened and on epochs before the accuracies.
+# scale, on what was shortened and on epochs before the accuracies. Compact scale fits the author's recipe to two CPU
+# cores. An *earlier recipe* has been changed since: its runs say nothing about today's.
 
 # %% tags=["nbval-check-output"]
 published, runs = published_results(), find_runs("report/runs")
@@ -121,9 +122,8 @@ comparison_table({"attempt 5": before}, "attempt 6", ours)
 # %% [markdown]
 # ### Growing and decaying
 #
-# Attempts 4, 5 and 6 on the same axes. Do the last epochs of attempt 6 resemble each other more than those of the two attempts
-# whose rate grows? Look at the curves as well as at the number, and at how many epochs there are: a few epochs
-# say nothing about fluctuation.
+# Attempts 4, 5 and 6 on the same axes. Do the last epochs of attempt 6 resemble each other more than those of the two
+# attempts whose rate grows? A few epochs say nothing about it.
 
 # %%
 three = recorded_alike(runs, "attempt4", "attempt5", "attempt6")
@@ -141,11 +141,11 @@ fluctuation_table(three)
 class_table(recorded_alike(runs, "attempt1", "attempt2", "attempt4", "attempt5", "attempt6"), published)
 
 # %% [markdown]
-# In the author's column, class 4 gains nothing in the two attempts that show it more often, and much in the one that does not.
-# So showing it more often did not help, and yet the class can be learnt. Together with the repeats, attempt 6 changes the
-# learning rate, the augmentation and the kernels. Which of them did it could only be told by training each change alone. The
-# rate is the likeliest, since the author found that the growing one made validation unstable. In our column, look first at how
-# many epochs our runs have.
+# In the author's column, class 4 gains nothing in the two attempts that show it more often, and much in the one that
+# does not. So showing it more often did not help, and yet the class can be learnt. Together with the repeats, attempt 6
+# changes the learning rate, the augmentation and the network. Only training each change alone could tell which of them
+# did it. The rate is the likeliest, since the author found that the growing one made validation unstable. In our
+# column, look first at how many epochs our runs have.
 
 # %%
 class_track(runs, published)
@@ -160,9 +160,9 @@ recall_table({"author": theirs, "ours": ours})
 # %% [markdown]
 # ### The vote
 #
-# The author's last word is a vote again. Which files voted he did not publish. So the members below are ours: attempts 4, 5 and
-# 6, and attempt 6 with two more seeds. Networks that were trained so differently should err more differently than the small
-# variants of the third attempt. Does the vote stand above its best member, or only above the typical one?
+# The author ends with a vote again. He did not publish which files voted, so the members below are ours: attempts 4, 5
+# and 6, and attempt 6 with two more seeds. Networks that were trained so differently should err more differently than
+# the small variants of the third attempt. Does the vote stand above its best member, or only above the typical one?
 
 # %% tags=["nbval-check-output"]
 (voted,) = recorded_alike(runs, "attempt6-vote")
@@ -174,9 +174,9 @@ vote_table(voted)
 # All six attempts, the author's accuracies and ours. On one row, the author and we are measured on the same validation
 # images. Kaggle's scores come from other images.
 #
-# Before you read a step from one row to the next as a gain, look at three things. Do the intervals overlap? Do both runs have
-# the same scale? And if they do, were they shortened alike? At one and the same scale some attempts are trained for fewer of
-# their author's epochs than others, and a run that was cut short says little about what its recipe can do.
+# Before you read a step from one row to the next as a gain, look at three things. Do the intervals overlap? Do both
+# runs have the same scale? And if they do, were they shortened alike? A run that was cut short says little about what
+# its recipe can do.
 
 # %%
 figures.ladder(runs, published)
@@ -206,8 +206,9 @@ full = find("attempt6")
 changes_table(find("attempt5"), full)
 
 # %% [markdown]
-# The factor is below one: the rate starts higher than before and falls. All classes are shown equally again. Augmentation grows
-# once more. The network becomes a little narrower, with a larger kernel in the middle.
+# The factor is below one: the rate starts higher than before and falls. All classes are shown equally again.
+# Augmentation grows once more. The main branch becomes narrower, with a larger kernel in the middle; the second branch
+# becomes wider.
 
 # %% tags=["nbval-check-output"]
 parameters = build_model(full, channels=3, classes=5).count_params()
@@ -290,8 +291,8 @@ figures.ladder(find_alike(run, *LADDER), published)
 # %% [markdown]
 # ## What next
 #
-# This story leaves some things open that whoever builds on it should settle. Several attempts changed many things at once, so no
-# gain belongs to one of them. Most comparisons rest on one seed each. And every checkpoint was chosen on the images that it was
-# then measured on. For the last there is a remedy at hand: a recipe with `protocol="held_out"` chooses on a small part of the
-# training images, and looks at validation once, at the end. The [next notebook](07_a_pair_and_a_soft_vote.ipynb) takes up
-# voting with probabilities.
+# This story leaves some things open. Several attempts changed many things at once, so no gain belongs to one of them.
+# Most comparisons rest on one seed each. And most checkpoints were chosen on the images that they were then measured
+# on. For the last there is a remedy at hand: a recipe with `protocol="held_out"` chooses on a small part of the
+# training images, and looks at validation once, at the end. The [next notebook](07_a_pair_and_a_soft_vote.ipynb) takes
+# up voting with probabilities.

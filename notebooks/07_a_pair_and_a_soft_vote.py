@@ -23,10 +23,10 @@
 #
 # What does a soft vote of two networks add, and is the gain more than noise?
 #
-# The author trains two networks that are about equally good and built differently. One is shallow and keeps a coarse
-# map of where things are. The other is deep and wide and averages over the whole image. The vote averages their
-# probabilities. Two questions follow. Do the two err on different images, as "complementary" promises? And would
-# another set of images have shown the same gain?
+# The author of this system, called S1 here, trains two networks that are about equally good and built differently. One
+# keeps a coarse map of where things are. The other is deeper and wider and averages over the whole image. The vote
+# averages their probabilities. Do the two err on different images, as networks that complement each other should? And
+# would another set of images have shown the same gain?
 
 # %% [markdown]
 # ## Answer
@@ -114,9 +114,11 @@ import_keras()
 # %% [markdown]
 # ## The evidence
 #
-# Recorded runs on the competition's images, as the author trained them: the checkpoints and the vote's weights are
+# Recorded runs on the competition's images, with the author's way of choosing: checkpoints and the vote's weights are
 # chosen on validation. Author and we are measured on the same validation images. Read the rows on scale, on what was
-# shortened and on epochs before you compare. A network that stopped early errs otherwise than a finished one.
+# shortened and on epochs before you compare: a network whose training was cut short errs differently from a finished
+# one. Compact scale fits the author's recipe to two CPU cores. An *earlier recipe* has been changed since: its runs say
+# nothing about today's.
 
 # %% tags=["nbval-check-output"]
 published = published_results()
@@ -142,9 +144,9 @@ recall_table({"author": published["s1-vote"].predictions(), "ours": recorded_vot
 # %% [markdown]
 # ### The vote against its members
 #
-# First ask which member is the better one, and whether the vote beats *that* one by more than its interval. A vote of
-# two need not. Where one network is clearly weaker, or leans towards one class, it brings its errors along, and
-# weights that favour it make matters worse.
+# First ask which member is the better one, and whether the interval of the vote's gain over *that* one lies above zero.
+# It need not. Where one network is clearly weaker, or leans towards one class, it brings its errors along, and weights
+# that favour it make matters worse.
 
 # %% tags=["nbval-check-output"]
 display(comparison_table(recorded_pair, "vote", recorded_vote))
@@ -159,10 +161,10 @@ figures.fixed_and_made(recorded_v2, recorded_vote, ("v2", "vote"))
 # ### Weights chosen on other images
 #
 # Now every choice is made on held-out images: a tenth of the training images that no network is trained on. So these
-# networks are other ones, trained on a tenth fewer images. Compare the three rows of weights by their intervals.
-# Wherever these overlap for the most part, the choice of weights decided nothing that so few images can show, and
-# equal weights are the honest default. Mind the second row: the author chose these weights for other networks, on
-# these validation images. The choice flatters the author's own figure, and ours much less.
+# networks are other ones, trained on a tenth fewer images. Compare the three rows of weights: by how many images do
+# they differ? If only by a few, the choice of weights decided nothing that so few images can show, and equal weights
+# are the honest default. Mind the second row: the author chose these weights for other networks, on these validation
+# images. The choice flatters the author's own figure, and ours much less.
 
 # %% tags=["nbval-check-output"]
 author_weights = find("s1-vote").weights
@@ -176,9 +178,9 @@ weights_table(tried, seen_once, kept)
 # %% [markdown]
 # ### Is the confidence worth what it says?
 #
-# The same held-out runs, with equal weights. A temperature divides the logits; it is fitted on the held-out images
-# and changes no answer. Look at the vote's calibration error beside its members', before and after the temperature.
-# Is the vote better calibrated, or only more accurate?
+# The same held-out runs, with equal weights. The expected calibration error is the mean distance between confidence and
+# accuracy, over bins of images. A temperature divides the logits; it is fitted on the held-out images and changes no
+# answer. Is the vote better calibrated than its members, before and after the temperature, or only more accurate?
 
 # %% tags=["nbval-check-output"]
 systems = seen_once | {"vote": soft_vote(list(seen_once.values()))}
@@ -193,7 +195,7 @@ figures.confidence(systems["vote"], "Confidence of the vote")
 # ### What the author's own figures can say
 #
 # The first table below sets the author's text beside the matrices. Two things in the code differ from what the text
-# describes. Both are easy to miss.
+# describes.
 #
 # - **Which epoch is kept.** The text keeps the best epoch. The code stores `model.state_dict().copy()`. That copies
 #   the dictionary and not the weights in it, so training goes on changing the stored ones too. What is kept is the
@@ -326,7 +328,8 @@ Table(
 # %% [markdown]
 # With two voters, a hard vote has nothing to decide by wherever they differ: it draws one of the two answers. A soft
 # vote follows the surer voter. That is its advantage and, in the last row, its risk. In `both-second-choice` the vote
-# gives an answer that neither voter gave. And weights so close to equal matter only where the two means nearly tie.
+# gives an answer that neither voter gave. And weights so close to equal matter only where the two highest means nearly
+# tie.
 
 # %% [markdown]
 # ## Train
@@ -429,10 +432,9 @@ display(figures.reliability({name: one for name, one in systems.items() if name 
 figures.confidence(ensemble, "Confidence of the vote")
 
 # %% [markdown]
-# Remember what averaging does. Where two networks differ, their mean is less sure than the two are on average, and
-# rightly so. But the mean is also meant to be right *more often*. If the members' confidence is already too low, the
-# vote's is lower still while its accuracy is higher. So an ensemble can be worse calibrated than its members, and
-# smoothed labels make that likely.
+# Where two networks differ, their mean is less sure than the two are on average. If the members' confidence is already
+# too low, the vote's is lower still, while its accuracy should be higher. So an ensemble can be worse calibrated than
+# its members, and smoothed labels make that likely. Look back at the recorded pair.
 
 # %% [markdown]
 # ## What next

@@ -23,10 +23,11 @@
 #
 # What is convolution worth?
 #
-# Two networks see the same images. One is made of convolutions. The other, a multilayer perceptron (MLP), puts every
-# pixel into dense layers and has many times as many parameters. If parameters were what matters, the MLP would win. It
-# does not lack capacity. It lacks an assumption: that neighbouring pixels belong together, and that a trace means the
-# same wherever in the picture it lies. A baseline is trained to measure what the better network gains by that.
+# Two networks of one author, the system called S2 here, see the same images. One is made of convolutions. The other, a
+# multilayer perceptron (MLP), puts every pixel into dense layers and has many times as many parameters. If parameters
+# were what matters, the MLP would win. What it lacks is an assumption: that neighbouring pixels belong together, and
+# that a trace means the same wherever in the picture it lies. A baseline is trained to measure what the better network
+# gains by that.
 
 # %% [markdown]
 # ## Answer
@@ -105,7 +106,8 @@ import_keras()
 #
 # Recorded runs of both networks on the competition's images, beside their author's. The third column is the MLP of
 # [another author](09_a_seed_ensemble.ipynb), with two dense layers and ReLU. Author and we are measured on the same
-# validation images. Where a schedule was shortened, the row of that name says so.
+# validation images. The row `shortened` says what was. An *earlier recipe* has been changed since: its runs say nothing
+# about today's.
 
 # %% tags=["nbval-check-output"]
 published = published_results()
@@ -251,8 +253,8 @@ figures.curves(mlp)
 figures.learning_rates([cnn, mlp])
 
 # %% [markdown]
-# Halved again and again, the rate ends far below where it began. A shorter run keeps first and last rate and puts the
-# steps between them closer together.
+# The rate is halved again and again. A shorter run keeps the first and the last rate and puts the steps closer
+# together.
 
 # %%
 figures.confusion(cnn.predictions("validation"), figures.heading(cnn))
@@ -279,8 +281,9 @@ fixed_and_made_table(before, after, names=("MLP", "CNN"))
 # %% [markdown]
 # ### A gallery of wrong answers
 #
-# The wrong answers of which the CNN is surest. Below them, the first ones once more: red marks the places that speak most for the answer, by Grad-CAM. The maps are as coarse as the last
-# convolution. An MLP has no such map, for its layers keep no places.
+# The wrong answers of which the CNN is surest. Below them, the first ones once more: red marks the places that speak
+# most for the answer, by Grad-CAM. The maps are as coarse as the last convolution. An MLP has no such map, for its
+# layers keep no places.
 
 # %%
 groups = figures.right_and_wrong(after)

@@ -23,10 +23,10 @@
 #
 # What do seeds and small changes add, when the architecture stays the same?
 #
-# Four trainings of one network: as it is, with a narrower head, with half the weight decay, with a little rotation.
-# Their probabilities are averaged with equal weights. Nothing about the four is complementary by design. They differ in
-# where they start, in the order in which they see the images, and in changes so small that each alone would be lost in
-# the noise. Is that enough to make a vote worthwhile?
+# Four trainings of one network, the system called S3 here: as it is, with a narrower head, with half the weight decay,
+# with a little rotation. Their probabilities are averaged with equal weights. Nothing about the four is complementary
+# by design. They differ in where they start, in the order in which they see the images, and in changes so small that
+# each alone may be lost in the noise. Is that enough to make a vote worthwhile?
 
 # %% [markdown]
 # ## Answer
@@ -113,7 +113,8 @@ import_keras()
 #
 # Recorded runs of the four members and their vote on the competition's images, beside the author's. Author and we are
 # measured on the same validation images. The author keeps the epoch that does best on them; the row `kept` says what
-# ours end with.
+# ours end with. Compact scale fits the author's recipe to two CPU cores. An *earlier recipe* has been changed since:
+# its runs say nothing about today's.
 #
 # One caution. The author's description and report contradict each other, and the matrices are the report's. Our
 # members are rebuilt from the description. Where `s3-report` is among the rows, it is the base network as the report
@@ -197,14 +198,14 @@ figures.disagreement(everybody, "S1's pair and S3's four")
 
 # %% [markdown]
 # A factor above one is no surprise: some images are hard for everybody. The factor also depends on how many errors
-# there are. Where they are many it cannot be large, so finished networks may show larger ones than short trainings. The
-# epochs that are kept were chosen on these images. And with one pair of the one kind, this compares two systems and
-# not two principles.
+# there are. Where they are many it cannot be large, so finished networks may show larger ones than short trainings.
+# Where an epoch was chosen, it was chosen on these images. And with only one pair that was built to differ, this
+# compares two systems and not two principles.
 
 # %% [markdown]
 # ### Searched weights
 #
-# The other protocol gives up a tenth of the training images, and may choose weights on them.
+# The protocol `held_out` sets a tenth of the training images aside; weights may be chosen on them.
 
 # %% tags=["nbval-check-output"]
 kept = {run.recipe.name: run.predictions("held_out") for run in held_out_runs}
@@ -232,9 +233,10 @@ print(f"{percent(full.claims['validation'], 2)} of {equal.n:,} images: {full.cla
 # %% [markdown]
 # ### How well calibrated are all systems?
 #
-# One panel per system, each as it was recorded on the competition's images. Above the diagonal a network is right more
-# often than it says, below it less often. Compare systems that were trained with label smoothing with those that were
-# not, and votes with single networks. The systems differ in many other ways, so the figure suggests and does not prove.
+# One panel per system, each as it was recorded on the competition's images. The error in its title is the expected
+# calibration error: the mean distance between confidence and accuracy. Above the diagonal a network is right more often
+# than it says, below it less often. Compare systems that were trained with label smoothing with those that were not,
+# and votes with single networks. The systems differ in many other ways, so the figure suggests and does not prove.
 
 # %%
 every_system = find_recorded("attempt6", "s1-vote", "s2-cnn", "s2-mlp", "s3-vote", "s3-mlp", protocol="published")
@@ -417,6 +419,6 @@ figures.fixed_and_made(members["base"], ensemble, ("base", "vote"))
 # %% [markdown]
 # ## What next
 #
-# What did the vote cost? As many trainings as it has members, and as many passes per image. Four seeds of one network
-# are the ensemble that takes the least thought, and they show the deviation over seeds as well, which is reason enough
-# to train them. [The last of the systems](10_fashion_mnist.ipynb) is about other images: garments.
+# What did the vote cost? As many trainings as it has members, and as many passes per image. In return, several
+# trainings show how far they differ, which is reason enough for them. [The last of the systems](10_fashion_mnist.ipynb)
+# is about other images: garments.

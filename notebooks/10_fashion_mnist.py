@@ -21,12 +21,13 @@
 # %% [markdown]
 # ## Question
 #
-# A small convolutional network on grey garments, of which only a description is known. How near to its author's
-# accuracy does a network come that follows the description? And what does another network gain that is small as well?
+# Of a small convolutional network for grey garments, the system called S4 here, only a description is known. How near
+# to its author's accuracy does a network come that follows the description? And what does another network gain that is
+# small as well?
 #
 # Author and we look at the same test images: Fashion-MNIST is public, and its ten thousand test images have labels. So
-# a difference between two accuracies is a difference. In return we must look at these images once only, after
-# everything has been chosen on others.
+# the two accuracies may be subtracted. In return we may look at these images only once, after everything has been
+# chosen on others.
 
 # %% [markdown]
 # ## Answer
@@ -104,14 +105,13 @@ recorded_table(recorded, published_results())
 fashion.table([fashion.result(run) for run in recorded])
 
 # %% [markdown]
-# The author's accuracy may be subtracted from ours here, because both come from the same images. Two questions. Does
-# our reading of the author's network come near the author's accuracy? If not, what the description leaves out
-# matters. And are best and worst class the author's?
+# Two questions. Does our reading of the author's network come near the author's accuracy? If not, what the description
+# leaves out matters. And are best and worst class the author's?
 #
-# An interval of that difference cannot be given: it would take the author's answers, or at least a matrix, and neither
-# is published. Between our own two networks there is one. It is paired: each image is drawn anew with both answers to
-# it. The interval speaks of other images and not of other seeds, and of the whole recipe and not of the architecture
-# alone.
+# An interval of the difference from the author cannot be given: it would take the author's answers, or at least a
+# matrix, and neither is published. Between our own two networks there is one. It is paired: each image is drawn anew
+# with both answers to it. The interval speaks of other images and not of other seeds, and of the whole recipe and not
+# of the architecture alone.
 
 # %% tags=["nbval-check-output"]
 tested = {run.recipe.name: run.predictions("test") for run in recorded}
@@ -131,10 +131,10 @@ figures.fixed_and_made(tested["s4-author"], tested["s4-ours"], ("s4-author", "s4
 # %% [markdown]
 # ### Is a network as sure as it is right?
 #
-# Trained without label smoothing, a network is rewarded for certainty long after it is right. Smoothed labels ask it
-# to keep a share back, and may leave it less sure than it could be. One temperature, fitted on validation, corrects
-# most of either. (The two recipes differ in more than smoothing, so this comparison does not explain anything by it
-# alone.)
+# Trained without label smoothing, a network is rewarded for certainty long after it is right. Smoothed labels ask it to
+# keep a share back, and may leave it less sure than it could be. One temperature, fitted on validation, can correct
+# either. Compare the expected calibration error, the mean distance between confidence and accuracy, with and without
+# it. (The two recipes differ in more than smoothing, so this comparison does not explain anything by it alone.)
 
 # %% tags=["nbval-check-output"]
 fitted = {run.recipe.name: fit_temperature(run.predictions("validation")) for run in recorded}
@@ -176,9 +176,9 @@ figures.samples(splits.train)
 # ## Recipe
 #
 # The author's description names the three blocks (convolution, max pooling, batch normalisation, dropout), their
-# widths, and dense layers after them. Everything else in this table is our reading. Padding, the rates of dropout and
-# the width of the dense layer are our choice. Optimizer, batch and epochs are Keras's usual ones. That the best epoch
-# on validation is kept is our choice as well. Many networks fit the description; this is one of them.
+# widths, and dense layers after them. Everything else in this table is our reading. Padding, dropout rates, the width
+# of the dense layer, optimizer, batch size and epochs are our choice, and so is keeping the best epoch on validation.
+# Many networks fit the description; this is one of them.
 
 # %% tags=["nbval-check-output"]
 full_author, full_ours = find("s4-author"), find("s4-ours")
@@ -245,7 +245,7 @@ figures.curves(ours)
 # hundreds of steps; in ours within tens. A quick run on generated garments has no more than hundreds of steps; an epoch
 # of Fashion-MNIST has more.
 #
-# Now the test images, for the first time.
+# Now the test images of these trainings, for the first time.
 
 # %%
 fashion.table([fashion.result(run) for run in (author, ours)])
@@ -276,7 +276,7 @@ for row, predictions in {"author's": of_author, "ours": of_ours}.items():
 Table(rows)
 
 # %% [markdown]
-# Right answers of every class, and the wrong ones of which the network is surest. Would you have said otherwise?
+# Right answers, and the wrong ones of which the network is surest. Would you have said otherwise?
 
 # %%
 figures.answers(splits.test, figures.right_and_wrong(of_ours), f"{figures.heading(ours)}, test images")

@@ -1,6 +1,7 @@
 """Recipes: through JSON and back, refused by field, fingerprints, scales."""
 
 import copy
+import inspect
 import json
 import math
 import sys
@@ -9,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 import pytest
 
 from dfclib import recipes
+from dfclib.datasets.generated import animals
 from dfclib.errors import UserError
 from dfclib.files import write_json
 from dfclib.recipes import EnsembleRecipe, Recipe, all_recipes, differences, find, from_dict, load
@@ -170,7 +172,7 @@ BAD_FIELDS = [
     ("augmentation.shear", 0.1),
     ("quick_scale", None),
     ("quick_scale.epochs", "4"),  # None keeps the full recipe's
-    ("quick_scale.batch_size", 8),
+    ("quick_scale.optimizer", 8),
     ("compact_scale.image_size", [48, None]),
 ]
 
@@ -497,7 +499,8 @@ def test_a_rescaled_schedule_keeps_the_ratio_of_last_to_first(name, scale):
     # a rescaled one: of any number of images
     first, last = first_and_last(recipe, 350 if rescaled else None)
     assert last / first == pytest.approx((RAN_RATIO if rescaled else FULL_RATIO)[name], rel=1e-4)
-    assert first == pytest.approx(full.schedule.learning_rate, rel=1e-6)
+    factor = (full.quick_scale.rate_factor or 1) if scale == "quick" else 1
+    assert first == pytest.approx(factor * full.schedule.learning_rate, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", FULL_RATIO)
@@ -661,6 +664,9 @@ def test_compact_never_reduces_the_competition_s_pixels(name):
     assert min(find(name).compact().image_size) >= 100
 
 
+EMBEDDED_IMAGES = inspect.signature(animals.make_splits).parameters["train"].default
+
+
 def steps_of(recipe, images):
     return recipe.epochs * recipe.steps_per_epoch(images)
 
@@ -674,11 +680,12 @@ def test_scales_change_what_they_say_and_nothing_else(name):
         assert scaled.scale == scale
         for before, after in zip(full.members, scaled.members, strict=True):
             changed = {field for field, _, _ in differences(before, after)}
+            changed -= {"batch_size", "stopping"} if scale == "quick" else set()
             assert changed <= {"epochs", "image_size", "framing", "schedule", "augmentation.interpolation"}
             assert after.given_epochs is None
             assert after.precision == ("float32" if scale == "quick" else "auto")
             # quick has more epochs than the author's, of the few embedded images: what gets shorter is the training
-            images = 300 if scale == "quick" else before.dataset.images
+            images = EMBEDDED_IMAGES if scale == "quick" else before.dataset.images
             steps, full_steps = steps_of(after, images), steps_of(before, before.dataset.images)
             assert steps < full_steps if scale == "quick" else steps <= full_steps
     with pytest.raises(UserError, match="at scale quick already"):
@@ -695,6 +702,15 @@ def test_a_scale_s_interpolation_is_the_augmentation_s_and_leaves_framing_alone(
         assert compact.augmentation.interpolation == "nearest"
         assert compact.framing_interpolation == framing
     assert replace(full, augmentation=None).compact().augmentation is None
+
+
+def test_a_scale_s_patience_and_rate_factor_change_one_number_each():
+    scale = Scale(patience=9, rate_factor=8, batch_size=16)
+    four, base = (replace(find(name), quick_scale=scale).quick() for name in ("attempt4", "s3-base"))
+    assert four.schedule == ExponentialRate(8e-4, 1.5, 10_000)
+    assert base.schedule == CosineRate(8e-3, 8e-5)  # its shape stays
+    assert (four.stopping, base.stopping) == (Stopping("val_loss", 9), None)
+    assert (four.batch_size, base.batch_size) == (16, 16)
 
 
 def test_options_reach_every_member_and_seeds_still_differ():

@@ -116,9 +116,17 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Scale:
-    """Changes for a shorter training; None keeps the full recipe's value. interpolation: the augmentation's."""
+    """Changes for a shorter training; None keeps the full recipe's value.
+
+    patience: of early stopping, which counts epochs, and those of a small data set have few steps
+    rate_factor: multiplies the schedule's learning rates all along; its shape stays
+    interpolation: the augmentation's
+    """
 
     epochs: int | None = None
+    patience: int | None = None
+    batch_size: int | None = None
+    rate_factor: float | None = None
     image_size: tuple[int, int] | None = None
     framing: Literal["resize", "crop"] | None = None
     interpolation: Literal["bilinear", "nearest"] | None = None
@@ -268,7 +276,11 @@ class Recipe(_Trainable):
         interpolation = changes.pop("interpolation", None)
         if interpolation and self.augmentation:
             changes["augmentation"] = replace(self.augmentation, interpolation=interpolation)
-        changes["schedule"] = self._schedule_over(changes.get("epochs", self.epochs))
+        patience = changes.pop("patience", None)
+        if patience and self.stopping:
+            changes["stopping"] = replace(self.stopping, patience=patience)
+        factor = changes.pop("rate_factor", 1)
+        changes["schedule"] = self._schedule_over(changes.get("epochs", self.epochs)).multiplied(factor)
         return replace(self, scale=scale, **changes)
 
     def _schedule_over(self, epochs: int) -> Schedule:

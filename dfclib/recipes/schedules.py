@@ -11,6 +11,11 @@ class _Rate:
         """Fit this schedule, made for `epochs` epochs and `steps` optimizer steps in all, to any other length."""
         return self
 
+    def multiplied(self, factor: float) -> "Schedule":
+        """This schedule with all its learning rates multiplied by `factor`."""
+        rates = {name: factor * value for name, value in vars(self).items() if name in ("learning_rate", "floor")}
+        return replace(self, **rates)
+
 
 @dataclass(frozen=True)
 class ConstantRate(_Rate):
