@@ -160,8 +160,9 @@ class_balance(splits)
 # %% [markdown]
 # ### Samples
 #
-# One row per class. Try to say in words what the pictures of a row have in common before you read on. It is harder than it
-# sounds: the scenes draw the eye, and the scenes are the same in every row.
+# One row per class. Try to say in words what the pictures of a row have in common before you read on. For a row with a
+# colour of its own it is easy. For the others it is harder than it sounds: the scenes draw the eye, and the scenes are the
+# same in every row.
 
 # %%
 samples(splits.train)

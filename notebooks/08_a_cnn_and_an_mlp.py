@@ -267,7 +267,7 @@ recall_table({"CNN": cnn.predictions("validation"), "MLP": mlp.predictions("vali
 
 # %% [markdown]
 # Which classes does the MLP find here? A tint or a shadow is there in every pixel; to see such a trace, a network need
-# not know which pixels are neighbours. Grain and checkerboards are differences *between* neighbours.
+# not know which pixels are neighbours. Grain is a difference *between* neighbours.
 #
 # Both networks answered the same images, so compare them image by image. The interval of the difference comes from a
 # paired bootstrap. McNemar's test asks whether the images that only one gets right are split as evenly as a coin

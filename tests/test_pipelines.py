@@ -313,7 +313,7 @@ def test_the_share_of_an_image_that_a_crop_shows():
     compact = find("attempt1").compact()
     assert pipelines.share_seen((100, 100), compact) == 1.0
     assert pipelines.share_seen((300, 200), compact) == pytest.approx(1 / 6)
-    assert pipelines.share_seen((100, 100), find("attempt1").quick()) == pytest.approx(0.48**2)
+    assert pipelines.share_seen((100, 100), find("attempt1").quick()) == pytest.approx(0.24**2)
     assert pipelines.share_seen((300, 200), find("attempt1")) == 1.0  # all of it, made smaller
 
 
