@@ -227,7 +227,7 @@ class HistoryCSV(_State, keras.callbacks.Callback):
 
     Args:
         path: the file.
-        columns: log name by column heading, `nan` where there is no such log; None: every log under its own name.
+        columns: log name by column heading; None: every log under its own name.
         pause: a Pause whose waiting does not count as seconds of training.
 
     Example:
@@ -266,7 +266,7 @@ class HistoryCSV(_State, keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         names = self.columns or {name: name for name in logs if name != "learning_rate"}
         seconds = time.monotonic() - self._started - (self.pause.seconds if self.pause else 0.0)
-        row = {"epoch": epoch + 1} | {heading: float(logs.get(name, math.nan)) for heading, name in names.items()}
+        row = {"epoch": epoch + 1} | {heading: float(logs[name]) for heading, name in names.items()}
         rate = last_learning_rate(self.model.optimizer)
         self.rows.append(row | {"learning_rate": rate, "seconds": round(seconds, 2)})
 

@@ -27,7 +27,9 @@ def cut(
     # a pixel as one value: numpy copies it at once, mirrored or not
     whole = pixels.view(f"V{channels}")[..., 0]
     batch = np.empty((len(index), height, width), whole.dtype)
-    for i, (image, (top, left), mirror) in enumerate(zip(index.tolist(), corner.tolist(), mirrored.tolist())):
+    for i, (image, (top, left), mirror) in enumerate(
+        zip(index.tolist(), corner.tolist(), mirrored.tolist(), strict=True)
+    ):
         part = whole[image, top : top + height, left : left + width]
         batch[i] = part[:, ::-1] if mirror else part
     return batch.view(np.uint8).reshape(len(index), height, width, channels)
@@ -59,8 +61,8 @@ def erase(batch: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 def plan(count: int, recipe: Recipe, epoch: int) -> dict[str, np.ndarray]:
     """How an epoch of `count` images is mixed, one row per image, alike within a batch.
 
-    box: int64 (count, 4), top, left, bottom and right of what the next image in the batch gives (CutMix); blend: float32
-    (count,), its share in every pixel (mixup); share: float32 (count,), its share in the label
+    box: int64 (count, 4), top, left, bottom and right of what the next image in the batch gives (CutMix)
+    blend: float32 (count,), its share in every pixel (mixup); share: float32 (count,), its share in the label
     """
     augmentation, (height, width) = recipe.augmentation, recipe.image_size
     batches = -(-count // recipe.batch_size)

@@ -87,7 +87,8 @@ class Run:
 
     @cached_property
     def history(self) -> "pd.DataFrame":
-        """One row per epoch, counting from 1; columns HISTORY_COLUMNS. No rows for an ensemble."""
+        """One row per epoch, counting from 1; columns HISTORY_COLUMNS, no numbers in `val_` ones where no images were
+        watched. No rows for an ensemble."""
         import pandas as pd
 
         path = self.path / "history.csv"
@@ -98,10 +99,12 @@ class Run:
             rows = pd.read_csv(path, converters=dict.fromkeys(HISTORY_COLUMNS, float) | {"epoch": int})
         except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors, and bytes that are no UTF-8, too
             raise UserError(f"{path} cannot be read: {error}. Train the run again with --fresh.") from error
-        wrong = [name for name in HISTORY_COLUMNS if name not in rows or not pd.api.types.is_numeric_dtype(rows[name])]
+        watched = any(name.startswith("val_") for name in rows)
+        needed = [name for name in HISTORY_COLUMNS if watched or not name.startswith("val_")]
+        wrong = [name for name in needed if name not in rows or not pd.api.types.is_numeric_dtype(rows[name])]
         if wrong:
             raise UserError(f"{path} has no numbers for {', '.join(wrong)}: train the run again with --fresh")
-        return rows
+        return rows.reindex(columns=[*rows, *(name for name in HISTORY_COLUMNS if name not in rows)])
 
     @cached_property
     def metrics(self) -> dict[str, Any]:

@@ -96,6 +96,31 @@ def test_a_flip_alone_takes_pixels_as_they_are_and_mirrors_one_image_in_two():
     assert 150 < mirrored.sum() < 250
 
 
+@pytest.mark.parametrize("target", [(17, 22), (11, 22), (11, 13)])
+@pytest.mark.parametrize("every_mirror", [False, True])
+def test_moves_by_whole_pixels_are_those_of_the_general_transform(target, every_mirror):
+    images = noise(count=60)
+    augmentation = Augmentation(horizontal_flip=not every_mirror, every_mirror=every_mirror)
+    recipe = recipe_for(images, image_size=target, framing="crop", augmentation=augmentation, repeats=2, seed=3)
+    indices, repeats = pipelines.epoch_indices(images, recipe)
+    matrices = pipelines.training_transforms(images.ids[indices], repeats, images.size, recipe, 5)
+    y, x = np.mgrid[: target[0], : target[1]]
+    places = np.einsum("nij,jyx->niyx", matrices, np.stack([x, y, np.ones_like(x)])).round().astype(int)
+    expected = images.images[indices[:, None, None], places[:, 1], places[:, 0]]
+    assert np.array_equal(unshuffled(images, recipe, 5), expected)
+    assert len({tuple(one) for one in places[:, :, 0, 0].tolist()}) > 1
+
+
+def test_a_shift_by_whole_pixels_brings_in_the_mirror_image_of_the_border():
+    images, most = noise(count=400, size=(9, 11)), 2
+    result = unshuffled(images, recipe_for(images, augmentation=Augmentation(shift_pixels=most)))
+    wide = np.pad(images.images, ((0, 0), (most, most), (most, most), (0, 0)), mode="reflect")
+    offsets = [(y, x) for y in range(2 * most + 1) for x in range(2 * most + 1)]
+    found = np.array([(wide[:, y : y + 9, x : x + 11] == result).all(axis=(1, 2, 3)) for y, x in offsets])
+    assert (found.sum(axis=0) == 1).all()
+    assert (found.sum(axis=1) > 400 / len(offsets) / 3).all()  # each of the 25 about as often
+
+
 def test_movements_stay_in_their_ranges_and_fill_them():
     ids = np.array([f"i{i}" for i in range(2000)])
     recipe = replace(tiny_recipe(), image_size=(20, 20), augmentation=Augmentation(rotation=20, shift=0.1, zoom=0.3))
@@ -277,11 +302,12 @@ def test_framing_is_done_once_for_all_epochs_and_evaluations(monkeypatch):
 
 
 @pytest.mark.parametrize("read", [evaluated, shown])
-def test_framed_pixels_die_with_their_images(read):
+@pytest.mark.parametrize("augmentation", [None, Augmentation(horizontal_flip=True, shift_pixels=2), EVERYTHING])
+def test_framed_pixels_die_with_their_images(read, augmentation):
     images = noise()
     gc.collect()
     before = len(pipelines._tensors)
-    read(images, recipe_for(images, image_size=(34, 44)))
+    read(images, recipe_for(images, image_size=(34, 44), augmentation=augmentation))
     assert len(pipelines._tensors) == before + 1
     del images
     gc.collect()

@@ -27,7 +27,7 @@ SINGLE = ("attempt1", "attempt2", "attempt4", "attempt5", "attempt6", *MEMBERS)
 S3_MEMBERS = ("s3-base", "s3-head128", "s3-decay", "s3-rotation")
 OTHERS = (
     *("s1-v1", "s1-v2", "s1-vote", "s1-vote-searched", "s2-cnn", "s2-mlp", "s2-mlp-augmented"),
-    *(*S3_MEMBERS, "s3-vote", "s3-report", "s3-two-pools", "s3-mlp", "s4-author", "s4-ours"),
+    *(*S3_MEMBERS, "s3-vote", "s3-report", "s3-two-pools", "s3-mlp", "s4-author", "s4-ours", "sprint"),
     *("resampling-bilinear", "resampling-enlarged", "resampling-nearest"),
 )
 ALL = (*STORY, *OTHERS)
@@ -38,8 +38,8 @@ def test_the_story_s_order_and_names():
     assert tuple(recipe.name for recipe in all_recipes()) == ALL
     assert all(recipe.scale == "full" for recipe in all_recipes())
     held_out = [recipe.name for recipe in all_recipes() if recipe.protocol != "published"]
-    # weights that are not chosen on validation, and an experiment of ours that leaves validation alone
-    assert held_out == ["s1-vote-searched", *RESAMPLING]
+    # weights that are not chosen on validation, ours, and an experiment that leaves validation alone
+    assert held_out == ["s1-vote-searched", "sprint", *RESAMPLING]
     reported = {recipe.name: recipe.reported_split for recipe in all_recipes()}
     assert {name for name, split in reported.items() if split == "held_out"} == set(RESAMPLING)
     assert {name for name, split in reported.items() if split == "test"} == {"s4-author", "s4-ours"}
@@ -250,10 +250,11 @@ OTHER_TRAINING = {
     "repeats": 1,
     "class_repeats": {"3": 3},
     "class_weights": "balanced",
+    "mirror_averaged": True,
     "protocol": "held_out",
     "seed": 1,
 }
-SGD_ALONE = {"momentum"}  # attempt4's Adam has none
+NOT_ATTEMPT_4 = {"momentum", "nesterov", "ema"}  # its Adam has neither of the first two, and it keeps its best epoch
 OTHER_DESCRIPTION = {
     "title": "t",
     "system": "S9",
@@ -273,7 +274,7 @@ OTHER_DESCRIPTION = {
 
 
 def test_these_tables_cover_every_field():
-    assert {f.name for f in fields(Recipe)} == {*OTHER_TRAINING, *SGD_ALONE, *OTHER_DESCRIPTION}
+    assert {f.name for f in fields(Recipe)} == {*OTHER_TRAINING, *NOT_ATTEMPT_4, *OTHER_DESCRIPTION}
     assert set(DESCRIPTION) == set(OTHER_DESCRIPTION)
     for field, value in {**OTHER_TRAINING, **OTHER_DESCRIPTION}.items():
         assert getattr(find("attempt4"), field) != value, field
@@ -288,11 +289,12 @@ def test_each_training_field_changes_the_fingerprint(field):
         assert [name.split(".")[0] for name, _, _ in differences(recipe, other)] == [field]
 
 
-def test_momentum_changes_the_fingerprint():
-    recipe = find("s2-cnn")
-    other = replace(recipe, momentum=0.8)
+@pytest.mark.parametrize(("field", "value"), [("momentum", 0.8), ("nesterov", True), ("ema", 0.99)])
+def test_what_attempt_4_does_not_have_changes_the_fingerprint_of_what_has_it(field, value):
+    recipe = replace(find("s2-cnn"), keep="last")
+    other = replace(recipe, **{field: value})
     assert other.fingerprint != recipe.fingerprint
-    assert differences(recipe, other) == [("momentum", 0.9, 0.8)]
+    assert differences(recipe, other) == [(field, getattr(recipe, field), value)]
 
 
 @pytest.mark.parametrize("field", OTHER_DESCRIPTION)
@@ -330,7 +332,7 @@ def test_fingerprints_differ_between_recipes_and_scales_that_change_something():
             by_fingerprint.setdefault(find(name).at_scale(scale).fingerprint, []).append((name, scale))
     shared = [found for found in by_fingerprint.values() if len(found) > 1]
     # where compact is the author's training on two cores, it is the same one
-    same = [name for name in ALL if name.startswith(("s1", "s2", "s4", "resampling"))]
+    same = [name for name in ALL if name.startswith(("s1", "s2", "s4", "sprint", "resampling"))]
     assert sorted(shared) == sorted([(name, "compact"), (name, "full")] for name in same)
 
 
@@ -404,11 +406,16 @@ OTHER_AUGMENTATION = {
     "perspective": 0.2,
     "perspective_probability": 0.3,
     "perspective_interpolation": "nearest",
+    "shift_pixels": 3,
+    "erasing": 0.2,
+    "cutmix": 0.4,
+    "mixup": 0.2,
+    "mixing_until": 0.75,
 }
 
 
 def test_each_part_of_the_augmentation_counts():
-    recipe = find("attempt4")
+    recipe = replace(find("attempt4"), augmentation=Augmentation(horizontal_flip=True))
     assert set(OTHER_AUGMENTATION) == {f.name for f in fields(Augmentation)}
     changed = [
         replace(recipe, augmentation=replace(recipe.augmentation, **{name: value}))
@@ -428,6 +435,7 @@ SCHEDULES = [
     ConstantRate(1e-3),
     CosineRate(1e-3, 1e-5),
     CosineRate(1e-3, 1e-6),
+    CosineRate(1e-3, 1e-5, warm_up=0.1),
     StepRate(1e-3, 0.5, 7),
     StepRate(1e-3, 0.5, 5),
     StepRate(1e-3, 0.5, None, drops=7),
@@ -628,7 +636,7 @@ COMPACT_EPOCHS = {
     **{"attempt1": 10, "attempt2": 10, "attempt4": 20, "attempt5": 12, "attempt6": 12, **dict.fromkeys(MEMBERS, 10)},
     **{"s1-v1": 150, "s1-v2": 150, "s2-cnn": 60, "s2-mlp": 15, "s2-mlp-augmented": 15},
     **dict.fromkeys((*S3_MEMBERS, "s3-report", "s3-two-pools", "s3-mlp"), 20),
-    **{"s4-author": 10, "s4-ours": 16, **dict.fromkeys(RESAMPLING, 8)},
+    **{"s4-author": 10, "s4-ours": 16, "sprint": 24, **dict.fromkeys(RESAMPLING, 8)},
 }
 
 
@@ -745,7 +753,7 @@ def test_searched_weights_need_held_out_images_a_vote_that_weighs_and_no_weights
 
 @pytest.mark.parametrize(
     ("optimizer", "field", "value"),
-    [("sgd", "weight_decay", 1e-4), ("adam", "momentum", 0.9), ("adamw", "momentum", 0.9)],
+    [("adam", "nesterov", True), ("adam", "momentum", 0.9), ("adamw", "momentum", 0.9)],
 )
 def test_what_an_optimizer_does_not_have_is_refused(optimizer, field, value):
     with pytest.raises(UserError, match=f"{optimizer} has no {field}"):
@@ -811,7 +819,7 @@ KEEP = {
     **dict.fromkeys(("s2-cnn", "s2-mlp", "s2-mlp-augmented"), "last"),
     **dict.fromkeys((*S3_MEMBERS, "s3-report", "s3-two-pools", "s3-mlp"), "best_val_accuracy"),
     **dict.fromkeys(("s4-author", "s4-ours"), "best_val_accuracy"),
-    **dict.fromkeys(RESAMPLING, "last"),
+    **dict.fromkeys(("sprint", *RESAMPLING), "last"),
 }
 
 
@@ -880,6 +888,15 @@ def test_the_resampling_experiment_differs_in_resampling_alone():
         (lambda: CosineRate(1e-5, 1e-3), "1e-05, 0.001"),
         (lambda: Augmentation(perspective=1.0), "below 1"),
         (lambda: Augmentation(perspective=0.2, perspective_probability=3), "and 3"),
+        (lambda: Augmentation(cutmix=0.7, mixup=0.4), "0.7, 0.4"),
+        (lambda: Augmentation(erasing=-0.1), "received -0.1"),
+        (lambda: Augmentation(shift_pixels=3, rotation=5), "without rotation"),
+        (lambda: Augmentation(shift_pixels=-1), "received -1"),
+        (lambda: CosineRate(1e-3, 0.0, warm_up=1.0), "received 1.0"),
+        (lambda: replace(find("s3-base"), ema=0.99), "an average of the weights ends with the last epoch"),
+        (lambda: replace(find("s3-base"), ema=1.0, keep="last"), "received 1.0"),
+        (lambda: replace(find("s3-base"), protocol="final"), "received keep best_val_accuracy"),
+        (lambda: replace(find("attempt4"), protocol="final", keep="last"), "can neither stop early"),
         (lambda: replace(find("s3-base"), repeats=1), "repeats must be at least 2"),
     ],
 )

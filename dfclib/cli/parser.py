@@ -9,7 +9,7 @@ from dfclib import __version__
 from dfclib.cli.commands import data, predictions, runs, training
 from dfclib.cli.inputs import DATA, RECORDED, RUNS, SCALES
 from dfclib.errors import UserError
-from dfclib.recipes.recipe import LARGEST_SEED, PrecisionName
+from dfclib.recipes.recipe import LARGEST_SEED, PrecisionName, Protocol
 
 PROGRAM = "python -m dfclib"
 POSITIONAL = ("folder", "members", "names", "paths", "recipe", "run")
@@ -86,7 +86,7 @@ def _add_training_commands(top: Any) -> None:
     default = "default: quick on images made on the spot; on a folder full with a GPU, compact without"
     p.add_argument("--scale", choices=SCALES, help=default)
     p.add_argument("--precision", choices=get_args(PrecisionName), help="default: what suits the device")
-    p.add_argument("--protocol", choices=("published", "held_out"), help="which images the checkpoint is chosen on")
+    p.add_argument("--protocol", choices=get_args(Protocol), help="which images are watched and chosen on")
     p.add_argument("--seed", type=int, metavar="N", help="default: the recipe's, 0")
     p.add_argument("--epochs", type=int, metavar="N", help="default: the recipe's")
     logs = "write logs for TensorBoard, a sub-folder per run; it must be installed (pip install tensorboard)"

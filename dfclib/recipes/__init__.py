@@ -8,7 +8,15 @@ from types import ModuleType
 
 from dfclib.errors import UserError
 from dfclib.files import read_json
-from dfclib.recipes import cnn_and_mlp, fashion_mnist, resampling, seed_ensemble, six_attempts, soft_voting_pair
+from dfclib.recipes import (
+    cnn_and_mlp,
+    fashion_mnist,
+    flagship,
+    resampling,
+    seed_ensemble,
+    six_attempts,
+    soft_voting_pair,
+)
 from dfclib.recipes.reading import from_dict
 from dfclib.recipes.recipe import EnsembleRecipe, Recipe, differences
 
@@ -19,7 +27,7 @@ def _added() -> list[ModuleType]:
     return [module for module in modules if hasattr(module, "RECIPES") and module not in STORY]
 
 
-STORY = (six_attempts, soft_voting_pair, cnn_and_mlp, seed_ensemble, fashion_mnist, resampling)
+STORY = (six_attempts, soft_voting_pair, cnn_and_mlp, seed_ensemble, fashion_mnist, flagship, resampling)
 SYSTEMS = (*STORY, *_added())
 
 __all__ = ["EnsembleRecipe", "Recipe", "all_recipes", "differences", "find", "from_dict", "load"]

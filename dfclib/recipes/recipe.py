@@ -17,6 +17,7 @@ from dfclib.files import read_json
 from dfclib.recipes.schedules import PlateauRate, Schedule
 
 PrecisionName = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
+Protocol = Literal["published", "held_out", "final"]
 LARGEST_SEED = 2**32 - 1  # Keras and numpy take no more
 # Where a recipe comes from and how it is shown, and not what is trained: left out of the fingerprint. Precision
 # follows the device unless somebody says otherwise; a run records the one that it had.
@@ -166,8 +167,8 @@ class Recipe(_Trainable):
         channels); `training` mean and deviation of all pixels of the images trained on; `training_by_image` the
         averages of each image's own mean and deviation
     label_smoothing: the share of each target that is spread evenly over all classes
-    ema: of the weights over the steps, as optimizer steps forget it (0: none; .998: about 500 steps). Validation and the
-        finished network take the averaged weights
+    ema: the share of the running average of the weights that a step keeps (0: no average; .998: over some 500 steps);
+        validation and the finished network take the averaged weights
     mirror_averaged: predictions are the mean of the probabilities of each image and its mirror image
     optimizer: `adam` with a weight_decay adds, as PyTorch's does, weight_decay * p to the gradient of every trainable
         tensor p (an L2 term weight_decay / 2 * sum(p^2)); `adamw` takes it off the tensor itself; `sgd` has a
@@ -213,7 +214,7 @@ class Recipe(_Trainable):
     class_repeats: dict[str, int] = field(default_factory=dict)
     class_weights: Literal["balanced"] | None = None
     mirror_averaged: bool = False
-    protocol: Literal["published", "held_out", "final"] = "published"
+    protocol: Protocol = "published"
     precision: PrecisionName = "auto"
     seed: int = 0
     scale: Literal["quick", "compact", "full"] = "full"
@@ -247,8 +248,10 @@ class Recipe(_Trainable):
             _require(self.keep == "last", f"{who}: {what} ends with the last epoch, received keep {self.keep}")
         if self.protocol == "final":
             watching = self.stopping is not None or isinstance(self.schedule, PlateauRate)
-            _require(not watching, f"{who}: the protocol final watches no images, and can neither stop early nor wait "
-                     "for a plateau")
+            _require(
+                not watching,
+                f"{who}: the protocol final watches no images, and can neither stop early nor wait for a plateau",
+            )
         fits = self.reported_split != "held_out" or self.protocol == "held_out"
         _require(fits, f"{who}: reported_split held_out needs protocol held_out, received {self.protocol}")
         known = self.builder.startswith("dfclib.models.")

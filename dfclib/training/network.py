@@ -117,7 +117,9 @@ def _callbacks(
     from dfclib import callbacks
 
     pause = next((each for each in given if isinstance(each, callbacks.Pause)), None)
-    history = callbacks.HistoryCSV(path / "history.csv", LOGS, pause)
+    watches = recipe.protocol != "final"
+    logs = {column: log for column, log in LOGS.items() if watches or not column.startswith("val_")}
+    history = callbacks.HistoryCSV(path / "history.csv", logs, pause)
     stateful: list[Any] = [history]  # first: a row has the rate that its epoch was trained with
     schedule, stopping = recipe.schedule, recipe.stopping
     if isinstance(schedule, PlateauRate):
@@ -162,7 +164,7 @@ def _metrics(
     model: "keras.Model", rows: list[dict[str, float]], kept_epoch: int, images_per_epoch: int, path: Path
 ) -> dict[str, Any]:
     seconds = sum(row["seconds"] for row in rows)
-    fluctuation = validation_fluctuation({"val_accuracy": [row["val_accuracy"] for row in rows]})
+    fluctuation = validation_fluctuation({"val_accuracy": [row.get("val_accuracy", math.nan) for row in rows]})
     return {
         "trainable_parameters": networks.trainable_parameters(model),
         "epochs": len(rows),

@@ -105,7 +105,11 @@ def optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimize
     average = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
     if recipe.optimizer == "sgd":
         options = {"momentum": recipe.momentum, "nesterov": recipe.nesterov} | average
-        return SGDWithL2(rate, recipe.weight_decay, **options)
+        return (
+            SGDWithL2(rate, recipe.weight_decay, **options)
+            if recipe.weight_decay
+            else keras.optimizers.SGD(rate, **options)
+        )
     if recipe.optimizer == "adamw":
         return FusedAdam(rate, weight_decay=recipe.weight_decay, **average)
     return AdamWithL2(rate, recipe.weight_decay, **average) if recipe.weight_decay else FusedAdam(rate, **average)

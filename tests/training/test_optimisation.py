@@ -195,6 +195,27 @@ def test_l2_reaches_biases_and_batch_normalisation_in_a_compiled_training():
         assert np.abs(part - without).max() > 4e-5  # twice what agreement allows
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd_with_l2_is_pytorch_s_for_kernels_and_leaves_vectors_alone(nesterov):
+    options = {"optimizer": "sgd", "momentum": 0.9, "nesterov": nesterov, "weight_decay": 0.3}
+    start, gradients, end = stepped(optimisation.optimizer(tiny_recipe(schedule=ConstantRate(0.1), **options), 1), 6)
+    expected, velocity = [p.astype(np.float64) for p in start], [np.zeros(shape) for shape in SHAPES]
+    for these in gradients:
+        for i, gradient in enumerate(these):
+            g = gradient + (0.3 * expected[i] if len(SHAPES[i]) > 1 else 0)
+            velocity[i] = 0.9 * velocity[i] + g
+            expected[i] = expected[i] - 0.1 * (g + 0.9 * velocity[i] if nesterov else velocity[i])
+    assert agree(end, expected)
+
+
+def test_a_cosine_s_warm_up_climbs_evenly_to_its_highest_rate_and_then_goes_down():
+    recipe = tiny_recipe(schedule=CosineRate(0.5, floor=0.1, warm_up=0.25), epochs=4)
+    rate = learning_rate_schedule(recipe, 10)
+    rates = [float(rate(step)) for step in range(41)]
+    assert rates[:11] == pytest.approx(np.linspace(0, 0.5, 11))
+    assert rates[10:] == pytest.approx([0.3 + 0.2 * math.cos(math.pi * k / 30) for k in range(31)])
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "values"),
     [

@@ -19,8 +19,8 @@ from dfclib.ensembles import hard_vote
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json
 from dfclib.recipes import find
-from dfclib.recipes.recipe import EnsembleRecipe, Stopping
-from dfclib.recipes.schedules import ConstantRate, ExponentialRate, PlateauRate, StepRate
+from dfclib.recipes.recipe import Augmentation, EnsembleRecipe, Stopping
+from dfclib.recipes.schedules import ConstantRate, CosineRate, ExponentialRate, PlateauRate, StepRate
 from dfclib.runs import Run, find_runs
 from dfclib.training import train
 from dfclib.training.inference import predict_images
@@ -671,3 +671,85 @@ def test_a_checkpoint_of_another_network_is_refused(unfinished, splits, tmp_path
     write_json(file, read_json(file) | {"recipe_fingerprint": other.fingerprint})
     with pytest.raises(UserError, match="checkpoint is damaged.*--fresh"):
         train(other, misleading(splits), tmp_path, progress=False, callbacks=over())
+
+
+# the protocol `final`, averaged weights, mirror images
+
+
+def ours(**changes):
+    """Everything that our own recipes have and no author's has, made tiny."""
+    mixed = Augmentation(horizontal_flip=True, shift_pixels=2, cutmix=0.5, mixup=0.2, erasing=0.2)
+    sgd = {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4, "ema": 0.9}
+    schedule = CosineRate(0.05, floor=0.0, warm_up=0.2)
+    options = {"protocol": "final", "mirror_averaged": True, "augmentation": mixed, "schedule": schedule}
+    return tiny_blocks(**options | sgd | {"name": "ours", "epochs": 4, "keep": "last"} | changes)
+
+
+def test_final_trains_on_all_images_watches_none_and_looks_at_validation_once(splits, tmp_path, monkeypatch):
+    seen = fit_arguments(monkeypatch)
+    run = train(ours(), splits, tmp_path, progress=False)
+    assert run.name == "ours-full-tiny-final-seed0"
+    assert seen[0]["validation_data"] is None
+    assert run.history[["val_loss", "val_accuracy"]].isna().all(axis=None)
+    assert run.history["loss"].notna().all()
+    assert run.splits == ("validation", "test")
+    assert (run.metrics["kept_epoch"], run.metrics["validation_fluctuation"]) == (4, None)
+
+
+def test_final_s_pipeline_sees_every_training_image(splits, tmp_path, monkeypatch):
+    trained_on, original = [], pipelines.training_dataset
+    monkeypatch.setattr(pipelines, "training_dataset", lambda i, *o: (trained_on.append(len(i)), original(i, *o))[1])
+    train(ours(epochs=1), splits, tmp_path, progress=False)
+    assert trained_on == [len(splits.train)]
+
+
+def test_an_interrupted_training_of_ours_ends_as_one_in_one_go(splits, tmp_path):
+    whole = train(ours(), splits, tmp_path / "whole", progress=False)
+    for _ in range(3):
+        with pytest.raises(OutOfTime):
+            train(ours(), splits, tmp_path / "parts", progress=False, callbacks=over())
+    parts = train(ours(), splits, tmp_path / "parts", progress=False)
+    assert parts.predictions("validation").probabilities.tobytes() == (
+        whole.predictions("validation").probabilities.tobytes()
+    )
+    assert parts.history.drop(columns="seconds").equals(whole.history.drop(columns="seconds"))
+
+
+class WeightsByStep(keras.callbacks.Callback):
+    """The trainable weights after each step."""
+
+    def on_train_begin(self, logs=None):
+        self.seen = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append([v.numpy() for v in self.model.trainable_variables])
+
+
+def test_validation_and_the_finished_network_take_the_average_of_the_weights(splits, tmp_path):
+    steps = WeightsByStep()
+    recipe = ours(protocol="published", mirror_averaged=False, ema=0.8)
+    run = train(recipe, splits, tmp_path, progress=False, callbacks=[steps])
+    average = steps.seen[0]
+    for weights in steps.seen[1:]:
+        average = [0.8 * mean + 0.2 * new for mean, new in zip(average, weights, strict=True)]
+    kept = [v.numpy() for v in keras.saving.load_model(run.model_path, compile=False).trainable_variables]
+    assert len(kept) == len(average)
+    for ours_, expected, last in zip(kept, average, steps.seen[-1], strict=True):
+        np.testing.assert_allclose(ours_, expected, atol=1e-5)
+        assert not np.array_equal(ours_, last)
+    found = run.predictions("validation")
+    assert run.history["val_loss"].iloc[-1] == pytest.approx(log_loss(found), rel=1e-3)
+
+
+def test_predictions_are_averaged_over_an_image_and_its_mirror_image(splits, tmp_path):
+    run = train(ours(epochs=2), splits, tmp_path, progress=False)
+    images = splits.validation
+    alone = replace(run.recipe, mirror_averaged=False)
+    model = keras.saving.load_model(run.model_path, compile=False)
+    flipped = replace(images, images=np.ascontiguousarray(images.images[:, :, ::-1]))
+    one, other = (training.predict(model, part, alone).probabilities for part in (images, flipped))
+    assert np.abs(one - other).max() > 1e-4
+    found = predict_images(run, images)
+    np.testing.assert_allclose(found.probabilities, (one + other) / 2, atol=1e-6)
+    np.testing.assert_allclose(run.predictions("validation").probabilities, found.probabilities, atol=1e-5)
+    assert np.array_equal(found.predicted, found.probabilities.argmax(axis=1))

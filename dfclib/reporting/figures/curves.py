@@ -13,18 +13,20 @@ from dfclib.reporting.captions import WATCHED, caption, data_name, fluctuation, 
 from dfclib.reporting.figures import style
 from dfclib.runs import Run
 
-SPLITS = {"published": "validation", "held_out": "held_out"}  # that `val_` columns are about, by protocol
+# The images that `val_` columns are about, by protocol; `final` has no such columns, and looks at validation at the end
+SPLITS = {"published": "validation", "held_out": "held_out", "final": "validation"}
 
 
 def curves(run: Run) -> Figure:
-    """Accuracy and loss over the epochs, in training and on the images watched; the kept epoch is marked."""
+    """Accuracy and loss over the epochs, in training and on the images watched, if any; the kept epoch is marked."""
     history = run.history
     if not len(history):
         raise UserError(f"run {run.name} is a vote over {len(run.members)} runs: it has no epochs to draw")
     split, watched = SPLITS[run.protocol], WATCHED[run.protocol]
     images = run.metrics[split]["n"]
     train = run.data["counts"]["train"] - (images if split == "held_out" else 0)
-    n = f"n = {train:,} training, {images:,} {watched.removesuffix(' images')} images"
+    watches = run.protocol != "final"
+    n = f"n = {train:,} training" + (f", {images:,} {watched.removesuffix(' images')}" if watches else "") + " images"
     title, note = heading(run).splitlines()
     figure = style.new_figure(5.2, f"{title}\n{n}", note=note)
     panels = figure.subplots(2, 1, sharex=True)
@@ -33,7 +35,8 @@ def curves(run: Run) -> Figure:
     epoch = run.metrics["kept_epoch"]
     for axes, column, factor, unit in ((panels[0], "accuracy", 100, "%"), (panels[1], "loss", 1, "nats")):
         style.draw_line(axes, history["epoch"], factor * history[column], 1, f"training{smoothed}")
-        style.draw_line(axes, history["epoch"], factor * history[f"val_{column}"], 0, watched)
+        if watches:
+            style.draw_line(axes, history["epoch"], factor * history[f"val_{column}"], 0, watched)
         axes.axvline(epoch, color="0.35", linewidth=1.2, linestyle=(0, (1, 2)), label=f"epoch {epoch}, kept")
         style.label_axes(axes, "epoch" if column == "loss" else "", f"{column}, {unit}")
     panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -43,7 +46,7 @@ def curves(run: Run) -> Figure:
 
 def validation_curves(runs: Sequence[Run]) -> Figure:
     """Accuracy on the images watched over the epochs, one line per run; the legend gives the fluctuation."""
-    runs = _with_epochs(runs)
+    runs = [run for run in _with_epochs(runs) if run.protocol != "final"]
     watched = " or ".join(sorted({WATCHED[run.protocol] for run in runs}))
     figure = style.new_figure(4.4, f"Accuracy on {watched}\n{_common_caption(runs)}")
     axes = figure.subplots()

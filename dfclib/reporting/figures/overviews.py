@@ -23,7 +23,7 @@ from dfclib.runs import Run
 
 Published = Mapping[str, PublishedResult]
 SCALES = {"full": style.BLUE, "compact": style.VERMILION, "quick": style.GREEN}
-MARKERS = {"published": "o", "held_out": "s"}
+MARKERS = {"published": "o", "held_out": "s", "final": "^"}
 LINE = 0.2  # inches between two marks of one row, of which each has its number
 
 
