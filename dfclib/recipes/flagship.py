@@ -10,6 +10,10 @@ trains, and the last epoch counts: validation is looked at once, when all is ove
 * Shifts by whole pixels and mirrors, which resample nothing; CutMix during the first three quarters of the epochs.
 * SGD with Nesterov's momentum, a warm-up and a cosine; a running average of the weights.
 * Predictions are averaged over each image and its mirror image.
+
+<!-- generated: recorded-flagship -->
+Nothing is recorded yet.
+<!-- end generated -->
 """
 
 from dfclib.recipes.recipe import Augmentation, Recipe, Scale
