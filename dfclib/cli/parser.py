@@ -12,7 +12,7 @@ from dfclib.errors import UserError
 from dfclib.recipes.recipe import LARGEST_SEED, PrecisionName, Protocol
 
 PROGRAM = "python -m dfclib"
-POSITIONAL = ("folder", "members", "names", "paths", "recipe", "run")
+POSITIONAL = ("file", "folder", "members", "names", "paths", "recipe", "run")
 MOST_EPOCHS = 1_000_000  # steps are counted in 32 bits
 FORMAT = argparse.RawDescriptionHelpFormatter  # keeps the lines of an example apart
 
@@ -117,6 +117,13 @@ def _add_training_commands(top: Any) -> None:
     action.add_argument("--list", action="store_true", help="print what is done, what is left and how long it takes")
     action.add_argument("--pause", action="store_true", help="let the queue that is running wait, at once")
     action.add_argument("--resume", action="store_true", help="let it go on")
+    _add_runs(p)
+
+    p = _add(top, training.study, f"report/studies/sprint-ingredients.json --data {DATA}", resumable=True)
+    p.add_argument("file", type=_path, metavar="FILE", help="a study: recipe, variants, seeds, minutes")
+    _add_data(p, f"a folder of images (default: {DATA} where it exists, else images made on the spot)")
+    p.add_argument("--nice", type=int, default=0, metavar="N", help="lower the process's priority by N, up to 19")
+    _add_folder(p, "--out", Path("report/studies"))
     _add_runs(p)
 
 

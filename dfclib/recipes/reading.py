@@ -34,7 +34,7 @@ def _read(kind: Any, value: Any, where: str) -> Any:
             return value
         raise UserError(f"{where}: expected one of {', '.join(map(repr, options))}, received {_received(value)}")
     if is_dataclass(kind):
-        return _read_dataclass(kind, value, where)
+        return read_dataclass(kind, value, where)
     if origin is tuple and isinstance(value, list | tuple):
         item_kinds = [options[0]] * len(value) if options[-1] is Ellipsis else options
         if len(item_kinds) != len(value):
@@ -65,7 +65,9 @@ def _read_union(options: tuple, value: Any, where: str) -> Any:
     return _read(kinds[kind], value, where)
 
 
-def _read_dataclass(kind: type, value: Any, where: str) -> Any:
+def read_dataclass(kind: type, value: Any, where: str) -> Any:
+    """The dataclass `kind` from JSON values. Raises UserError naming the first field that is unknown, missing or
+    ill-typed, after `where`."""
     if not isinstance(value, dict):
         raise UserError(f"{where}: expected an object with the fields of {kind.__name__}, received {_received(value)}")
     hints = typing.get_type_hints(kind)

@@ -79,6 +79,8 @@ def train_network(
     if recipe.ema:
         model.optimizer.finalize_variable_values(model.trainable_variables)
     parts = {"validation": splits.validation, "held_out": held_out, "test": splits.test}
+    if recipe.reported_split == "held_out":  # what is judged by held-out images leaves the others alone
+        parts = {"held_out": held_out}
     predictions = {split: networks.predict(model, part, recipe) for split, part in parts.items() if part is not None}
     _save_model(model, path / "model.keras")
     finish(path, predictions, _metrics(model, history.rows, checkpoint.kept_epoch, len(shown), path))

@@ -1,4 +1,4 @@
-"""The commands `recipes`, `train`, `fashion` and `reproduce`."""
+"""The commands `recipes`, `train`, `fashion`, `reproduce` and `study`."""
 
 import sys
 from argparse import Namespace
@@ -130,6 +130,27 @@ def reproduce(arguments: Namespace) -> None:
     print(_progress_table(queue.progress(jobs, images, arguments.runs, arguments.record)))
     if failed:
         raise UserError(f"{failed} of the trainings failed, for the reasons above; the others are recorded")
+
+
+def study(arguments: Namespace) -> None:
+    """Compare variants of a recipe on held-out images; given again, go on."""
+    from dfclib.recipes import find
+    from dfclib.reporting.captions import splits_name
+    from dfclib.training import devices, study
+
+    if find_spec("optuna") is None:
+        raise UserError("studies need the package optuna, which is not installed: pip install 'dfclib[study]'")
+    asked = study.read_study(arguments.file)
+    recipe = find(asked.recipe)
+    splits = inputs.load_splits(inputs.data_folder(arguments.data, recipe), None, recipe)
+    print(f"study    {asked.name}: {asked.question}")
+    print(f"data     {splits_name(splits)}")
+    print(f"device   {devices.device()['name']}; {devices.resolve_precision(recipe.precision)}", flush=True)
+    devices.lower_priority(arguments.nice)
+    output.import_keras(arguments)
+    path = study.run_study(asked, splits, arguments.runs, arguments.out)
+    print(path.read_text())
+    print(path)
 
 
 def _tensorboard(folder: Path, run: str) -> "list[Callback]":

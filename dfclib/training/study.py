@@ -1,0 +1,311 @@
+"""Studies: variants of a recipe, trained on nine tenths of the training images and compared on the tenth held out.
+
+A study is data, a JSON file; Optuna keeps its trials, so that it goes on where it stopped. Validation is not looked at.
+"""
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from dfclib.datasets.images import Splits
+from dfclib.errors import UserError
+from dfclib.files import read_json, write_json, write_text
+from dfclib.predictions import Predictions
+from dfclib.recipes import Recipe, find, from_dict
+from dfclib.recipes.reading import read_dataclass
+from dfclib.recipes.recipe import check_name
+from dfclib.runs import Run
+from dfclib.wording import MISSING, duration, interval, percent, points
+
+if TYPE_CHECKING:
+    import optuna
+
+RESAMPLES = 2_000
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from low to high that a sampler may draw; log: evenly in their logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is asked, and of which trainings.
+
+    question: a sentence, for the table
+    recipe: the name of a single training's recipe, at `scale`, to which `changes` are made first
+    changes: new values by dotted field: {"epochs": 16, "augmentation.cutmix": 0.4}
+    variants: changes by name, each compared with the first
+    vary: in place of variants, the values of each field, of which `grid` takes all combinations and `tpe` draws; for
+        `tpe` a range {"low": .., "high": .., "log": true} will do, too
+    trials: how many combinations `tpe` draws
+    seeds: each variant is trained once with each
+    minutes: no training begins after so many, and the one at hand stops after its epoch; given again, the study goes on
+    prune: give a variant up after a seed that leaves it below the median of the others so far
+    """
+
+    name: str
+    question: str
+    recipe: str
+    scale: Literal["quick", "compact", "full"] = "full"
+    changes: dict[str, Any] = field(default_factory=dict)
+    variants: dict[str, Any] = field(default_factory=dict)
+    vary: dict[str, Any] = field(default_factory=dict)
+    sampler: Literal["grid", "tpe"] = "grid"
+    trials: int | None = None
+    seeds: tuple[int, ...] = (0,)
+    minutes: float | None = None
+    prune: bool = False
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "study name")
+        who = f"study {self.name}"
+        if bool(self.variants) == bool(self.vary):
+            raise UserError(
+                f"{who}: give variants or vary, and not both; received {len(self.variants)} and {len(self.vary)}"
+            )
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise UserError(f"{who}: seeds must be one or more different numbers, received {list(self.seeds)}")
+        if (self.sampler == "tpe") != (self.trials is not None) or (self.trials is not None and self.trials < 1):
+            raise UserError(
+                f"{who}: tpe needs a number of trials, and grid takes none; received {self.sampler}, {self.trials}"
+            )
+        for name, values in self.vary.items():
+            if isinstance(values, dict) and self.sampler == "tpe":
+                read_dataclass(Range, values, f"{who}: vary.{name}")
+            elif not isinstance(values, list) or not values:
+                raise UserError(f"{who}: vary.{name} must be a list of values, received {json.dumps(values)[:80]}")
+        for changes in self.variants.values():
+            if not isinstance(changes, dict):
+                raise UserError(f"{who}: a variant is an object of changes, received {json.dumps(changes)[:80]}")
+
+
+def read_study(path: Path | str) -> Study:
+    """The study in a JSON file. Raises UserError naming the file and the first field that is unknown, missing or wrong,
+    those of its variants included."""
+    study = read_dataclass(Study, read_json(path), str(path))
+    for changes in _combinations(study):
+        variant(study, changes)
+    return study
+
+
+def variant(study: Study, changes: Mapping[str, Any]) -> Recipe:
+    """The study's recipe with its own changes and these, by dotted fields, on held-out images alone.
+
+    Its name is the recipe's and a hash of what it trains: the same variant of two studies is trained once.
+    """
+    recipe = find(study.recipe)
+    if not isinstance(recipe, Recipe):
+        raise UserError(f"study {study.name}: {study.recipe} is a vote; name a single training's recipe")
+    values = replace(recipe, protocol="held_out", reported_split="held_out").at_scale(study.scale).to_dict()
+    for dotted, value in {**study.changes, **changes}.items():
+        *groups, last = dotted.split(".")
+        target = values
+        for group in groups:
+            target = target.get(group) if isinstance(target, dict) else None
+        if not isinstance(target, dict):
+            raise UserError(f"study {study.name}: recipe {recipe.name} has no field {dotted}")
+        target[last] = value
+    made = from_dict(values, where=f"study {study.name}")
+    return replace(made, name=f"{recipe.name}-{made.fingerprint[:8]}", title=f"{recipe.title}, a variant", claims={})
+
+
+def run_study(
+    study: Study, splits: Splits, runs_dir: Path | str, out: Path | str, say: Callable[[str], None] = print
+) -> Path:
+    """Train what is missing of `study`, write its results after each variant, and return the table's path.
+
+    Args:
+        runs_dir: where runs lie, and Optuna's trials in studies.db.
+        out: the folder of NAME.json and NAME.md.
+
+    Raises:
+        UserError: as `train` does, and where studies.db holds another study of this name; what was trained is kept.
+    """
+    import optuna
+
+    from dfclib.callbacks import OutOfTime
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    Path(runs_dir).mkdir(parents=True, exist_ok=True)
+    kept = _open(study, Path(runs_dir))
+    end = time.monotonic() + 60 * study.minutes if study.minutes else float("inf")
+    while time.monotonic() < end and (trial := _next_trial(study, kept)) is not None:
+        changes = _suggest(study, trial)
+        say(f"{study.name}, trial {trial.number + 1}: {_describe(changes)}")
+        try:
+            accuracy, state = _train_seeds(study, trial, changes, splits, runs_dir, end)
+        except OutOfTime as stop:
+            say(str(stop))
+            break
+        kept.tell(trial, accuracy, state=state)
+        write_results(study, kept, runs_dir, out)
+    return write_results(study, kept, runs_dir, out)
+
+
+def _combinations(study: Study) -> list[dict[str, Any]]:
+    """The changes of each variant or of each combination; of a range its two ends."""
+    if study.variants:
+        return list(study.variants.values())
+    values = [[v["low"], v["high"]] if isinstance(v, dict) else v for v in study.vary.values()]
+    return [dict(zip(study.vary, chosen, strict=True)) for chosen in itertools.product(*values)]
+
+
+def _open(study: Study, runs_dir: Path) -> "optuna.Study":
+    """Optuna's study of this name, made or found, with every variant of a fixed list waiting in it."""
+    import optuna
+
+    settings = json.dumps({name: value for name, value in vars(study).items() if name not in ("question", "minutes")})
+    kept = optuna.create_study(
+        study_name=study.name,
+        storage=f"sqlite:///{(runs_dir / 'studies.db').resolve()}",
+        sampler=optuna.samplers.TPESampler(seed=0),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=3) if study.prune else optuna.pruners.NopPruner(),
+        direction="maximize",
+        load_if_exists=True,
+    )
+    before = kept.user_attrs.setdefault("settings", settings)
+    if before != settings:
+        raise UserError(
+            f"{runs_dir / 'studies.db'} holds another study called {study.name}: give this one another name. That one "
+            f"was {before}"
+        )
+    kept.set_user_attr("settings", settings)
+    if study.variants:
+        wanted = [{"variant": name} for name in study.variants]
+    else:
+        wanted = _combinations(study) if study.sampler == "grid" else []
+        wanted = [{name: json.dumps(value) for name, value in changes.items()} for changes in wanted]
+    for parameters in wanted:
+        kept.enqueue_trial(parameters, skip_if_exists=True)
+    return kept
+
+
+def _next_trial(study: Study, kept: "optuna.Study") -> "optuna.Trial | None":
+    """The trial that a process stopped or killed was at, else one that waits or that the sampler draws; None: no more."""
+    from optuna.trial import Trial, TrialState
+
+    for trial in kept.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        return Trial(kept, trial._trial_id)  # Optuna has no public way back to a trial
+    done = kept.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    waits = kept.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    return kept.ask() if waits or len(done) < (study.trials or 0) else None
+
+
+def _suggest(study: Study, trial: "optuna.Trial") -> dict[str, Any]:
+    """The changes that a trial asks for."""
+    if study.variants:
+        return study.variants[trial.suggest_categorical("variant", list(study.variants))]
+    changes = {}
+    for name, values in study.vary.items():
+        if isinstance(values, dict):
+            changes[name] = trial.suggest_float(name, values["low"], values["high"], log=values.get("log", False))
+        else:  # lists, too, are values: Optuna takes them as text
+            changes[name] = json.loads(trial.suggest_categorical(name, [json.dumps(value) for value in values]))
+    return changes
+
+
+def _train_seeds(
+    study: Study, trial: "optuna.Trial", changes: dict[str, Any], splits: Splits, runs_dir: Path | str, end: float
+) -> "tuple[float, optuna.trial.TrialState]":
+    """(mean accuracy on held-out images, whether all seeds were trained): one run per seed, named in the trial."""
+    from optuna.trial import TrialState
+
+    from dfclib.callbacks import TimeLimit
+    from dfclib.training import train
+
+    recipe, accuracies, names = variant(study, changes), [], []
+    for number, seed in enumerate(study.seeds):
+        limit = TimeLimit(lambda: time.monotonic() > end)
+        run = train(recipe.with_options(seed=seed), splits, runs_dir, callbacks=[limit])
+        accuracies.append(run.metrics["held_out"]["accuracy"])
+        names.append(run.path.name)
+        trial.set_user_attr("runs", names)
+        trial.report(float(np.mean(accuracies)), step=number)
+        if number + 1 < len(study.seeds) and trial.should_prune():
+            return float(np.mean(accuracies)), TrialState.PRUNED
+    return float(np.mean(accuracies)), TrialState.COMPLETE
+
+
+def write_results(study: Study, kept: "optuna.Study", runs_dir: Path | str, out: Path | str) -> Path:
+    """Write NAME.json and NAME.md into `out`: one row per trained variant; returns the table's path."""
+    from optuna.trial import TrialState
+
+    trials = kept.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    found = []
+    for trial in trials:
+        runs = [Run(Path(runs_dir) / name) for name in trial.user_attrs["runs"]]
+        asked = trial.params.get("variant") or _describe({k: _value(v) for k, v in trial.params.items()})
+        found.append((asked, runs, [run.predictions("held_out") for run in runs], trial.state.name.lower()))
+    rows = [_result(asked, runs, parts, state, found[0][2]) for asked, runs, parts, state in found]
+    if not study.variants:
+        rows.sort(key=lambda row: -row["accuracy"])
+    values = {"study": vars(study), "against": found[0][0] if found else None, "results": rows}
+    write_json(Path(out) / f"{study.name}.json", values)
+    path = Path(out) / f"{study.name}.md"
+    write_text(path, _table(study, rows, len(found[0][2][0]) if found else 0))
+    return path
+
+
+def _value(parameter: Any) -> Any:
+    return json.loads(parameter) if isinstance(parameter, str) else parameter
+
+
+def _describe(changes: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {json.dumps(value)}" for name, value in changes.items()) or "nothing changed"
+
+
+def _result(
+    asked: str, runs: Sequence[Run], parts: Sequence[Predictions], state: str, first: Sequence[Predictions]
+) -> dict[str, Any]:
+    """A variant's accuracy over all of its seeds, and its difference to the first variant over the seeds of both."""
+    right = np.mean([part.correct for part in parts], axis=0)
+    seeds = min(len(parts), len(first))
+    against = right if seeds == len(parts) else np.mean([part.correct for part in parts[:seeds]], axis=0)
+    difference = against - np.mean([part.correct for part in first[:seeds]], axis=0)
+    low, high = _image_interval(right)
+    result = {"variant": asked, "seeds": len(parts), "state": state, "accuracy": float(right.mean())}
+    result |= {"low": low, "high": high, "by_seed": [part.accuracy for part in parts]}
+    ends = _image_interval(difference)
+    result |= {"difference": float(difference.mean()), "difference_low": ends[0], "difference_high": ends[1]}
+    seconds = float(np.mean([run.metrics["seconds"] for run in runs]))
+    return result | {"seconds": round(seconds, 1), "runs": [run.path.name for run in runs]}
+
+
+def _image_interval(values: np.ndarray) -> tuple[float, float]:
+    """95% percentile interval of the mean of one number per image, over resamples of the images."""
+    random, n = np.random.default_rng(0), len(values)
+    means = [values[random.integers(0, n, n)].mean() for _ in range(RESAMPLES)]
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _table(study: Study, rows: Sequence[Mapping[str, Any]], images: int) -> str:
+    """The results as Markdown."""
+    lines = [f"# {study.question}", "", f"Recipe {study.recipe} at {study.scale} scale"]
+    lines[-1] += f", with {_describe(study.changes)}." if study.changes else "."
+    lines[-1] += (
+        f" Accuracy on {images:,} held-out training images, averaged over the seeds; the intervals (95%) are of"
+    )
+    lines[-1] += " other images, not of other seeds. Differences are to the variant that was trained first."
+    lines += ["", "| variant | seeds | accuracy | interval | difference, points | time |"]
+    lines.append("| --- | --- | --- | --- | --- | --- |")
+    for row in rows:
+        seeds = f"{row['seeds']} of {len(study.seeds)}, given up" if row["state"] == "pruned" else str(row["seeds"])
+        difference = MISSING
+        if row["difference"] or row["difference_low"] or row["difference_high"]:
+            ends = f"{points(row['difference_low'])} to {points(row['difference_high'])}"
+            difference = f"{points(row['difference'])} ({ends})"
+        cells = [row["variant"], seeds, percent(row["accuracy"], 2), interval(row["low"], row["high"]), difference]
+        lines.append(f"| {' | '.join([*cells, duration(row['seconds'])])} |")
+    return "\n".join([*lines, ""])

@@ -1,0 +1,170 @@
+"""Studies: every variant is trained once on held-out images, and a killed study goes on."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dfclib.callbacks import OutOfTime
+from dfclib.datasets.images import held_out_split
+from dfclib.errors import UserError
+from dfclib.files import read_json, write_json
+from dfclib.runs import Run, find_runs
+from dfclib.training import study as studies
+from dfclib.training.study import Study, read_study, run_study, variant
+
+TINY = {
+    **{"image_size": [16, 16], "framing": "resize", "epochs": 2, "batch_size": 16, "stopping": None, "keep": "last"},
+    **{"arguments.filters": [4, 6, 8], "arguments.head": [[16, 0.2]], "precision": "float32"},
+}
+PLAIN = Study(
+    "tiny", "Which rate?", "attempt2", changes=TINY, seeds=(0, 1), vary={"schedule.learning_rate": [1e-3, 1e-5]}
+)
+
+
+def silent(text):
+    pass
+
+
+def file(folder, **changes):
+    values = {"name": "tiny", "question": "Which?", "recipe": "attempt2", "changes": TINY, "vary": {"epochs": [1, 2]}}
+    return write_json(folder / "study.json", values | changes)
+
+
+@pytest.fixture(scope="module")
+def finished(splits, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    path = run_study(PLAIN, splits, folder / "runs", folder / "out", silent)
+    return folder, path
+
+
+def test_every_combination_is_trained_with_every_seed_on_held_out_images_alone(finished, splits):
+    folder, _ = finished
+    runs = find_runs(folder / "runs")
+    found = sorted((run.recipe.schedule.learning_rate, run.seed) for run in runs)
+    assert found == [(1e-5, 0), (1e-5, 1), (1e-3, 0), (1e-3, 1)]
+    held_out = held_out_split(splits.train)[1].ids.tolist()
+    for run in runs:
+        assert run.splits == ("held_out",)
+        assert run.predictions("held_out").ids.tolist() == held_out
+        assert "validation" not in run.metrics
+
+
+def test_the_table_is_what_the_runs_say(finished):
+    folder, path = finished
+    results = read_json(folder / "out" / "tiny.json")["results"]
+    for row in results:
+        runs = [Run(folder / "runs" / name) for name in row["runs"]]
+        accuracies = [run.metrics["held_out"]["accuracy"] for run in runs]
+        assert row["by_seed"] == accuracies
+        assert row["accuracy"] == pytest.approx(np.mean(accuracies))
+        assert row["low"] <= row["accuracy"] <= row["high"]
+        assert row["variant"] == f"schedule.learning_rate {runs[0].recipe.schedule.learning_rate}"
+    assert [row["accuracy"] for row in results] == sorted((row["accuracy"] for row in results), reverse=True)
+    first, other = sorted(results, key=lambda row: row["difference"] != 0)
+    assert first["difference"] == 0
+    assert other["difference"] == pytest.approx(other["accuracy"] - first["accuracy"])
+    assert other["difference_low"] <= other["difference"] <= other["difference_high"]
+    text = path.read_text()
+    assert text.startswith("# Which rate?")
+    assert all(f"{100 * row['accuracy']:.2f}%" in text for row in results)
+
+
+def test_a_finished_study_trains_nothing(finished, splits, monkeypatch):
+    folder, path = finished
+    before = path.read_text()
+    monkeypatch.setattr("dfclib.training.study._train_seeds", None)
+    assert run_study(PLAIN, splits, folder / "runs", folder / "out", silent) == path
+    assert path.read_text() == before
+
+
+def test_a_study_that_was_stopped_or_killed_goes_on_with_the_variant_at_hand(finished, splits, tmp_path, monkeypatch):
+    folder, path = finished
+    original, calls = studies._train_seeds, []
+
+    def breaks(study, trial, changes, *rest):
+        calls.append(changes["schedule.learning_rate"])
+        if len(calls) == 1:
+            raise OutOfTime("1 of 2 epochs trained")
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return original(study, trial, changes, *rest)
+
+    monkeypatch.setattr(studies, "_train_seeds", breaks)
+    run_study(PLAIN, splits, tmp_path / "runs", tmp_path / "out", silent)
+    assert read_json(tmp_path / "out" / "tiny.json")["results"] == []
+    with pytest.raises(KeyboardInterrupt):
+        run_study(PLAIN, splits, tmp_path / "runs", tmp_path / "out", silent)
+    run_study(PLAIN, splits, tmp_path / "runs", tmp_path / "out", silent)
+    assert calls == [1e-3, 1e-3, 1e-5, 1e-5]
+    after, in_one_go = (read_json(f / "out" / "tiny.json")["results"] for f in (tmp_path, folder))
+    assert [(row["variant"], row["by_seed"]) for row in after] == [(row["variant"], row["by_seed"]) for row in in_one_go]
+
+
+def test_time_that_is_over_begins_no_training(splits, tmp_path):
+    path = run_study(replace(PLAIN, minutes=1e-9), splits, tmp_path / "runs", tmp_path / "out", silent)
+    assert not find_runs(tmp_path / "runs")
+    assert path.exists()
+
+
+def test_tpe_draws_as_many_trials_as_asked_for_within_the_ranges(splits, tmp_path):
+    vary = {
+        "schedule.learning_rate": {"low": 1e-5, "high": 1e-2, "log": True},
+        "arguments.filters": [[4, 6, 8], [3, 4, 5]],
+    }
+    asked = replace(PLAIN, vary=vary, sampler="tpe", trials=3, seeds=(0,), changes=TINY | {"epochs": 1})
+    run_study(asked, splits, tmp_path / "runs", tmp_path / "out", silent)
+    recipes = [run.recipe for run in find_runs(tmp_path / "runs")]
+    assert len(recipes) == 3
+    assert all(1e-5 <= recipe.schedule.learning_rate <= 1e-2 for recipe in recipes)
+    assert {tuple(recipe.arguments["filters"]) for recipe in recipes} <= {(4, 6, 8), (3, 4, 5)}
+
+
+def test_variants_keep_their_names_and_order_and_share_runs_with_other_studies(finished, splits, monkeypatch):
+    folder, _ = finished
+    monkeypatch.setattr("dfclib.training.start.train_network", None)  # trained already
+    variants = {"slow": {"schedule.learning_rate": 1e-5}, "fast": {"schedule.learning_rate": 1e-3}}
+    asked = replace(PLAIN, name="named", vary={}, variants=variants)
+    run_study(asked, splits, folder / "runs", folder / "out", silent)
+    results = read_json(folder / "out" / "named.json")["results"]
+    assert [row["variant"] for row in results] == ["slow", "fast"]
+
+
+def test_another_study_of_the_same_name_is_refused(finished, splits):
+    folder, _ = finished
+    with pytest.raises(UserError, match="another study called tiny"):
+        run_study(replace(PLAIN, seeds=(0,)), splits, folder / "runs", folder / "out", silent)
+
+
+def test_a_study_file_is_read(tmp_path):
+    assert read_study(file(tmp_path)) == Study("tiny", "Which?", "attempt2", changes=TINY, vary={"epochs": [1, 2]})
+    recipe = variant(read_study(file(tmp_path)), {"epochs": 1})
+    assert (recipe.protocol, recipe.reported_split, recipe.epochs) == ("held_out", "held_out", 1)
+    assert recipe.name.startswith("attempt2-")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": "No!"}, "study name must be lower-case"),
+        ({"seed": 1}, "unknown field 'seed'"),
+        ({"seeds": []}, "one or more different numbers"),
+        ({"seeds": [1, 1]}, "one or more different numbers"),
+        ({"vary": {}}, "give variants or vary"),
+        ({"variants": {"a": {}}}, "give variants or vary"),
+        ({"vary": {"epochs": []}}, "vary.epochs must be a list"),
+        ({"vary": {"epochs": {"low": 1, "high": 2}}}, "vary.epochs must be a list"),
+        ({"vary": {"epochs": {"low": 1}}, "sampler": "tpe", "trials": 2}, "field 'high' is missing"),
+        ({"sampler": "tpe"}, "needs a number of trials"),
+        ({"trials": 3}, "grid takes none"),
+        ({"vary": {"epoch": [1]}}, "unknown field 'epoch'"),
+        ({"vary": {"epochs": [1, "two"]}}, "epochs: expected a whole number"),
+        ({"vary": {"epochs.number": [1]}}, "has no field epochs.number"),
+        ({"vary": {}, "variants": {"a": 1}}, "a variant is an object of changes"),
+        ({"recipe": "attempt3"}, "attempt3 is a vote"),
+        ({"recipe": "attempt0"}, "no recipe is called 'attempt0'"),
+    ],
+)
+def test_what_is_wrong_in_a_study_is_named_before_anything_is_trained(tmp_path, changes, words):
+    with pytest.raises(UserError, match=words):
+        read_study(file(tmp_path, **changes))
