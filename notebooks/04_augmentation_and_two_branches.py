@@ -130,9 +130,9 @@ results_table([second, fourth])
 # next attempt keeps the idea and makes the rate grow faster. The sixth lets the rate decay. The three are drawn on the
 # same axes here and in the next two notebooks: first the learning rate, then validation.
 #
-# Look at what validation does where the rate is highest. The fluctuation in the legend is the typical change of
-# validation accuracy from one epoch to the next, *less the trend*, in points: a curve that climbs evenly has none.
-# Short runs have no such number, because their steep beginning would count as fluctuation.
+# Look at what validation does where the rate is highest. The legend gives the typical jump between epochs: by how many
+# points validation accuracy changes from one epoch to the next, *less the trend*. A curve that climbs evenly has none.
+# Short runs have no such number, because their steep beginning would count as jumps.
 
 # %%
 three = recorded_alike(runs, "attempt4", "attempt5", "attempt6")
@@ -254,7 +254,7 @@ curves(run)
 learning_rates([run])
 
 # %% [markdown]
-# A fluctuation has to be seen against the number of images: on few of them, chance alone moves accuracy from epoch to epoch.
+# Jumps have to be seen against the number of images: on few of them, chance alone moves accuracy from epoch to epoch.
 
 # %%
 fluctuation_table([run])

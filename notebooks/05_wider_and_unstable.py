@@ -24,8 +24,9 @@
 # Do stronger augmentation, a much wider network and more patience help, while the learning rate grows faster still?
 #
 # Stronger augmentation makes room for a larger network: there is more to learn than single images. L2 pulls the kernels
-# towards zero. Patience lets a training live through bad epochs, and deserves suspicion: if validation fluctuates and
-# the best epoch is kept, then every epoch is one more draw, and the best of many draws is high by chance alone.
+# towards zero. Patience lets a training live through bad epochs, and deserves suspicion: if validation jumps up and
+# down and the best epoch is kept, then every epoch is one more draw, and the best of many draws is high by chance
+# alone.
 
 # %% [markdown]
 # ## Answer
@@ -116,9 +117,9 @@ before, ours = fourth.predictions("validation"), fifth.predictions("validation")
 comparison_table({"attempt 4": before}, "attempt 5", ours)
 
 # %% [markdown]
-# ### Learning rate and fluctuation
+# ### Learning rate and jumps
 #
-# Attempts 4, 5 and 6 on the same axes. Follow one figure along the other: does validation fluctuate more where the learning
+# Attempts 4, 5 and 6 on the same axes. Follow one figure along the other: does validation jump more where the learning
 # rate is high? A step that is too large leaps over what the last steps found.
 
 # %%
