@@ -162,7 +162,7 @@ recall_table({"author": theirs, "ours": ours})
 #
 # The author ends with a vote again. He did not publish which files voted, so the members below are ours: attempts 4, 5
 # and 6, and attempt 6 with two more seeds. Networks that were trained so differently should err more differently than
-# the small variants of the third attempt. Does the vote stand above its best member, or only above the typical one?
+# the small variants of the third attempt. Does the vote stand above its best member, or only above the median one?
 
 # %% tags=["nbval-check-output"]
 (voted,) = recorded_alike(runs, "attempt6-vote")

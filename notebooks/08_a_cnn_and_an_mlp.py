@@ -134,7 +134,7 @@ for run in recorded[:2]:
     display(figures.confusion(run.predictions("validation"), figures.heading(run)))
 
 # %%
-figures.fixed_and_made(recorded_mlp, recorded_cnn, ("MLP", "CNN"))
+figures.fixed_and_made(recorded_mlp, recorded_cnn, ("MLP", "CNN"), figures.caption(*recorded[:2]))
 
 # %% [markdown]
 # ### Text and matrix
