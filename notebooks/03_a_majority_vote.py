@@ -31,9 +31,9 @@
 # ## Answer
 #
 # <!-- generated: answer-attempt3 -->
-# The vote (10 voters, compact scale) is right on 84.2% (82.0% to 86.1%) of the images: 4.1 points above its typical
+# The vote (10 voters, compact scale) is right on 84.2% (82.0% to 86.1%) of the images: 4.1 points above its median
 # voter, 1.6 points above its best. No voter is right on 3.4% of the images. The author's own vote can be replayed:
-# 6,320 of his 6,500 test images have one most frequent label, and on 6,320 of these our vote gives the label that he
+# 6,320 of his 6,500 test images have one most frequent label, and on all of these our vote gives the label that he
 # published. His 7 files are 5 voters, 2 of whom have two votes.
 # <!-- end generated -->
 

@@ -34,8 +34,8 @@
 #
 # <!-- generated: answer-fashion -->
 # The author states 85.1% on the 10,000 test images; his network, trained by us for 10 epochs at compact scale, is right
-# on 90.9% (90.3% to 91.5%). s4-ours (16 epochs, compact scale) is right on 93.5% (93.0% to 94.0%) of the images,
-# s4-author on 90.9%: 2.6 points more (paired interval +2.1 to +3.1).
+# on 90.9% (90.3% to 91.5%). Our own network (16 epochs, compact scale) is right on 93.5% (93.0% to 94.0%) of the
+# images, the author's on 90.9%: 2.6 points more (paired interval +2.1 to +3.1).
 # <!-- end generated -->
 
 # %% [markdown]
