@@ -45,7 +45,7 @@ def validation_curves(runs: Sequence[Run]) -> Figure:
     """Accuracy on the images watched over the epochs, one line per run; the legend gives their typical jumps."""
     runs = _with_epochs(runs)
     watched = " or ".join(sorted({WATCHED[run.protocol] for run in runs}))
-    figure = style.new_figure(4.4, f"Accuracy on {watched}\n{_common_caption(runs, _kept_and_number(runs))}")
+    figure = style.new_figure(4.4, f"Accuracy on {watched}\n{_common_caption(runs, watched=True)}")
     axes = figure.subplots()
     for i, run in enumerate(runs):
         label = f"{_name(run, runs)} ({fluctuation(run)})"
@@ -77,17 +77,14 @@ def _with_epochs(runs: Sequence[Run]) -> list[Run]:
     return trained
 
 
-def _common_caption(runs: Sequence[Run], more: str = "") -> str:
-    """Scale and data where all runs share them, and `more`; else `_name` tells the runs apart."""
+def _common_caption(runs: Sequence[Run], watched: bool = False) -> str:
+    """What all runs share, else `_name` tells them apart. watched: also the kept epoch and the images watched"""
     if not _are_alike(runs):
         return "trained differently, or on different data: see the names"
-    return f"{scale(runs[0].scale_text)}, {data_name(runs[0].data)}{more}"
-
-
-def _kept_and_number(runs: Sequence[Run]) -> str:
-    """Which epoch is kept, where it is the same in all runs, and the number of images watched."""
-    same = len({kept(run.recipe) for run in runs}) == 1
-    return f"{f', kept: {kept(runs[0].recipe)}' if same else ''}, n = {_watched(runs[0]):,}"
+    texts = [scale(runs[0].scale_text), data_name(runs[0].data)]
+    if watched and len({kept(run.recipe) for run in runs}) == 1:
+        texts.append(f"kept: {kept(runs[0].recipe)}")
+    return ", ".join([*texts, f"n = {_watched(runs[0]):,}"] if watched else texts)
 
 
 def _watched(run: Run) -> int:

@@ -20,6 +20,7 @@ from dfclib.reporting.figures import style
 from dfclib.wording import MISSING
 
 FEW = 20  # images: a bin of fewer says little, its interval covers some forty points
+FADED = f"faded: bins of fewer than {FEW} images"
 
 
 def confusion(predictions: Predictions, title: str = "Confusion matrix") -> Figure:
@@ -109,7 +110,7 @@ def reliability(
     names = list(predictions)
     predictions = dict(zip(names, align(list(predictions.values()), names), strict=True))
     n = f"n = {len(predictions[names[0]]):,}, {bins} bins, 95% intervals"
-    figure = style.new_figure(5.4, f"{title}\n{n}", note=_note(note, f"faded: bins of fewer than {FEW} images"))
+    figure = style.new_figure(5.4, f"{title}\n{n}", note=f"{note}; {FADED}" if note else FADED)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 1))
     first = 100.0  # the lowest confidence of all
     for i, (name, one) in enumerate(predictions.items()):
@@ -138,7 +139,7 @@ def reliability_panels(
     if not predictions:
         raise UserError("no predictions to draw the calibration of: give at least one system's")
     columns, rows = min(2, len(predictions)), math.ceil(len(predictions) / 2)
-    note = _note(note, f"faded: bins of fewer than {FEW} images")
+    note = f"{note}; {FADED}" if note else FADED
     lines = 2 + max(name.count("\n") + 1 for name in predictions)
     figure = style.new_figure(1.2 + (1.6 + 0.2 * lines) * rows, f"{title}\n{bins} bins, 95% intervals", note=note)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
@@ -228,10 +229,6 @@ def _figure_of(predictions: Predictions, title: str, height: float, width: float
     """An empty figure: the title's first line with the result below it, and the title's other lines as the note."""
     first, *rest = title.splitlines()
     return style.new_figure(height, f"{first}\n{_result(predictions)}", width, note=", ".join(rest))
-
-
-def _note(*parts: str) -> str:
-    return "; ".join(filter(None, parts))
 
 
 def _draw_bins(axes: Axes, predictions: Predictions, bins: int, i: int, label: str) -> pd.DataFrame:
