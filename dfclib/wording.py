@@ -24,6 +24,12 @@ def points(difference: float, digits: int = 1) -> str:
     return text.lstrip("+") if float(text) == 0 else text
 
 
+def listed(items: Sequence[str]) -> str:
+    """`1`, `1 and 2`, `1, 2 and 3`."""
+    *first, last = items
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def duration(seconds: float) -> str:
     """`45 s` below 90 seconds, `29 min` below two hours, then `2.5 h`, and whole hours from ten on."""
     if seconds < 90:

@@ -36,7 +36,7 @@
 # Of the variance of the images' power, 6.7% lies between the classes at the lowest frequency and 34.6% at 0.49 cycles
 # per pixel, where the share is highest (12,500 training images of the competition): the classes differ more in fine
 # detail than in coarse shapes. Class 2 has the most fine grain, 2.0 times the median of the classes; class 3 has the
-# most near-black pixels, 17.6% against 4.2%. By their mean power alone, classes 0 and 4 are the hardest to tell apart.
+# most near-black pixels, 17.6% against 4.2%. By their mean power alone, classes 0 and 4 are the most alike.
 # <!-- end generated -->
 
 # %% [markdown]
@@ -114,9 +114,9 @@ Table(rows, "" if rows else "No run on the competition's images is recorded in r
 #   neighbourhood. The curve says how similar it is to itself some pixels further on. A generator that enlarges a small
 #   image, or that paints in blocks, leaves a pattern there.
 #
-# Look at the top row first: is the share larger at high frequencies than at low ones? (The last few points average very
-# few frequencies, in the corners of the spectrum.) If it is, then whatever reduces an image before a network sees it
-# takes away what tells the classes apart. That is why all recipes here read native pixels, enlarged pixels or crops,
+# Look at the top row first: is the share larger at high frequencies than at low ones? (The curves end at half a cycle
+# per pixel, the highest frequency of a row or a column.) If it is, then whatever reduces an image before a network sees
+# it takes away what tells the classes apart. That is why all recipes here read native pixels, enlarged pixels or crops,
 # and never reduced images. Then compare the two columns: the embedded images (see below) should show the same kinds of
 # differences. They need not show the same numbers.
 

@@ -32,9 +32,9 @@
 #
 # <!-- generated: answer-attempt2 -->
 # Attempt 2 (9 epochs, full scale) is right on 81.0% (78.8% to 83.1%) of the images, attempt 1 on 77.6%: 3.4 points more
-# (paired interval +1.2 to +5.7). On the same images the author reached 82.2%: 1.1 points more than ours, no more than
-# chance may explain. Training accuracy less validation accuracy goes from +20.4 to -0.3 points. The share of class 4
-# that is found goes from 44.8% to 61.2%; with the author it went from 30.8% to 68.8%.
+# (paired interval +1.2 to +5.7). On the same images the author reached 82.2%: 1.1 points more than ours, a difference
+# that chance can explain. Training accuracy less validation accuracy goes from +20.4 to -0.3 points. The share of class
+# 4 that is found goes from 44.8% to 61.2%; with the author it went from 30.8% to 68.8%.
 # <!-- end generated -->
 
 # %% [markdown]

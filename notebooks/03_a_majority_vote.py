@@ -31,9 +31,9 @@
 # ## Answer
 #
 # <!-- generated: answer-attempt3 -->
-# The vote (10 voters, compact scale) is right on 84.2% (82.0% to 86.1%) of the images: 4.1 points above its typical
+# The vote (10 voters, compact scale) is right on 84.2% (82.0% to 86.1%) of the images: 4.1 points above its median
 # voter, 1.6 points above its best. No voter is right on 3.4% of the images. The author's own vote can be replayed:
-# 6,320 of his 6,500 test images have one most frequent label, and on 6,320 of these our vote gives the label that he
+# 6,320 of his 6,500 test images have one most frequent label, and on all of these our vote gives the label that he
 # published. His 7 files are 5 voters, 2 of whom have two votes.
 # <!-- end generated -->
 
@@ -75,7 +75,7 @@ from dfclib.predictions import Predictions
 from dfclib.recipes import find
 from dfclib.reporting.answers import recorded_alike
 from dfclib.reporting.comparison_tables import recall_table, replayed_vote_table
-from dfclib.reporting.figures import confusion, disagreement, heading, per_class_bars, voters
+from dfclib.reporting.figures import caption, confusion, disagreement, heading, per_class_bars, voters
 from dfclib.reporting.tables import (
     Table,
     images_table,
@@ -136,7 +136,7 @@ replayed_vote_table(list(submissions.values()), labels_voted)
 # a zero: two files that never differ.
 
 # %%
-disagreement(submissions, "The author's files: different answers")
+disagreement(submissions, "The author's files: different answers", note="the competition's test images")
 
 # %% [markdown]
 # Files with the same predictions are one voter with several votes:
@@ -166,10 +166,9 @@ replayed_vote_table([submissions[files[0]] for files in same.values()], labels_v
 recorded_table([recorded])
 
 # %% [markdown]
-# Compare the last row with the *best* voter and with the *typical* one (the median). To beat the typical voter is what
-# a vote is for. To beat the best is more than it promises. And the best voter was picked by looking, so its figure is
-# flattered by the choice. The line below the table sets the limits: no vote can be right on an image that no voter gets
-# right.
+# Compare the last row with the *best* voter and with the *median* one. To beat the median voter is what a vote is for.
+# To beat the best is more than it promises. And the best voter was picked by looking, so its figure is flattered by the
+# choice. The line below the table sets the limits: no vote can be right on an image that no voter gets right.
 
 # %% tags=["nbval-check-output"]
 vote_table(recorded)
@@ -182,7 +181,7 @@ vote_table(recorded)
 
 # %%
 members = {member: load_run(f"report/runs/{member}").predictions("validation") for member in recorded.members}
-voters(members)
+voters(members, note=caption(recorded))
 
 # %% [markdown]
 # Does the hard class gain as much as the others? A vote averages away what differs between voters. What all of them get
@@ -236,7 +235,8 @@ run = train(recipe, splits, runs_dir)
 vote_table(run)
 
 # %%
-voters({name: load_run(f"{runs_dir}/{name}").predictions("validation") for name in run.members})
+members = {name: load_run(f"{runs_dir}/{name}").predictions("validation") for name in run.members}
+voters(members, note=caption(run))
 
 # %%
 confusion(run.predictions("validation"), heading(run))

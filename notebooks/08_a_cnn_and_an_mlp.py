@@ -34,8 +34,8 @@
 #
 # <!-- generated: answer-cnn-and-mlp -->
 # S2's CNN (60 epochs, compact scale) is right on 89.1% (87.3% to 90.7%) of the images, S2's MLP on 59.7%: 29.4 points
-# more (paired interval +26.5 to +32.4). On the same images the author's CNN reached 88.7%: 0.4 points less than ours,
-# no more than chance may explain. On the same images the author's MLP reached 61.3%: 1.6 points more than ours, by
+# more (paired interval +26.5 to +32.4). On the same images the author's CNN reached 88.7%: 0.4 points less than ours, a
+# difference that chance can explain. On the same images the author's MLP reached 61.3%: 1.6 points more than ours, by
 # chance or not, which the author's matrix alone cannot tell.
 # <!-- end generated -->
 
@@ -134,7 +134,7 @@ for run in recorded[:2]:
     display(figures.confusion(run.predictions("validation"), figures.heading(run)))
 
 # %%
-figures.fixed_and_made(recorded_mlp, recorded_cnn, ("MLP", "CNN"))
+figures.fixed_and_made(recorded_mlp, recorded_cnn, ("MLP", "CNN"), figures.caption(*recorded[:2]))
 
 # %% [markdown]
 # ### Text and matrix

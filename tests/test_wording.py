@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from dfclib.wording import duration, interval, percent, points, text_table
+from dfclib.wording import duration, interval, listed, percent, points, text_table
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,10 @@ def test_interval():
 )
 def test_points_have_a_sign_unless_they_round_to_zero(difference, text):
     assert points(difference) == text
+
+
+def test_things_are_listed_with_an_and_before_the_last():
+    assert [listed(["1", "2", "3"][:n]) for n in (1, 2, 3)] == ["1", "1 and 2", "1, 2 and 3"]
 
 
 @pytest.mark.parametrize(

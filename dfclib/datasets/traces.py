@@ -15,6 +15,7 @@ from dfclib.files import read_json, write_json
 
 LAGS = 5  # pixels, 0 to 4
 NEAR_BLACK = 16  # of 255: a darker pixel, averaged over its channels, counts as near-black
+NYQUIST = 0.5  # cycles per pixel, the highest of a row or column; beyond, rings hold the spectrum's corners alone
 FOLDER = Path("report/data")
 
 

@@ -5,11 +5,11 @@ than the story says is said in words, because the words follow the numbers. All 
 are about is not recorded.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from dfclib.datasets.traces import recorded_traces
+from dfclib.datasets.traces import NYQUIST, recorded_traces
 from dfclib.ensembles import align, hard_vote
 from dfclib.errors import UserError
 from dfclib.evaluation.comparison import compare, disagreement
@@ -19,7 +19,7 @@ from dfclib.predictions import Predictions
 from dfclib.recipes import find
 from dfclib.reporting import captions
 from dfclib.runs import Run
-from dfclib.wording import interval, percent, points
+from dfclib.wording import interval, listed, percent, points
 
 Published = Mapping[str, PublishedResult]
 HARD = "4"  # the class that the six attempts fight for
@@ -31,8 +31,8 @@ def data(runs: Sequence[Run], published: Published) -> list[str]:
     if not measured:
         raise UserError("no traces of real images are recorded")
     one, *_ = measured
-    shares, frequency, names = np.array(one["explained"]), np.array(one["frequency"]), one["class_names"]
-    power = np.array(one["log_power"])
+    frequency, names = np.array(one["frequency"]), one["class_names"]
+    shares, power = (np.array(one[key])[..., frequency <= NYQUIST] for key in ("explained", "log_power"))
     apart = np.sqrt(np.mean((power[:, None] - power[None]) ** 2, axis=2))
     first, second = np.unravel_index(np.where(apart == 0, np.inf, apart).argmin(), apart.shape)
     grain, black = np.array(one["residual"]), np.array(one["near_black"])
@@ -46,7 +46,7 @@ def data(runs: Sequence[Run], published: Published) -> list[str]:
         f"Class {names[finest]} has the most fine grain, {grain.max() / np.median(grain):.1f} times the median of the "
         f"classes; class {names[darkest]} has the most near-black pixels, {percent(black.max())} against "
         f"{percent(np.median(black))}.",
-        f"By their mean power alone, classes {names[first]} and {names[second]} are the hardest to tell apart.",
+        f"By their mean power alone, classes {names[first]} and {names[second]} are the most alike.",
     ]
 
 
@@ -81,11 +81,12 @@ def attempt3(runs: Sequence[Run], published: Published) -> list[str]:
     ours = hard_vote(files)
     decided = _decided(ours)
     equal = int(np.sum((ours.predicted == theirs.predicted) & decided))
+    same = "all" if equal == np.sum(decided) else f"{equal:,}"
     twice = int(np.sum(np.triu(disagreement(files) == 0, k=1)))
     return [
         _vote(run, runs),
         f"The author's own vote can be replayed: {np.sum(decided):,} of his {len(theirs):,} test images have one most "
-        f"frequent label, and on {equal:,} of these our vote gives the label that he published.",
+        f"frequent label, and on {same} of these our vote gives the label that he published.",
         f"His {len(files)} files are {len(files) - twice} voters, {twice} of whom have two votes.",
     ]
 
@@ -202,15 +203,21 @@ def _epochs(run: Run) -> str:
 
 
 def _aside(run: Run) -> str:
-    """`10 epochs, full scale`, for brackets."""
-    scale, *more = run.scale_text.split(", ")
+    """`10 epochs, full scale`, for brackets; `_by` says the earlier recipe."""
+    scale, *more = run.scale_text.removesuffix(", earlier recipe").split(", ")
     return ", ".join([captions.epochs(run) + ("" if run.members else " epochs"), f"{scale} scale", *more])
 
 
 def _title(run: Run) -> str:
-    """What a sentence calls the run: `attempt 4`, `S2's CNN`, `s4-ours`."""
-    title = run.recipe.title.partition(":")[0].replace("Attempt", "attempt")
-    return title if run.recipe.attempt or run.recipe.system == "S2" else run.recipe.name
+    """What a sentence calls the run: `attempt 4`, `S2's CNN`, `our own network`."""
+    named = {"s4-author": "the author's", "s4-ours": "our own network"}
+    return named.get(run.recipe.name, run.recipe.title.partition(":")[0].replace("Attempt", "attempt"))
+
+
+def _by(runs: Sequence[Run], sentence: str) -> str:
+    """The sentence with a capital, begun with `By an earlier recipe` where one of its runs was trained so."""
+    sentence = sentence if all(run.is_current for run in runs) else f"by an earlier recipe, {sentence}"
+    return sentence[0].upper() + sentence[1:]
 
 
 def _points(difference: float) -> str:
@@ -224,10 +231,11 @@ def _change(before: Run, after: Run) -> str:
     change = f"{_points(found['difference'])} {'more' if found['difference'] > 0 else 'fewer'}"
     if found["low"] <= 0 <= found["high"]:
         change += ", a difference that these images cannot tell from none"
-    title, other = _title(after), _title(before)
-    return (
-        f"{title.replace('attempt', 'Attempt')} ({_aside(after)}) is right on {_accuracy(after)} of the images, "
-        f"{other} on {percent(_answers(before).accuracy)}: {change} (paired interval {told})."
+    other = _title(before) + (", by an earlier recipe," if after.is_current and not before.is_current else "")
+    return _by(
+        [after],
+        f"{_title(after)} ({_aside(after)}) is right on {_accuracy(after)} of the images, {other} on "
+        f"{percent(_answers(before).accuracy)}: {change} (paired interval {told}).",
     )
 
 
@@ -240,7 +248,8 @@ def _hard_class(before: Run, after: Run, published: Published) -> str:
 
     ours = recalls([_answers(run) for run in (before, after)])
     theirs = recalls([published[run.recipe.name].predictions() for run in (before, after)])
-    return f"The share of class {HARD} that is found goes {ours}; with the author it went {theirs}."
+    found = f"the share of class {HARD} that is found goes {ours}; with the author it went {theirs}."
+    return _by([before, after], found)
 
 
 def _beside_author(run: Run, published: Published, whose: str = "") -> str:
@@ -250,21 +259,31 @@ def _beside_author(run: Run, published: Published, whose: str = "") -> str:
     if found["highest_p"] < 0.05:
         chance = "more than chance explains"
     elif found["lowest_p"] >= 0.05:
-        chance = "no more than chance may explain"
+        chance = "a difference that chance can explain"
     else:
         chance = "by chance or not, which the author's matrix alone cannot tell"
     difference = f"{_points(found['difference'])} {'less' if found['difference'] > 0 else 'more'} than ours, {chance}"
-    shorter = " or ".join(dict.fromkeys(_shorter(run)))
-    ours = f"; ours was trained for {shorter}" if shorter else ""
-    return f"On the same images the author{whose} reached {percent(result.accuracy)}: {difference}{ours}."
+    return f"On the same images the author{whose} reached {percent(result.accuracy)}: {difference}{_shorter(run)}."
 
 
-def _shorter(run: Run) -> Iterator[str]:
-    """`12 epochs, the author's for 37`: how many epochs a network was allowed, where its author's ran for more."""
-    for full, member in zip(find(run.recipe.name).members, run.recipe.members, strict=True):
-        ran = full.source_epochs or full.epochs
-        if member.epochs < ran:
-            yield f"{member.epochs} epochs, the author's for {ran}"
+def _shorter(run: Run) -> str:
+    """`; ours was trained for 12 epochs, the author's for 37`: the epochs allowed, where the author's ran for more.
+
+    Of a vote, those of its networks in their order, once where all have the same: `12 and 8 epochs, ... for 150 each`.
+    """
+    members = zip(find(run.recipe.name).members, run.recipe.members, strict=True)
+    both = dict.fromkeys((member.epochs, full.source_epochs or full.epochs) for full, member in members)
+    shorter = [(ours, ran) for ours, ran in both if ours < ran]
+    if not shorter:
+        return ""
+
+    def said(numbers: Sequence[int], unit: str = "") -> str:
+        same = len(set(numbers)) == 1
+        each = " each" if same and len(numbers) > 1 else ""
+        return f"{listed([*map(str, numbers[:1] if same else numbers)])}{unit}{each}"
+
+    ours, theirs = zip(*shorter, strict=True)
+    return f"; ours was trained for {said(ours, ' epochs')}, the author's for {said(theirs)}"
 
 
 def _fluctuation(*runs: Run) -> str:
@@ -273,10 +292,9 @@ def _fluctuation(*runs: Run) -> str:
     if min(map(len, halves)) < captions.FEWEST_EPOCHS:
         return ""
     jumps = map(validation_fluctuation, halves)
-    texts = [f"{jump:.1f} in {_title(run)}" for run, jump in zip(runs, jumps, strict=True)]
-    return (
-        f"In the second half of training, validation accuracy jumps by points from epoch to epoch: {', '.join(texts)}."
-    )
+    texts = [f"{jump:.1f} points in {_title(run)}" for run, jump in zip(runs, jumps, strict=True)]
+    what = "in the second half of training, the typical jump of validation accuracy between epochs is"
+    return _by(runs, f"{what} {listed(texts)}.")
 
 
 def _voters(run: Run, runs: Sequence[Run]) -> list[Predictions]:
@@ -289,16 +307,17 @@ def _voters(run: Run, runs: Sequence[Run]) -> list[Predictions]:
 
 
 def _vote(run: Run, runs: Sequence[Run]) -> str:
-    """A vote against its best and its typical voter, and what no voter knows, on the same images."""
+    """A vote against its best and its median voter, and what no voter knows, on the same images."""
     voters = _voters(run, runs)
     accuracies = [voter.accuracy for voter in voters]
-    vote, typical, best = _answers(run).accuracy, float(np.median(accuracies)), max(accuracies)
+    vote, median, best = _answers(run).accuracy, float(np.median(accuracies)), max(accuracies)
     beside = "above" if vote > best else "below" if vote < best else "away from"
     nobody = float(np.mean(~np.any([voter.correct for voter in align(voters)], axis=0)))
-    return (
-        f"The vote ({_aside(run)}) is right on {_accuracy(run)} of the images: {_points(vote - typical)} "
-        f"{'above' if vote >= typical else 'below'} its typical voter, {_points(vote - best)} {beside} its best. "
-        f"No voter is right on {percent(nobody)} of the images."
+    return _by(
+        [run],
+        f"the vote ({_aside(run)}) is right on {_accuracy(run)} of the images: {_points(vote - median)} "
+        f"{'above' if vote >= median else 'below'} its median voter, {_points(vote - best)} {beside} its best. "
+        f"No voter is right on {percent(nobody)} of the images.",
     )
 
 

@@ -14,7 +14,7 @@ from dfclib.wording import percent
 
 AUTHOR = "author, public test"
 OURS = "ours, validation"
-# In fewer epochs a curve's steep beginning is all that there is: its bend would count as fluctuation
+# In fewer epochs a curve's steep beginning is all that there is: its bend would count as jumps
 FEWEST_EPOCHS = 6
 # The images that a run's `val_` columns and its choices are about, by protocol
 WATCHED = {"published": "validation", "held_out": "held-out images", "final": "no images"}
@@ -90,9 +90,13 @@ def scale(scale_text: str) -> str:
     return f"{name} scale{f' ({more})' if more else ''}"
 
 
-def caption(run: Run) -> str:
-    """The line below the title of a figure of one run: scale, data and which epoch is kept."""
-    return f"{scale(run.scale_text)}, {data_name(run.data)}, kept: {kept(run.recipe)}"
+def caption(*runs: Run) -> str:
+    """The line below the title of a figure: scale, data and which epoch is kept; where runs differ, whose is which."""
+    names: dict[str, list[str]] = {}
+    for run in runs:
+        text = f"{scale(run.scale_text)}, {data_name(run.data)}, kept: {kept(run.recipe)}"
+        names.setdefault(text, []).append(run.recipe.name)
+    return "; ".join(f"{', '.join(who)}: {text}" if len(names) > 1 else text for text, who in names.items())
 
 
 def heading(run: Run) -> str:

@@ -27,7 +27,7 @@ from dfclib.runs import Run, find_runs
 def contents(runs: Sequence[Run], published: Published) -> dict[str, Any]:
     """What the report's text takes from `runs` on real images and from the authors' results: sentences and tables.
 
-    A table is a list of rows with the same headings; what all rows of a narrow table share is a dictionary. Raises
+    A table is a list of rows with the same headings; what all rows of a narrow table share is a sentence. Raises
     UserError without a run of the six attempts, of another system, or of the experiment.
     """
     attempts, systems = rows.attempt_runs(runs), rows.system_runs(runs)
@@ -48,8 +48,8 @@ def contents(runs: Sequence[Run], published: Published) -> dict[str, Any]:
         "answers": {name: answer(name, runs, published).strip("*") for name in ANSWERS},
         "headlines": rows.headline_rows(runs, published),
         "comparison": rows.comparison_rows(runs, published),
-        "attempts": {"rows": attempt_table, "shared": attempts_share},
-        "resampling": {"rows": experiment_table, "shared": experiment_shares},
+        "attempts": {"rows": attempt_table, "shared": rows.in_all_rows(attempts_share)},
+        "resampling": {"rows": experiment_table, "shared": rows.in_all_rows(experiment_shares)},
         "notes": rows.claims_notes(systems),
         "shortened": rows.shortened_lines([*attempts, *systems]),
         "measured": measured_on([*attempts, *systems, *experiment]).strip(),

@@ -14,7 +14,7 @@ from dfclib.recipes import find
 from dfclib.reporting import captions, rows
 from dfclib.reporting.answers import HARD, Published, recorded_alike
 from dfclib.runs import Run
-from dfclib.wording import percent
+from dfclib.wording import listed, percent
 
 
 def findings(runs: Sequence[Run], published: Published) -> list[tuple[str, str]]:
@@ -29,7 +29,7 @@ def findings(runs: Sequence[Run], published: Published) -> list[tuple[str, str]]
 
 
 def resampling(runs: Sequence[Run], _: Published) -> str:
-    """What warping training images between their pixels costs, against reading the nearest pixel."""
+    """What warping training images bilinearly costs, against reading the nearest pixel, at one size of images."""
     groups = rows.experiment_runs(runs)
     names = ("resampling-nearest", "resampling-bilinear")
     missing = [name for name in names if name not in groups]
@@ -38,33 +38,32 @@ def resampling(runs: Sequence[Run], _: Published) -> str:
     nearest, bilinear = (groups[name] for name in names)
     ours, theirs = ([run.predictions("held_out").accuracy for run in group] for group in (nearest, bilinear))
     difference = float(np.mean(ours) - np.mean(theirs))
+    size = "x".join(map(str, nearest[0].recipe.image_size))
     seeds = "the seeds of the two overlap"
     if min(ours) > max(theirs) or max(ours) < min(theirs):
         side = "above" if difference > 0 else "below"
-        seeds = f"every seed by the nearest pixel is {side} every bilinear one"
+        seeds = f"every seed by the nearest pixel is {side} every bilinear one at this size"
     numbers = dict.fromkeys(str(len(group)) for group in (bilinear, nearest))
-    trained = f"{' and '.join(numbers)} seeds{' each' if len(numbers) == 1 else ''}"
+    trained = f"{listed([*numbers])} seeds{' each' if len(numbers) == 1 else ''}"
     n, epochs = len(nearest[0].predictions("held_out")), captions.epochs(nearest[0])
     return (
         f"A small network of attempt 4's kind is right on {rows.over_seeds(theirs)} of {n:,} held-out images when its "
         f"training images are warped bilinearly, and on {rows.over_seeds(ours)} when they are warped by the nearest "
-        f"pixel ({trained}, {epochs} epochs): between pixels, "
-        f"{100 * abs(difference):.1f} points are {'lost' if difference > 0 else 'won'}, and {seeds}."
+        f"pixel ({trained}, {epochs} epochs, {size} pixels): bilinear warping {'loses' if difference > 0 else 'gains'} "
+        f"{100 * abs(difference):.1f} points, and {seeds}."
     )
 
 
 def climb(runs: Sequence[Run], published: Published) -> str:
     """The first and the sixth attempt, the author's and ours, on the same images."""
-    ends = recorded_alike(runs, "attempt1", "attempt6")
-    theirs = [published[run.recipe.name].accuracy for run in ends]
-    ours = [run.predictions("validation").accuracy for run in ends]
-    trained = [f"{run.scale_text}, {captions.epochs(run)} epochs" for run in ends]
-    n = len(ends[0].predictions("validation"))
-    return (
-        f"On the same {n:,} validation images, the author's attempts go from {percent(theirs[0])} (the first) to "
-        f"{percent(theirs[1])} (the sixth), ours from {percent(ours[0])} ({trained[0]}) to {percent(ours[1])} "
-        f"({trained[1]})."
-    )
+    first, last = (published[name] for name in ("attempt1", "attempt6"))
+    text = f"{percent(first.accuracy)} (the first) to {percent(last.accuracy)} (the sixth)"
+    text = f"On the same {first.n:,} validation images, the author's attempts go from {text}"
+    ours = _ours(runs, "attempt1", "attempt6")
+    if not ours:
+        return f"{text}."
+    ends = [f"{percent(run.predictions('validation').accuracy)} ({captions.epochs(run)} epochs)" for run in ours]
+    return f"{text}, ours at {captions.scale(ours[0].scale_text)} from {' to '.join(ends)}."
 
 
 def hard_class(runs: Sequence[Run], published: Published) -> str:
@@ -72,26 +71,25 @@ def hard_class(runs: Sequence[Run], published: Published) -> str:
     names = ("attempt2", "attempt4", "attempt5", "attempt6")
     theirs = dict(zip(names, (_recall(published[name].predictions()) for name in names), strict=True))
     more = [name for name in names if HARD in find(name).class_repeats]
-    often = " and ".join(f"{percent(theirs[name])} in {_attempt(name)}" for name in more)
+    often = listed([f"{percent(theirs[name])} in attempt {rows.LADDER[name]}" for name in more])
     text = (
-        f"Attempts {' and '.join(rows.LADDER[name] for name in more)} show class {HARD} more often than the others, "
+        f"Attempts {listed([rows.LADDER[name] for name in more])} show class {HARD} more often than the others, "
         f"and the author's matrices show no gain by it: he finds {percent(theirs['attempt2'])} of the class in attempt "
         f"2, {often}, and {percent(theirs['attempt6'])} in attempt 6, which shows all classes equally and lets the "
         "learning rate decay."
     )
+    ours = [percent(_recall(run.predictions("validation"))) for run in _ours(runs, *names)]
+    return f"{text} Ours find {listed(ours)} in these four." if ours else text
+
+
+def _ours(runs: Sequence[Run], *names: str) -> list[Run]:
+    """Our runs of `names`, all at one scale; none where today's recipes lack one: the author's finding stands alone."""
     try:
-        ours = recorded_alike(runs, *names)
-    except UserError:  # the author's finding stands without ours
-        return text
-    *first, last = (percent(_recall(run.predictions("validation"))) for run in ours)
-    text += f" Ours find {', '.join(first)} and {last} in these four."
-    earlier = [_attempt(run.recipe.name).removesuffix(" alone") for run in ours if not run.is_current]
-    return f"{text} (By an earlier recipe: {', '.join(earlier)}.)" if earlier else text
+        found = recorded_alike(runs, *names)
+    except UserError:
+        return []
+    return found if all(run.is_current for run in found) else []
 
 
 def _recall(predictions: Predictions) -> float:
     return float(per_class(predictions)["recall"][predictions.class_names.index(HARD)])
-
-
-def _attempt(name: str) -> str:
-    return f"attempt {rows.LADDER[name]}"

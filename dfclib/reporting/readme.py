@@ -215,8 +215,9 @@ def measured_on(runs: Sequence[Run]) -> str:
 
 
 def _in_all_rows(shared: Mapping[str, str]) -> str:
-    """The cells that all rows of a table share: `In all rows: images 1,250, device CPU.`"""
-    return f"\nIn all rows: {', '.join(' '.join(cell) for cell in shared.items())}.\n" if shared else ""
+    """What all rows of a table share, as a paragraph below it."""
+    text = rows.in_all_rows(shared)
+    return f"\n{text}\n" if text else ""
 
 
 def _colab(root: Path, notebook: Path) -> str:

@@ -17,7 +17,7 @@ LADDER = {recipe.name: recipe.attempt for recipe in all_recipes() if recipe.atte
 # The fields that a shorter scale may change, in words; the schedule follows from epochs.
 SHORTENED = {
     "epochs": "{new} epochs instead of {old}",
-    "image_size": "{new[0]}x{new[1]} pixels instead of {old[0]}x{old[1]}",
+    "image_size": "{new} pixels instead of {old}",
     "framing": "framing by {new} instead of {old}",
     "augmentation.interpolation": "{new} instead of {old} interpolation",
 }
@@ -26,7 +26,7 @@ SHORTENED = {
 HEADLINES = {
     "attempt6": "Six attempts: the sixth",
     "s1-vote": "S1: a soft-voting pair",
-    "s2-cnn": "S2: a CNN, beside an MLP",
+    "s2-cnn": "S2: a CNN",
     "s3-vote": "S3: a seed ensemble",
     "s4-author": "S4: a CNN for Fashion-MNIST",
 }
@@ -210,12 +210,22 @@ def narrow_experiment_rows(runs: Sequence[Run]) -> tuple[list[dict[str, str]], d
 
 def shortened(run: Run) -> list[str]:
     """The changes that made `run` shorter than its full recipe, in words; for a vote, those of its members."""
-    found: dict[str, dict[str, None]] = {name: {} for name in SHORTENED}
+    found: dict[str, dict[tuple[str, ...], None]] = {name: {} for name in SHORTENED}
     for full, member in zip(find(run.recipe.name).members, run.recipe.members, strict=True):
-        for name, old, new in differences(full, member):
+        for name, *values in differences(full, member):
             if name in SHORTENED:
-                found[name][SHORTENED[name].format(old=old, new=new)] = None
-    return [" or ".join(texts) for texts in found.values() if texts]
+                old, new = ("x".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in values)
+                found[name][old, new] = None
+    return [_instead(SHORTENED[name], list(pairs)) for name, pairs in found.items() if pairs]
+
+
+def in_all_rows(shared: Mapping[str, str]) -> str:
+    """The cells that all rows of a table share, as a sentence: `In all rows: 3 seeds, device CPU.`; empty of none."""
+    texts = []
+    for heading, cell in shared.items():
+        noun = heading.removesuffix("s") if cell == "1" else heading
+        texts.append(f"{cell} {noun}" if cell.replace(",", "").isdigit() else f"{heading} {cell}")
+    return f"In all rows: {', '.join(texts)}." if texts else ""
 
 
 def _setting(run: Run) -> tuple:
@@ -274,6 +284,14 @@ def _with_interval(run: Run) -> str:
     """Accuracy on the images that the run is judged by: `90.9% (90.3% to 91.5%)`."""
     result = summary(run.predictions(run.recipe.reported_split))
     return f"{percent(result['accuracy'])} ({interval(result['low'], result['high'])})"
+
+
+def _instead(text: str, pairs: Sequence[tuple[str, str]]) -> str:
+    """What several networks have instead of what, by pairs of old and new; a value that all share stands once."""
+    old, new = (list(dict.fromkeys(values)) for values in zip(*pairs, strict=True))
+    if len(old) > 1 and len(new) > 1:  # which belongs to which must be said
+        return " or ".join(text.format(old=one, new=other) for one, other in pairs)
+    return text.format(old=" or ".join(old), new=" or ".join(new))
 
 
 def _trained(row: Mapping[str, str], headings: Sequence[str]) -> str:

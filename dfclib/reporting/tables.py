@@ -1,4 +1,4 @@
-"""Tables that notebooks show: recipes and their changes, layers, images, results, votes, fluctuation.
+"""Tables that notebooks show: recipes and their changes, layers, images, results, votes, jumps.
 
 A Table is text in a terminal and HTML in a notebook, and depends on no library's idea of how wide a terminal is, so
 that a checked output holds on every machine. Without runs it is a sentence that says so.
@@ -170,7 +170,8 @@ def fluctuation_table(runs: Sequence[Run]) -> Table:
     """`metrics.validation_fluctuation` in points, one row per run of a single model."""
     rows = []
     for run in runs:
-        row = {"run": run.name, "epochs": str(len(run.history)), "fluctuation": captions.fluctuation(run)}
+        row = {"run": run.name, "epochs": str(len(run.history))}
+        row["typical jump between epochs"] = captions.fluctuation(run)
         rows.append(row | {"validation images": f"{run.metrics['validation']['n']:,}"})
     return Table(rows, _data_note(runs) if rows else NOT_RECORDED)
 

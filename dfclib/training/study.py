@@ -192,7 +192,7 @@ def _open(study: Study, runs_dir: Path) -> "optuna.Study":
 
 
 def _next_trial(study: Study, kept: "optuna.Study") -> "optuna.Trial | None":
-    """The trial that a process stopped or killed was at, else one that waits or that the sampler draws; None: no more."""
+    """The trial that a stopped or killed process was at, else one that waits or that the sampler draws; else None."""
     from optuna.trial import Trial, TrialState
 
     for trial in kept.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):

@@ -1,5 +1,7 @@
 """The notebooks' answers: their numbers are the runs' own, and their words follow the numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fakes import make_run
@@ -36,7 +38,11 @@ def test_a_change_is_said_as_the_numbers_say_it(tmp_path, before, after, word):
 
 @pytest.mark.parametrize(
     ("ours", "word"),
-    [(0.6, "more than ours, more than"), (0.95, "less than ours, more than"), (0.8, "no more than chance may explain")],
+    [
+        (0.6, "more than ours, more than"),
+        (0.95, "less than ours, more than"),
+        (0.8, "a difference that chance can explain"),
+    ],
 )
 def test_ours_stands_beside_the_author_s(tmp_path, ours, word):
     runs, published = attempts(tmp_path, 0.5, ours)
@@ -95,17 +101,20 @@ def test_every_answer_has_numbers_from_the_recorded_runs():
 
 
 def test_the_data_s_answer_follows_what_is_recorded(tmp_path, monkeypatch):
-    """Two classes that differ in coarse shapes, then in fine detail; class b has the grain, class a the shadows."""
+    """Classes that differ in coarse shapes, then in fine detail; class b has the grain, class a the shadows.
+
+    What lies beyond the Nyquist frequency of a row is left out.
+    """
     one = {"data": "made-up", "embedded": False, "class_names": ["a", "b", "c"], "images": [5, 5, 5]}
-    one |= {"frequency": [0.1, 0.4], "explained": [0.5, 0.125], "residual": [2.0, 9.0, 3.0]}
-    one |= {"log_power": [[1.0, 1.0], [3.0, 3.0], [1.5, 1.5]], "near_black": [0.25, 0.1, 0.05]}
+    one |= {"frequency": [0.1, 0.4, 0.6], "explained": [0.5, 0.125, 0.9], "residual": [2.0, 9.0, 3.0]}
+    one |= {"log_power": [[1.0, 1.0, 9.0], [3.0, 3.0, 1.0], [1.5, 1.5, 1.0]], "near_black": [0.25, 0.1, 0.05]}
     monkeypatch.setattr(answers, "recorded_traces", lambda: [{"embedded": True}, one])
     text = answer("data", [], {})
     assert "50.0% lies between the classes at the lowest frequency" in text and "more in coarse shapes" in text
     assert "Class b has the most fine grain, 3.0 times" in text
     assert "class a has the most near-black pixels, 25.0% against 10.0%" in text
-    assert "classes a and c are the hardest" in text
-    one["explained"] = [0.125, 0.5]
+    assert "classes a and c are the most alike" in text
+    one["explained"] = [0.125, 0.5, 0.9]
     assert "50.0% at 0.40 cycles per pixel" in answer("data", [], {}) and "more in fine detail" in answer(
         "data", [], {}
     )
@@ -120,3 +129,69 @@ def test_a_shortened_training_is_said_to_be_shorter_than_the_author_s(tmp_path):
     ran = find("attempt5").source_epochs
     text = answer("attempt5", [before, compact], published)
     assert f"ours was trained for {compact.recipe.epochs} epochs, the author's for {ran}." in text
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "text"),
+    [
+        ("s1-vote", (12, 8), "for 12 and 8 epochs, the author's for 150 each"),
+        ("s1-vote", (12, 12), "for 12 epochs, the author's for 150"),
+        ("s1-vote", (12, 150), "for 12 epochs, the author's for 150"),
+        ("attempt6-vote", (3, 3, 3, 3, 3), "for 3 epochs each, the author's for 19, 48 and 37"),
+        ("attempt6-vote", (3, 12, 12, 12, 12), "for 3, 12 and 12 epochs, the author's for 19, 48 and 37"),
+    ],
+)
+def test_a_shortened_vote_says_the_epochs_of_all_its_networks_at_once(tmp_path, name, epochs, text):
+    vote = find(name)
+    members = tuple(replace(member, epochs=e) for member, e in zip(vote.members, epochs, strict=True))
+    assert answers._shorter(make_run(tmp_path, replace(vote, members=members))) == f"; ours was trained {text}"
+    assert answers._shorter(make_run(tmp_path, vote)) == ""
+
+
+def test_what_an_earlier_recipe_did_is_not_told_of_the_attempt(tmp_path):
+    names = ("attempt4", "attempt5")
+    today = [make_run(tmp_path / "today", name, 0.7) for name in names]
+    earlier = [make_run(tmp_path / "earlier", replace(find(name).compact(), epochs=3), 0.6) for name in names]
+    published = {name: equal_matrix(200, name) for name in names}
+    text = answer("attempt5", [today[0], earlier[1]], published)
+    assert text.startswith("By an earlier recipe, attempt 5 (7 epochs, compact scale) is right on 60.0%")
+    assert "attempt 4 on 70.0%" in text and "By an earlier recipe, the share of class 4 that is found goes" in text
+    text = answer("attempt5", [earlier[0], today[1]], published)
+    assert text.startswith("Attempt 5 (7 epochs, compact scale) is right on 70.0%")
+    assert "attempt 4, by an earlier recipe, on 60.0%" in text
+    text = answer("attempt5", today, published)
+    assert "earlier" not in text and "The share of class 4 that is found goes" in text
+
+
+def test_the_second_half_of_a_training_says_how_far_it_jumps(tmp_path):
+    swing = [0.5, 0.6] * 6
+    runs = [make_run(tmp_path, name, val_accuracies=swing) for name in ("attempt4", "attempt5")]
+    published = {name: equal_matrix(200, name) for name in ("attempt4", "attempt5")}
+    text = answer("attempt5", runs, published)
+    assert "jump of validation accuracy between epochs is 9.8 points in attempt 4 and 9.8 points in attempt 5." in text
+
+
+def test_an_earlier_vote_is_said_to_be_one_and_fashion_s_networks_have_names(tmp_path):
+    pair = find("s1-vote").compact()
+    earlier = replace(pair, members=tuple(replace(member, epochs=3) for member in pair.members))
+    runs = [make_run(tmp_path, member, 0.7) for member in earlier.members] + [make_run(tmp_path, earlier, 0.75)]
+    text = answer("pair", runs, {"s1-vote": equal_matrix(200, "s1-vote")})
+    assert text.startswith("By an earlier recipe, the vote (2 voters, compact scale) is right on 75.0%")
+    assert "5.0 points above its median voter" in text
+    fashion = [make_run(tmp_path, name, 0.9, test=0.9, n=10_000) for name in ("s4-author", "s4-ours")]
+    stated = PublishedResult("s4-author", "test", 10_000, 8510, "a test")
+    text = answer("fashion", fashion, {"s4-author": stated})
+    assert "Our own network (7 epochs, compact scale) is right on" in text and "the author's on 90.0%" in text
+    assert "s4-" not in text
+
+
+def test_the_replayed_vote_says_all_where_it_is_all(tmp_path, monkeypatch):
+    runs = [make_run(tmp_path, member.compact(), 0.7) for member in find("attempt3").members]
+    runs.append(make_run(tmp_path, "attempt3", 0.8))
+    files = answers.published_vote()
+    assert "and on all of these our vote gives the label" in answer("attempt3", runs, {})
+    *_, last = files.values()
+    other = replace(last, predicted=np.zeros_like(last.predicted))
+    monkeypatch.setattr(answers, "published_vote", lambda: {**files, list(files)[-1]: other})
+    text = answer("attempt3", runs, {})
+    assert "and on all" not in text and "of these our vote gives the label" in text

@@ -31,6 +31,15 @@ def test_a_heading_names_recipe_seed_scale_data_and_the_kept_epoch(tmp_path):
     assert captions.caption(make_run(tmp_path, "attempt2")) == "compact scale, unibuc, kept: lowest loss on validation"
 
 
+def test_a_caption_of_several_runs_says_whose_it_is_where_they_differ(tmp_path):
+    one, other, third = (make_run(tmp_path, f"attempt{i}") for i in (2, 4, 6))
+    assert captions.caption(one, other) == captions.caption(one)
+    loss, accuracy = (
+        f"compact scale, unibuc, kept: {what} on validation" for what in ("lowest loss", "highest accuracy")
+    )
+    assert captions.caption(one, third, other) == f"attempt2, attempt4: {loss}; attempt6: {accuracy}"
+
+
 def test_the_device_has_its_own_name_where_it_is_known(tmp_path):
     plain = make_run(tmp_path, "attempt1")
     assert (captions.measured_in(plain, "device"), captions.device_name(plain)) == ("CPU", "CPU")

@@ -140,10 +140,24 @@ def test_a_row_has_the_claim_our_figure_and_its_company(tmp_path):
 
 
 def test_a_shortened_vote_tells_what_its_members_did(tmp_path):
-    both = find("s1-vote")
-    both = replace(both, members=tuple(replace(m, epochs=e) for m, e in zip(both.members, (12, 8), strict=True)))
-    assert rows.shortened(make_run(tmp_path, both)) == ["12 epochs instead of 150 or 8 epochs instead of 150"]
+    def with_epochs(name, *epochs):
+        vote = find(name)
+        members = tuple(replace(m, epochs=e) for m, e in zip(vote.members, epochs, strict=True))
+        return make_run(tmp_path / str(epochs), replace(vote, members=members))
+
+    assert rows.shortened(with_epochs("s1-vote", 12, 8)) == ["12 or 8 epochs instead of 150"]
+    assert rows.shortened(with_epochs("attempt6-vote", *[3] * 5)) == ["3 epochs instead of 20 or 80"]
+    both = ["3 epochs instead of 20 or 12 epochs instead of 80"]  # which belongs to which is said
+    assert rows.shortened(with_epochs("attempt6-vote", 3, 12, 12, 12, 12)) == both
     assert rows.shortened(make_run(tmp_path, find("s1-vote"))) == []
+    compact = rows.shortened(make_run(tmp_path, "attempt3"))
+    assert compact == ["100x100 pixels instead of 128x128", "framing by crop instead of resize"]
+
+
+def test_what_all_rows_share_is_counted_or_named():
+    shared = {"seeds": "3", "held-out images": "1,250", "epochs": "1", "device": "CPU"}
+    assert rows.in_all_rows(shared) == "In all rows: 3 seeds, 1,250 held-out images, 1 epoch, device CPU."
+    assert rows.in_all_rows({}) == ""
 
 
 # ---- the other systems ----

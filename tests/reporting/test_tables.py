@@ -164,7 +164,7 @@ def test_fluctuation(tmp_path):
     swing, climb = (0.5, 0.6) * 3, (0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
     curves = {"attempt5": climb, "attempt4": swing, "attempt6": swing[:5]}
     runs = [make_run(tmp_path, name, val_accuracies=curve) for name, curve in curves.items()]
-    shown = [row["fluctuation"] for row in fluctuation_table(runs).rows]
+    shown = [row["typical jump between epochs"] for row in fluctuation_table(runs).rows]
     assert shown == ["0.0 points", "9.8 points", "too few epochs to tell"]
 
 

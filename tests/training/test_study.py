@@ -98,7 +98,9 @@ def test_a_study_that_was_stopped_or_killed_goes_on_with_the_variant_at_hand(fin
     run_study(PLAIN, splits, tmp_path / "runs", tmp_path / "out", silent)
     assert calls == [1e-3, 1e-3, 1e-5, 1e-5]
     after, in_one_go = (read_json(f / "out" / "tiny.json")["results"] for f in (tmp_path, folder))
-    assert [(row["variant"], row["by_seed"]) for row in after] == [(row["variant"], row["by_seed"]) for row in in_one_go]
+    assert [(row["variant"], row["by_seed"]) for row in after] == [
+        (row["variant"], row["by_seed"]) for row in in_one_go
+    ]
 
 
 def test_time_that_is_over_begins_no_training(splits, tmp_path):

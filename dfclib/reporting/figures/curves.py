@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dfclib.errors import UserError
-from dfclib.reporting.captions import WATCHED, caption, data_name, fluctuation, heading, scale
+from dfclib.reporting.captions import WATCHED, data_name, fluctuation, heading, kept, scale
 from dfclib.reporting.figures import style
 from dfclib.runs import Run
 
@@ -45,17 +45,17 @@ def curves(run: Run) -> Figure:
 
 
 def validation_curves(runs: Sequence[Run]) -> Figure:
-    """Accuracy on the images watched over the epochs, one line per run; the legend gives the fluctuation."""
+    """Accuracy on the images watched over the epochs, one line per run; the legend gives their typical jumps."""
     runs = [run for run in _with_epochs(runs) if run.protocol != "final"]
     watched = " or ".join(sorted({WATCHED[run.protocol] for run in runs}))
-    figure = style.new_figure(4.4, f"Accuracy on {watched}\n{_common_caption(runs)}")
+    figure = style.new_figure(4.4, f"Accuracy on {watched}\n{_common_caption(runs, watched=True)}")
     axes = figure.subplots()
     for i, run in enumerate(runs):
-        label = f"{_name(run, runs)}, fluctuation: {fluctuation(run)}"
+        label = f"{_name(run, runs)} ({fluctuation(run)})"
         style.draw_line(axes, run.history["epoch"], 100 * run.history["val_accuracy"], i, label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.label_axes(axes, "epoch", "accuracy, %")
-    style.legend_below(figure, axes, columns=1)
+    style.legend_below(figure, axes, columns=1, title="in brackets: typical jump between epochs")
     return figure
 
 
@@ -69,7 +69,7 @@ def learning_rates(runs: Sequence[Run]) -> Figure:
     axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.label_axes(axes, "epoch", "learning rate")
-    style.legend_below(figure, axes, columns=2)
+    style.legend_below(figure, axes, columns=2 if _are_alike(runs) else 1)
     return figure
 
 
@@ -80,23 +80,34 @@ def _with_epochs(runs: Sequence[Run]) -> list[Run]:
     return trained
 
 
-def _common_caption(runs: Sequence[Run]) -> str:
-    """The part of their captions that all runs share; `_name` tells runs of different settings apart."""
-    if len({_setting(run) for run in runs}) > 1:
-        return "of different data, scales or protocols: see the names"
-    captions = {caption(run) for run in runs}
-    shared = captions.pop() if len(captions) == 1 else f"{scale(runs[0].scale_text)}, {data_name(runs[0].data)}"
-    return f"{shared}, n = {_setting(runs[0])[-1]:,}"
+def _common_caption(runs: Sequence[Run], watched: bool = False) -> str:
+    """What all runs share, else `_name` tells them apart. watched: also the kept epoch and the images watched"""
+    if not _are_alike(runs):
+        return "trained differently, or on different data: see the names"
+    texts = [scale(runs[0].scale_text), data_name(runs[0].data)]
+    if watched and len({kept(run.recipe) for run in runs}) == 1:
+        texts.append(f"kept: {kept(runs[0].recipe)}")
+    return ", ".join([*texts, f"n = {_watched(runs[0]):,}"] if watched else texts)
 
 
-def _setting(run: Run) -> tuple:
-    """Scale, data, protocol and number of images watched: the same in curves that can be compared."""
-    return run.scale_text, data_name(run.data), run.protocol, run.metrics[SPLITS[run.protocol]]["n"]
+def _watched(run: Run) -> int:
+    return run.metrics[SPLITS[run.protocol]]["n"]
+
+
+def _are_alike(runs: Sequence[Run]) -> bool:
+    """Whether runs have the same scale, data, protocol and number of images watched: their curves can be compared."""
+    return len({(run.scale_text, data_name(run.data), run.protocol, _watched(run)) for run in runs}) == 1
 
 
 def _name(run: Run, runs: Sequence[Run]) -> str:
-    """The shortest name that tells `run` from the other `runs`."""
-    if len({_setting(other) for other in runs}) > 1:
-        return run.name
-    names = [other.recipe.name for other in runs]
-    return run.recipe.name if names.count(run.recipe.name) == 1 else f"{run.recipe.name}, seed {run.seed}"
+    """The shortest name that tells `run` from the other `runs`: `attempt4, compact, earlier recipe`."""
+    parts = [run.recipe.name]
+    if [other.recipe.name for other in runs].count(run.recipe.name) > 1:
+        parts.append(f"seed {run.seed}")
+    if not _are_alike(runs):
+        parts.append(run.scale_text)
+    if len({data_name(other.data) for other in runs}) > 1:
+        parts.append(data_name(run.data).partition(",")[0])
+    if run.protocol == "held_out" and len({other.protocol for other in runs}) > 1:
+        parts.append("a tenth held out")
+    return ", ".join(parts)

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dfclib.datasets.images import ImageSet, Splits
+from dfclib.datasets.traces import NYQUIST
 from dfclib.reporting import captions
 from dfclib.reporting.figures import style
 
@@ -54,24 +55,28 @@ def augmentation_preview(original: ImageSet, views: Sequence[np.ndarray]) -> Fig
     headings = ["original", *(f"epoch {i}" for i in range(1, len(views) + 1))]
     rows = [[image, *(view[i] for view in views)] for i, image in enumerate(original.images)]
     classes = [""] * len(rows) if original.labels is None else [original.class_names[i] for i in original.labels]
-    return _gallery(rows, classes, headings, f"Augmentation\n{_size(original)}, n = {len(original):,}")
+    height, width = views[0].shape[1:3]
+    return _gallery(rows, classes, headings, f"Augmentation\nviews of {height}x{width} pixels, n = {len(original):,}")
 
 
 def traces(measured: Sequence[Mapping[str, Any]]) -> Figure:
     """What sets classes apart, one column per data set of `datasets.traces.trace_statistics`, at most 7 classes.
 
     From above: the share of the variance of the images' power that lies between classes, by frequency; each class's
-    mean log10 power less the mean over classes; the autocorrelation of the high-pass residual along a row.
+    mean log10 power less the mean over classes; the autocorrelation of the high-pass residual along a row. Frequencies
+    end at the highest of a row or column.
     """
     figure = style.new_figure(7.6, "What sets the classes apart", max(style.WIDTH, 3.4 * len(measured)))
     panels = figure.subplots(3, len(measured), squeeze=False, sharey="row")
     for (top, middle, bottom), one in zip(panels.T, measured, strict=True):
         frequency, names = np.array(one["frequency"]), one["class_names"][: len(style.STYLES)]
-        top.plot(frequency, 100 * np.array(one["explained"]), color=style.BLACK)
+        within = frequency <= NYQUIST
+        frequency = frequency[within]
+        top.plot(frequency, 100 * np.array(one["explained"])[within], color=style.BLACK)
         top.set_ylim(0, 100)
         name = style.short(captions.data_name({"name": one["data"], "embedded": one["embedded"]}).partition(",")[0])
         top.set_title(f"{name}\nn = {sum(one['images']):,}", fontsize=style.LABEL)
-        power = np.array(one["log_power"])
+        power = np.array(one["log_power"])[:, within]
         for label, (values, lags) in enumerate(zip(power - power.mean(axis=0), one["autocorrelation"], strict=True)):
             if label < len(names):
                 style.draw_line(middle, frequency, values, label, names[label])

@@ -37,7 +37,7 @@ def ladder(runs: Sequence[Run], published: Published) -> Figure:
         raise UserError(f"no ladder without runs of {', '.join(rows.LADDER)}: received {len(runs)} other runs")
     labels = {name: attempt for name, attempt in rows.LADDER.items() if any(r.recipe.name == name for r in known)}
     return _beside_authors(
-        known, labels, published, f"The six attempts\nvalidation accuracy, 95% intervals, n = {_numbers(known)}"
+        known, labels, published, f"The six attempts\naccuracy, 95% intervals on validation (n = {_numbers(known)})"
     )
 
 
@@ -51,9 +51,9 @@ def systems(runs: Sequence[Run], published: Published) -> Figure:
         split = run.recipe.reported_split
         n = "" if split == "validation" else f"\n{split}, n = {len(run.predictions(split)):,}"
         labels.setdefault(run.recipe.name, run.recipe.name + n)
-    return _beside_authors(
-        known, labels, published, f"The other systems\nvalidation accuracy, 95% intervals, n = {_numbers(known)}"
-    )
+    n = _numbers(known)
+    images = f"; validation (n = {n}) or as named" if n else ""
+    return _beside_authors(known, labels, published, f"The other systems\naccuracy, 95% intervals{images}")
 
 
 def class_track(runs: Sequence[Run], published: Published, name: str = "4") -> Figure:

@@ -61,7 +61,8 @@ def gradient_maps(
     title: str = "Where the answers come from",
 ) -> Figure:
     """Pictures with a network's gradient maps over them, one row per network: the redder, the more a place speaks for
-    the answer. Above each picture stands its true class, below a map the answer and its probability, red where wrong.
+    the answer, from the least to the most of its own map. Above each picture stands its true class, below a map the
+    answer and its probability, red where wrong.
 
     Args:
         images: uint8 (n, height, width, channels), as the networks see them (`pipelines.framed`); six are shown.
@@ -72,7 +73,8 @@ def gradient_maps(
         raise UserError(f"answers of {', '.join(answers) or 'nobody'}, maps of {', '.join(maps) or 'nobody'}")
     first, count = next(iter(answers.values())), min(len(images), COLUMNS)
     title += "\nabove: true class; below: answer and its probability"
-    figure = style.new_figure(1.4 + 1.15 * len(answers), title)
+    note = "red: from the least to the most of each map"
+    figure = style.new_figure(1.4 + 1.15 * len(answers), title, note=note)
     panels = figure.subplots(1 + len(answers), COLUMNS, squeeze=False)
     for axes in panels.ravel():
         style.bare(axes)
@@ -84,7 +86,9 @@ def gradient_maps(
         for i, axes in enumerate(row[:count]):
             grey = images[i].mean(axis=2, keepdims=True).astype(np.uint8)  # so that red is the map's alone
             style.show(axes, grey, "auto")
-            axes.imshow(maps[name][i], cmap="Reds", alpha=0.65 * maps[name][i], vmin=0, vmax=1)
+            low, high = maps[name][i].min(), maps[name][i].max()
+            scaled = (maps[name][i] - low) / max(high - low, 1e-9)  # else a map that is high everywhere shows no place
+            axes.imshow(scaled, cmap="Reds", alpha=0.65 * scaled, vmin=0, vmax=1)
             _write_answer(axes, group, i)
     return figure
 

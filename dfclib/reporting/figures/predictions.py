@@ -1,4 +1,7 @@
-"""Figures of predictions: confusion, per-class bars, confidence, reliability, disagreement, errors fixed and made."""
+"""Figures of predictions: confusion, per-class bars, confidence, reliability, disagreement, errors fixed and made.
+
+Predictions do not know what they are of: `note`, at a figure's foot, says it in the words of `captions.caption`.
+"""
 
 import math
 from collections.abc import Mapping
@@ -17,6 +20,7 @@ from dfclib.reporting.figures import style
 from dfclib.wording import MISSING
 
 FEW = 20  # images: a bin of fewer says little, its interval covers some forty points
+FADED = f"faded: bins of fewer than {FEW} images"
 
 
 def confusion(predictions: Predictions, title: str = "Confusion matrix") -> Figure:
@@ -54,14 +58,16 @@ def per_class_bars(predictions: Predictions, title: str = "Precision, recall and
     return figure
 
 
-def voters(members: Mapping[str, Predictions], title: str = "Accuracy against the number of voters") -> Figure:
+def voters(
+    members: Mapping[str, Predictions], title: str = "Accuracy against the number of voters", note: str = ""
+) -> Figure:
     """Accuracy of hard votes over all subsets of `members` of each size: mean, and range from lowest to highest.
 
     Ties count as `comparison.accuracy_by_voters` says.
     """
     table = comparison.accuracy_by_voters(list(members.values()), list(members))
     n = len(next(iter(members.values())))
-    figure = style.new_figure(3.8, f"{title}\nevery choice among {len(members)} voters, n = {n:,}")
+    figure = style.new_figure(3.8, f"{title}\nevery choice among {len(members)} voters, n = {n:,}", note=note)
     axes = figure.subplots()
     low, high = 100 * table["low"], 100 * table["high"]
     axes.fill_between(table["voters"], low, high, color=style.SKY, alpha=0.35, label="lowest to highest choice")
@@ -72,9 +78,11 @@ def voters(members: Mapping[str, Predictions], title: str = "Accuracy against th
     return figure
 
 
-def confidence(predictions: Predictions, title: str = "Confidence of right and of wrong answers") -> Figure:
+def confidence(
+    predictions: Predictions, title: str = "Confidence of right and of wrong answers", note: str = ""
+) -> Figure:
     """The distribution of confidence among right and among wrong predictions, each adding up to 100%."""
-    figure = _figure_of(predictions, title, 3.8)
+    figure = style.new_figure(3.8, f"{title}\n{_result(predictions)}", note=note)
     chosen, right = 100 * predictions.confidence, predictions.correct
     axes = figure.subplots()
     edges = np.linspace(0, 100, 21)  # five points each
@@ -91,7 +99,9 @@ def confidence(predictions: Predictions, title: str = "Confidence of right and o
     return figure
 
 
-def reliability(predictions: Mapping[str, Predictions], title: str = "Reliability diagram", bins: int = 15) -> Figure:
+def reliability(
+    predictions: Mapping[str, Predictions], title: str = "Reliability diagram", bins: int = 15, note: str = ""
+) -> Figure:
     """Accuracy against confidence in bins of equal width, one line per system, and the distribution of confidence.
 
     Upright lines are 95% Wilson intervals of a bin's accuracy; bins of fewer than 20 images are faded, and no line goes
@@ -100,7 +110,7 @@ def reliability(predictions: Mapping[str, Predictions], title: str = "Reliabilit
     names = list(predictions)
     predictions = dict(zip(names, align(list(predictions.values()), names), strict=True))
     n = f"n = {len(predictions[names[0]]):,}, {bins} bins, 95% intervals"
-    figure = style.new_figure(5.4, f"{title}\n{n}", note=f"faded: bins of fewer than {FEW} images")
+    figure = style.new_figure(5.4, f"{title}\n{n}", note=f"{note}; {FADED}" if note else FADED)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 1))
     first = 100.0  # the lowest confidence of all
     for i, (name, one) in enumerate(predictions.items()):
@@ -119,23 +129,28 @@ def reliability(predictions: Mapping[str, Predictions], title: str = "Reliabilit
     return figure
 
 
-def reliability_panels(predictions: Mapping[str, Predictions], title: str = "Calibration", bins: int = 15) -> Figure:
+def reliability_panels(
+    predictions: Mapping[str, Predictions], title: str = "Calibration", bins: int = 15, note: str = ""
+) -> Figure:
     """`reliability` of several systems, one panel each on the same axes, so that their images may be different ones.
 
-    Above a panel stand the system's name, its images and its expected calibration error.
+    Above a panel stand the system's name, of one or more lines, its images and its expected calibration error.
     """
     if not predictions:
         raise UserError("no predictions to draw the calibration of: give at least one system's")
     columns, rows = min(2, len(predictions)), math.ceil(len(predictions) / 2)
-    note = f"faded: bins of fewer than {FEW} images"
-    figure = style.new_figure(1.2 + 2 * rows, f"{title}\n{bins} bins, 95% intervals", note=note)
+    note = f"{note}; {FADED}" if note else FADED
+    lines = 2 + max(name.count("\n") + 1 for name in predictions)
+    figure = style.new_figure(1.2 + (1.6 + 0.2 * lines) * rows, f"{title}\n{bins} bins, 95% intervals", note=note)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     first = 100.0  # the lowest confidence of all
     for place, (axes, (name, one)) in enumerate(zip(panels.ravel(), predictions.items(), strict=False)):
         table = _draw_bins(axes, one, bins, 0, "accuracy of a bin")
         axes.plot((0, 100), (0, 100), color="0.45", linewidth=1, label="as often right as confident")
         error = 100 * calibration.expected_calibration_error(one, bins)
-        axes.set_title(f"{style.short(name, 28)}\nn = {len(one):,}, error {error:.1f}%", fontsize=style.LABEL)
+        texts = [style.short(line, 28) for line in name.splitlines()]
+        texts += [f"n = {len(one):,}", f"calibration error {error:.1f}%"]
+        axes.set_title("\n".join(texts), fontsize=style.LABEL)
         lowest = place + columns >= len(predictions)
         last_row = place // columns == rows - 1
         style.label_axes(axes, "confidence, %" if last_row else "", "" if place % columns else "accuracy, %")
@@ -150,7 +165,10 @@ def reliability_panels(predictions: Mapping[str, Predictions], title: str = "Cal
 
 
 def disagreement(
-    members: Mapping[str, Predictions], title: str = "Different answers", highest: float | None = None
+    members: Mapping[str, Predictions],
+    title: str = "Different answers",
+    highest: float | None = None,
+    note: str = "",
 ) -> Figure:
     """The share of images for which two members predict different classes, in percent, as a heat map.
 
@@ -161,21 +179,23 @@ def disagreement(
     shares = 100 * comparison.disagreement(list(members.values()), names)
     top = 100 * highest if highest else shares.max() or 1.0
     side = float(np.clip(0.42 * k + 2.9, style.WIDTH, 9))
-    figure = style.new_figure(side - 0.5, f"{title}\nn = {len(members[names[0]]):,}", side)
+    figure = style.new_figure(side - 0.5, f"{title}\nn = {len(members[names[0]]):,}", side, note)
     texts = [[MISSING if i == j else f"{share:.1f}%" for j, share in enumerate(row)] for i, row in enumerate(shares)]
     axes = style.heat_map(figure, shares, texts, names, "images answered differently, %", highest=top)
     style.label_axes(axes, "", "", grid=False)
     return figure
 
 
-def fixed_and_made(before: Predictions, after: Predictions, names: tuple[str, str] = ("single", "vote")) -> Figure:
+def fixed_and_made(
+    before: Predictions, after: Predictions, names: tuple[str, str] = ("single", "vote"), note: str = ""
+) -> Figure:
     """Per class, errors that `after` fixes (upwards), errors that it makes (downwards), and the difference above."""
     table = comparison.fixed_and_made(before, after, names)
     whole, table = table.iloc[-1], table.iloc[:-1]
     k = len(table)
     totals = f"{whole['errors_before']:,} errors of {names[0]}, {whole['errors_after']:,} of {names[1]}"
     width = float(np.clip(0.6 * k + 1.2, style.WIDTH, 14))
-    figure = style.new_figure(4.8, f"Errors fixed and made\n{totals}, n = {whole['n']:,}", width)
+    figure = style.new_figure(4.8, f"Errors fixed and made\n{totals}, n = {whole['n']:,}", width, note)
     figure.get_layout_engine().set(h_pad=0.07)
     axes = figure.subplots()
     place = np.arange(k)

@@ -1,8 +1,10 @@
 """Curves over the epochs: lines, labels and titles carry what the runs hold."""
 
+from dataclasses import replace
+
 import pytest
 from fakes import make_run
-from legible import title
+from legible import assert_legible, title
 
 from dfclib.errors import UserError
 from dfclib.evaluation.metrics import validation_fluctuation
@@ -45,11 +47,36 @@ def test_lines_differ_without_their_colours(runs):
 def test_validation_curves_give_the_swing_and_leave_votes_out(runs):
     figure = figures.validation_curves([runs["attempt4"], runs["attempt6"], runs["attempt6-vote"]])
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    expected = [
-        f"{n}, fluctuation: {validation_fluctuation(runs[n].history):.1f} points" for n in ("attempt4", "attempt6")
-    ]
+    expected = [f"{n} ({validation_fluctuation(runs[n].history):.1f} points)" for n in ("attempt4", "attempt6")]
     assert labels == expected
+    assert figure.legends[0].get_title().get_text() == "in brackets: typical jump between epochs"
     assert "n = 1,250" in title(figure)
+
+
+def test_names_tell_what_differs_between_runs(runs, embedded, tmp_path):
+    def names(*shown) -> list[str]:
+        figure = figures.learning_rates(shown)
+        assert_legible("learning rates", figure)
+        assert_legible("validation", figures.validation_curves(shown))
+        return [text.get_text() for text in figure.legends[0].get_texts()]
+
+    plain = runs["attempt4"]
+    earlier = make_run(tmp_path, replace(find("attempt5").compact(), batch_size=7))
+    assert names(plain, earlier) == ["attempt4, compact", "attempt5, compact, earlier recipe"]
+    other = make_run(tmp_path, find("attempt4").compact().with_options(seed=1))
+    assert names(plain, other) == ["attempt4, seed 0", "attempt4, seed 1"]
+    expected = ["attempt4, compact, unibuc", "attempt5, quick, embedded data"]
+    assert names(plain, embedded["attempt5"]) == expected
+    held_out = make_run(tmp_path, find("attempt6").compact().with_options(protocol="held_out"))
+    assert names(plain, held_out) == ["attempt4, compact", "attempt6, compact, a tenth held out"]
+    assert "see the names" in title(figures.learning_rates([plain, earlier]))
+
+
+def test_a_learning_rate_has_no_number_of_images_and_no_kept_epoch(runs):
+    alike = [runs["attempt5"], runs["attempt6"]]
+    assert title(figures.learning_rates(alike)) == "Learning rate compact scale, unibuc"
+    shown = "Accuracy on validation compact scale, unibuc, kept: highest accuracy on validation, n = 1,250"
+    assert title(figures.validation_curves(alike)) == shown
 
 
 @pytest.mark.parametrize("function", [figures.validation_curves, figures.learning_rates])

@@ -45,6 +45,8 @@ def test_augmentation_stands_beside_the_original():
     images = noise_images().take(np.arange(2))
     views = [255 - images.images, images.images[:, ::-1]]
     figure = figures.augmentation_preview(images, views)
+    assert "views of 20x24 pixels" in title(figure)
+    assert "views of 8x6 pixels" in title(figures.augmentation_preview(images, [images.images[:, :8, :6]]))
     assert [axes.get_title() for axes in figure.axes[:3]] == ["original", "epoch 1", "epoch 2"]
     np.testing.assert_array_equal(figure.axes[4].images[0].get_array(), 255 - images.images[1])
 
@@ -61,3 +63,5 @@ def test_traces_stand_side_by_side_and_tell_a_noisy_class_from_a_smooth_one():
     curves = {line.get_label(): line.get_ydata() for line in figure.axes[2].lines}
     assert curves["noisy"][-1] > 0.5 > -0.5 > curves["smooth"][-1]
     assert figure.axes[0].lines[0].get_ydata()[-1] > 80
+    ends = [line.get_xdata()[-1] for axes in figure.axes[:4] for line in axes.lines if len(line.get_xdata()) > 2]
+    assert ends == [0.5] * 6  # of a row: beyond lie the corners of the spectrum

@@ -50,7 +50,8 @@ def test_ladder_shows_author_and_ours_on_one_axis_and_kaggle_s_score_apart(runs)
     drawn = [collection.get_segments()[0][:, 0] for collection in axes.collections]
     low, high = wilson_interval(940, 1250)
     assert any(ends == pytest.approx([100 * low, 100 * high]) for ends in drawn)
-    assert "n = 1,250" in title(figure) and "ours, compact scale" in texts(figure)
+    assert title(figure) == "The six attempts accuracy, 95% intervals on validation (n = 1,250)"
+    assert "ours, compact scale" in texts(figure)
 
 
 def test_an_author_s_result_on_other_images_is_not_drawn(runs, embedded):
@@ -91,6 +92,8 @@ def test_systems_drawn_are_the_runs(runs, tmp_path):
     assert beside(axes) == ["81.5", "75.0", "85.0", "90.0"]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["s1-v1", "s4-author\ntest, n = 200"]
     assert marks(axes, "D") == [pytest.approx(85)]
+    assert title(figure) == "The other systems accuracy, 95% intervals; validation (n = 200) or as named"
+    assert title(figures.systems(drawn[2:], {})) == "The other systems accuracy, 95% intervals"
     labels = [text.get_text() for text in figure.legends[0].get_texts()]  # each once, however many points it has
     assert len(labels) == len(set(labels)) and "author, the same images" in labels
     with pytest.raises(UserError, match="none of the 1 runs is of a system other than the six attempts"):

@@ -51,6 +51,22 @@ def test_every_comparison_is_legible():
         assert figure.get_figwidth() <= 7.5, name  # in a column of text its letters still have two thirds of their size
 
 
+def test_predictions_are_said_to_be_of_what_the_note_says():
+    one, other = guesses(0), guesses(1)
+    note = "quick scale, embedded data, not the competition's images, kept: last epoch"
+    drawn = {
+        "voters": figures.voters({"one": one, "other": other}, note=note),
+        "confidence": figures.confidence(one, note=note),
+        "reliability": figures.reliability({"one": one}, note=note),
+        "calibration": figures.reliability_panels({"one": one}, note=note),
+        "disagreement": figures.disagreement({"one": one, "other": other}, note=note),
+        "fixed and made": figures.fixed_and_made(one, other, note=note),
+    }
+    for name, figure in drawn.items():
+        assert_legible(name, figure)
+        assert note in title(figure), name
+
+
 def test_confusion_writes_counts_and_shares_with_the_true_class_in_rows():
     axes = figures.confusion(hand_made(), "Mine").axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
@@ -137,13 +153,14 @@ def test_a_line_goes_through_bins_of_enough_images_alone():
 
 
 def test_calibration_has_a_panel_per_system_which_may_be_of_other_images():
-    systems = {"one": guesses(0), "two": guesses(1, 400), "three": guesses(2)}
+    systems = {"one\ncompact, earlier recipe": guesses(0), "two": guesses(1, 400), "three": guesses(2)}
     figure = figures.reliability_panels(systems, bins=10)
+    assert_legible("panels", figure)
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert len(shown) == 3
     for axes, (name, one) in zip(shown, systems.items(), strict=True):
         error = calibration.expected_calibration_error(one, 10)
-        assert axes.get_title() == f"{name}\nn = {len(one):,}, error {100 * error:.1f}%"
+        assert axes.get_title() == f"{name}\nn = {len(one):,}\ncalibration error {100 * error:.1f}%"
         table = calibration.reliability(one, 10)
         many = table[table["n"] >= 20]
         assert axes.lines[0].get_ydata() == pytest.approx(100 * many["accuracy"].to_numpy())
