@@ -28,6 +28,7 @@ def read_requirements(path: Path) -> dict[str, Requirement]:
     return {requirement.name.lower().replace("_", "-"): requirement for requirement in requirements}
 
 
+EXTRAS = ("notebooks", "study", "report", "test")
 RANGES = read_requirements(ROOT / "requirements.txt")
 LOCK = read_requirements(ROOT / "requirements" / "lock.txt")
 COLAB = read_requirements(ROOT / "requirements" / "colab.txt")
@@ -43,7 +44,7 @@ def test_lock_pins_every_requirement_within_its_range(name):
 
 def test_an_installed_dfclib_needs_what_requirements_name_and_extras_hold_the_rest():
     extras = PROJECT["optional-dependencies"]
-    listed = [PROJECT["dependencies"], extras["notebooks"], extras["report"], extras["test"]]
+    listed = [PROJECT["dependencies"], *(extras[name] for name in EXTRAS)]
     assert [str(Requirement(line)) for lines in listed for line in lines] == [str(r) for r in RANGES.values()]
 
 
@@ -59,7 +60,9 @@ def test_what_the_package_imports_is_what_it_depends_on():
     imported -= set(sys.stdlib_module_names) | {"dfclib"}
     imported -= {"kagglesdk", "requests", "urllib3"}  # kaggle's own
     imported -= {"google", "jax", "torch", "psutil"}  # used where they are, as in Colab
-    imported -= {Requirement(line).name for line in PROJECT["optional-dependencies"]["report"]}  # the report's alone
+    imported -= {
+        Requirement(line).name for extra in ("study", "report") for line in PROJECT["optional-dependencies"][extra]
+    }
     names = {"PIL": "pillow", "sklearn": "scikit-learn"}
     needed = {Requirement(line).name.lower() for line in PROJECT["dependencies"]}
     assert {names.get(name, name) for name in imported} == needed
@@ -81,11 +84,11 @@ def test_a_wheel_holds_the_package_and_asks_for_no_tools(tmp_path):
         metadata = email.message_from_bytes(archive.read(about))
     assert files == {str(p.relative_to(source).as_posix()) for p in (source / "dfclib").rglob("*") if p.is_file()}
     assert metadata["Version"] == dfclib.__version__
-    assert set(metadata.get_all("Provides-Extra")) == {"notebooks", "report", "test"}
+    assert set(metadata.get_all("Provides-Extra")) == set(EXTRAS)
     plain = [Requirement(line) for line in metadata.get_all("Requires-Dist")]
     plain = {requirement.name.lower() for requirement in plain if requirement.marker is None}
     assert plain == {Requirement(line).name.lower() for line in PROJECT["dependencies"]}
-    assert not plain & {"pytest", "ruff", "nbval", "papermill", "jupytext", "ipykernel", "nbformat", "typst"}
+    assert not plain & {"pytest", "ruff", "nbval", "papermill", "jupytext", "ipykernel", "nbformat", "typst", "optuna"}
 
 
 def test_every_line_of_the_lock_is_an_exact_version():
