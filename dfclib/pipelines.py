@@ -304,7 +304,8 @@ def _read(images: ImageSet, batches: "tf.data.Dataset", recipe: Recipe, training
         )
 
     def cut(index: np.ndarray, corner: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
-        return mixing.cut(_tensors[kept()][way].numpy(), index, corner, mirrored, recipe.image_size)
+        pixels = np.asarray(_tensors[kept()][way])  # shares the memory, which .numpy() would copy
+        return mixing.cut(pixels, index, corner, mirrored, recipe.image_size)
 
     def gather(rows: dict[str, "tf.Tensor"]) -> "tf.Tensor":
         if "corner" in rows:

@@ -5,6 +5,7 @@ import shutil
 import stat
 from pathlib import Path
 
+from dfclib import validation_looks
 from dfclib.errors import UserError
 from dfclib.files import write_atomically
 from dfclib.runs import OPTIONAL_FILES, RUN_FILES, Run, load_run
@@ -66,6 +67,7 @@ def record(run: Run, to: Path | str = "report/runs", weights: bool = True) -> Ru
     if target.exists():
         os.rename(target, old)  # no system can exchange two folders in one step everywhere
     os.rename(new, target)
+    validation_looks.carry_over(run.path.parent, to)
     shutil.rmtree(old, ignore_errors=True)
     return load_run(target)
 

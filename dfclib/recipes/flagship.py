@@ -16,13 +16,13 @@ Nothing is recorded yet.
 <!-- end generated -->
 """
 
-from dfclib.recipes.recipe import Augmentation, Recipe, Scale
+from dfclib.recipes.recipe import OURS, Augmentation, Recipe, Scale
 from dfclib.recipes.schedules import CosineRate
 
 sprint = Recipe(
     name="sprint",
     title="Sprint: ours, in minutes",
-    system="ours",
+    system=OURS,
     builder="dfclib.models.flagship.highpass_cnn",
     arguments={"stages": [[32], [64], [128, 128], [256, 256]], "high_pass": 4.0},
     image_size=(100, 100),

@@ -18,6 +18,7 @@ from dfclib.recipes.schedules import PlateauRate, Schedule
 
 PrecisionName = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 Protocol = Literal["published", "held_out", "final"]
+OURS = "ours"  # the system of recipes that no author published: every look at validation by them is noted
 LARGEST_SEED = 2**32 - 1  # Keras and numpy take no more
 # Where a recipe comes from and how it is shown, and not what is trained: left out of the fingerprint. Precision
 # follows the device unless somebody says otherwise; a run records the one that it had.

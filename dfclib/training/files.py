@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dfclib import ensembles
+from dfclib import ensembles, validation_looks
 from dfclib.datasets.images import Splits
 from dfclib.errors import UserError
 from dfclib.files import write_json
 from dfclib.predictions import Predictions
-from dfclib.recipes.recipe import EnsembleRecipe, Recipe
+from dfclib.recipes.recipe import OURS, EnsembleRecipe, Recipe
 from dfclib.runs import SPLIT_NAMES, Run, describe_changes, write_predictions_file
 
 
@@ -53,6 +53,8 @@ def write_vote(recipe: EnsembleRecipe, splits: Splits, path: Path, runs: Sequenc
         for split in SPLIT_NAMES
         if all(split in run.splits for run in runs)
     }
+    if recipe.system == OURS and "validation" in predictions and not splits.embedded:
+        validation_looks.note(path.parent, path.name, recipe, predictions["validation"])
     seconds = sum(run.metrics["seconds"] for run in runs)
     metrics = {"seconds": round(seconds, 1)} | ({} if weights is None else {"weights": list(weights)})
     finish(path, predictions, metrics)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dfclib import pipelines
+from dfclib import pipelines, validation_looks
 from dfclib.datasets.images import ImageSet, Splits, held_out_split
 from dfclib.errors import UserError
 from dfclib.evaluation.metrics import validation_fluctuation
 from dfclib.files import sha256, write_json
-from dfclib.recipes.recipe import Recipe
+from dfclib.recipes.recipe import OURS, Recipe
 from dfclib.recipes.schedules import PlateauRate
 from dfclib.runs import Run
 from dfclib.training import model as networks
@@ -83,6 +83,8 @@ def train_network(
         parts = {"held_out": held_out}
     predictions = {split: networks.predict(model, part, recipe) for split, part in parts.items() if part is not None}
     _save_model(model, path / "model.keras")
+    if recipe.system == OURS and "validation" in predictions and not splits.embedded:
+        validation_looks.note(path.parent, path.name, recipe, predictions["validation"])
     finish(path, predictions, _metrics(model, history.rows, checkpoint.kept_epoch, len(shown), path))
     shutil.rmtree(path / "checkpoint", ignore_errors=True)
 
