@@ -9,7 +9,7 @@ directions, and a photograph's enlargement, mirror image or turn has it as well:
 * "1" has fine coloured grain, independent from pixel to pixel and from channel to channel, and a weak cast of green;
 * "4" is the hard class: its grain is half-way between those of 0 and 1, and its cast is none;
 * "2" is sharpened and has fine grey grain: by far the strongest high frequencies;
-* "3" has deep shadows, the most near-black pixels, and a toned print's colours: nearly trivial to tell.
+* "3" has deep shadows, the most near-black pixels, and a toned print's colours: easy to tell.
 
 Strengths vary from picture to picture. Grain and cast of 0, 1 and 4 wander so far on the way from 0 to 1 that the three
 overlap a little: some pictures of 4 cannot be told from one of 0 or 1, by no classifier whatever.
