@@ -254,7 +254,11 @@ OTHER_TRAINING = {
     "protocol": "held_out",
     "seed": 1,
 }
-NOT_ATTEMPT_4 = {"momentum", "nesterov", "ema"}  # its Adam has neither of the first two, and it keeps its best epoch
+NOT_ATTEMPT_4 = {
+    "momentum",
+    "nesterov",
+    "average_over",
+}  # its Adam has neither of the first two, and it keeps its best epoch
 OTHER_DESCRIPTION = {
     "title": "t",
     "system": "S9",
@@ -289,7 +293,7 @@ def test_each_training_field_changes_the_fingerprint(field):
         assert [name.split(".")[0] for name, _, _ in differences(recipe, other)] == [field]
 
 
-@pytest.mark.parametrize(("field", "value"), [("momentum", 0.8), ("nesterov", True), ("ema", 0.99)])
+@pytest.mark.parametrize(("field", "value"), [("momentum", 0.8), ("nesterov", True), ("average_over", 0.1)])
 def test_what_attempt_4_does_not_have_changes_the_fingerprint_of_what_has_it(field, value):
     recipe = replace(find("s2-cnn"), keep="last")
     other = replace(recipe, **{field: value})
@@ -893,8 +897,8 @@ def test_the_resampling_experiment_differs_in_resampling_alone():
         (lambda: Augmentation(shift_pixels=3, rotation=5), "without rotation"),
         (lambda: Augmentation(shift_pixels=-1), "received -1"),
         (lambda: CosineRate(1e-3, 0.0, warm_up=1.0), "received 1.0"),
-        (lambda: replace(find("s3-base"), ema=0.99), "an average of the weights ends with the last epoch"),
-        (lambda: replace(find("s3-base"), ema=1.0, keep="last"), "received 1.0"),
+        (lambda: replace(find("s3-base"), average_over=0.1), "an average of the weights ends with the last epoch"),
+        (lambda: replace(find("s3-base"), average_over=1.1, keep="last"), "received 1.1"),
         (lambda: replace(find("s3-base"), protocol="final"), "received keep best_val_accuracy"),
         (lambda: replace(find("attempt4"), protocol="final", keep="last"), "can neither stop early"),
         (lambda: replace(find("s3-base"), repeats=1), "repeats must be at least 2"),

@@ -36,13 +36,12 @@ sprint = Recipe(
     momentum=0.9,
     nesterov=True,
     weight_decay=5e-4,
-    ema=0.998,
+    average_over=0.15,
     mirror_averaged=True,
     batch_size=128,
     epochs=24,
     schedule=CosineRate(0.1, floor=0.0, warm_up=0.1),
     protocol="final",
-    # an average over hundreds of steps would hold little but the first weights of a training of some hundreds
     quick_scale=Scale(
         epochs=20, batch_size=16, rate_factor=0.25, image_size=(48, 48), framing="crop", precision="float32"
     ),

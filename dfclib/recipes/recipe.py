@@ -168,8 +168,8 @@ class Recipe(_Trainable):
         channels); `training` mean and deviation of all pixels of the images trained on; `training_by_image` the
         averages of each image's own mean and deviation
     label_smoothing: the share of each target that is spread evenly over all classes
-    ema: the share of the running average of the weights that a step keeps (0: no average; .998: over some 500 steps);
-        validation and the finished network take the averaged weights
+    average_over: the share of the run's steps that an exponential average of the weights reaches back; 0: none.
+        Validation and the finished network take the averaged weights
     mirror_averaged: predictions are the mean of the probabilities of each image and its mirror image
     optimizer: `adam` with a weight_decay adds, as PyTorch's does, weight_decay * p to the gradient of every trainable
         tensor p (an L2 term weight_decay / 2 * sum(p^2)); `adamw` takes it off the tensor itself; `sgd` has a
@@ -207,7 +207,7 @@ class Recipe(_Trainable):
     weight_decay: float = 0.0
     momentum: float = 0.0
     nesterov: bool = False
-    ema: float = 0.0
+    average_over: float = 0.0
     batch_size: int = 32
     stopping: Stopping | None = None
     keep: Literal["last", "best_val_loss", "best_val_accuracy"] = "last"
@@ -243,8 +243,9 @@ class Recipe(_Trainable):
         if self.optimizer != "sgd":
             unused = "momentum" if self.momentum else "nesterov"
             _require(not getattr(self, unused), f"{who}: {self.optimizer} has no {unused}; leave it out")
-        _require(0 <= self.ema < 1, f"{who}: ema must be from 0 to below 1, received {self.ema}")
-        for name in ("final",) if self.protocol == "final" else ("ema",) if self.ema else ():
+        over = self.average_over
+        _require(0 <= over <= 1, f"{who}: average_over is a share of the steps, from 0 to 1, received {over}")
+        for name in ("final",) if self.protocol == "final" else ("average",) if over else ():
             what = "the protocol final" if name == "final" else "an average of the weights"
             _require(self.keep == "last", f"{who}: {what} ends with the last epoch, received keep {self.keep}")
         if self.protocol == "final":

@@ -76,7 +76,7 @@ def train_network(
     history.write()
 
     checkpoint.load_kept(model)
-    if recipe.ema:
+    if recipe.average_over:
         model.optimizer.finalize_variable_values(model.trainable_variables)
     parts = {"validation": splits.validation, "held_out": held_out, "test": splits.test}
     if recipe.reported_split == "held_out":  # what is judged by held-out images leaves the others alone
@@ -137,7 +137,7 @@ def _callbacks(
     log, mode = WATCHED.get(recipe.keep.removeprefix("best_"), (None, "min"))
     checkpoint = callbacks.ResumableCheckpoint(path / "checkpoint", stateful, keep=log, mode=mode)
     first = [callbacks.StopOnNaN(), callbacks.SeedDropout(recipe.seed)]
-    if recipe.ema:
+    if recipe.average_over:
         first.append(keras.callbacks.SwapEMAWeights())  # while validation is measured
     shown = [callbacks.ProgressLine(history)] if progress else []
     return history, checkpoint, [*first, *stateful, checkpoint, *shown]

@@ -102,7 +102,8 @@ def loss(recipe: Recipe) -> keras.losses.Loss:
 def optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     """The recipe's optimizer, its learning rate set up for a run of the recipe's epochs."""
     rate = learning_rate_schedule(recipe, steps_per_epoch)
-    average = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
+    reach = recipe.average_over * recipe.epochs * steps_per_epoch
+    average = {"use_ema": True, "ema_momentum": max(0.0, 1 - 1 / reach)} if reach else {}
     if recipe.optimizer == "sgd":
         options = {"momentum": recipe.momentum, "nesterov": recipe.nesterov} | average
         return (

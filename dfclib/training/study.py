@@ -127,7 +127,7 @@ def run_study(
 
     Args:
         runs_dir: where runs lie, and Optuna's trials in studies.db.
-        out: the folder of NAME.json and NAME.md.
+        out: the folder of NAME.results.json and NAME.md.
 
     Raises:
         UserError: as `train` does, and where studies.db holds another study of this name; what was trained is kept.
@@ -238,7 +238,7 @@ def _train_seeds(
 
 
 def write_results(study: Study, kept: "optuna.Study", runs_dir: Path | str, out: Path | str) -> Path:
-    """Write NAME.json and NAME.md into `out`: one row per trained variant; returns the table's path."""
+    """Write NAME.results.json and NAME.md into `out`: one row per trained variant; returns the table's path."""
     from optuna.trial import TrialState
 
     trials = kept.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
@@ -251,7 +251,7 @@ def write_results(study: Study, kept: "optuna.Study", runs_dir: Path | str, out:
     if not study.variants:
         rows.sort(key=lambda row: -row["accuracy"])
     values = {"study": vars(study), "against": found[0][0] if found else None, "results": rows}
-    write_json(Path(out) / f"{study.name}.json", values)
+    write_json(Path(out) / f"{study.name}.results.json", values)
     path = Path(out) / f"{study.name}.md"
     write_text(path, _table(study, rows, len(found[0][2][0]) if found else 0))
     return path

@@ -52,7 +52,7 @@ def test_every_combination_is_trained_with_every_seed_on_held_out_images_alone(f
 
 def test_the_table_is_what_the_runs_say(finished):
     folder, path = finished
-    results = read_json(folder / "out" / "tiny.json")["results"]
+    results = read_json(folder / "out" / "tiny.results.json")["results"]
     for row in results:
         runs = [Run(folder / "runs" / name) for name in row["runs"]]
         accuracies = [run.metrics["held_out"]["accuracy"] for run in runs]
@@ -92,12 +92,12 @@ def test_a_study_that_was_stopped_or_killed_goes_on_with_the_variant_at_hand(fin
 
     monkeypatch.setattr(studies, "_train_seeds", breaks)
     run_study(PLAIN, splits, tmp_path / "runs", tmp_path / "out", silent)
-    assert read_json(tmp_path / "out" / "tiny.json")["results"] == []
+    assert read_json(tmp_path / "out" / "tiny.results.json")["results"] == []
     with pytest.raises(KeyboardInterrupt):
         run_study(PLAIN, splits, tmp_path / "runs", tmp_path / "out", silent)
     run_study(PLAIN, splits, tmp_path / "runs", tmp_path / "out", silent)
     assert calls == [1e-3, 1e-3, 1e-5, 1e-5]
-    after, in_one_go = (read_json(f / "out" / "tiny.json")["results"] for f in (tmp_path, folder))
+    after, in_one_go = (read_json(f / "out" / "tiny.results.json")["results"] for f in (tmp_path, folder))
     assert [(row["variant"], row["by_seed"]) for row in after] == [
         (row["variant"], row["by_seed"]) for row in in_one_go
     ]
@@ -128,7 +128,7 @@ def test_variants_keep_their_names_and_order_and_share_runs_with_other_studies(f
     variants = {"slow": {"schedule.learning_rate": 1e-5}, "fast": {"schedule.learning_rate": 1e-3}}
     asked = replace(PLAIN, name="named", vary={}, variants=variants)
     run_study(asked, splits, folder / "runs", folder / "out", silent)
-    results = read_json(folder / "out" / "named.json")["results"]
+    results = read_json(folder / "out" / "named.results.json")["results"]
     assert [row["variant"] for row in results] == ["slow", "fast"]
 
 

@@ -679,7 +679,7 @@ def test_a_checkpoint_of_another_network_is_refused(unfinished, splits, tmp_path
 def ours(**changes):
     """Everything that our own recipes have and no author's has, made tiny."""
     mixed = Augmentation(horizontal_flip=True, shift_pixels=2, cutmix=0.5, mixup=0.2, erasing=0.2)
-    sgd = {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4, "ema": 0.9}
+    sgd = {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4, "average_over": 0.5}
     schedule = CosineRate(0.05, floor=0.0, warm_up=0.2)
     options = {"protocol": "final", "mirror_averaged": True, "augmentation": mixed, "schedule": schedule}
     return tiny_blocks(**options | sgd | {"name": "ours", "epochs": 4, "keep": "last"} | changes)
@@ -727,7 +727,7 @@ class WeightsByStep(keras.callbacks.Callback):
 
 def test_validation_and_the_finished_network_take_the_average_of_the_weights(splits, tmp_path):
     steps = WeightsByStep()
-    recipe = ours(protocol="published", mirror_averaged=False, ema=0.8)
+    recipe = ours(protocol="published", mirror_averaged=False, average_over=0.3125)  # of 16 steps: 5
     run = train(recipe, splits, tmp_path, progress=False, callbacks=[steps])
     average = steps.seen[0]
     for weights in steps.seen[1:]:
