@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dfclib.models.layers import FusedBatchNormalization, as_plain_keras, pixels_and_normalised
+from dfclib.models.layers import FastDropout, FusedBatchNormalization, as_plain_keras, pixels_and_normalised
 from dfclib.recipes import find
 from dfclib.training import build_model
 
@@ -202,6 +202,62 @@ def test_normalised_pixels_are_float32_whatever_the_precision():
 
 
 def test_what_is_keras_s_own_already_is_left_alone():
-    model = network("attempt2")
+    model = network("s2-mlp")
     plain = as_plain_keras(model)
     assert plain.layers == model.layers and not plain.compiled
+
+
+# dropout
+
+
+def dropped(rate, shape=(400, 501), seed=3, dtype="float32"):
+    """Ones after training's dropout, and a gradient of twos through it."""
+    layer = FastDropout(rate, seed=seed, dtype=dtype)
+    x = tf.ones(shape, dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        outputs = layer(x, training=True)
+        loss = tf.reduce_sum(2 * outputs)
+    return tf.cast(outputs, tf.float32).numpy(), tf.cast(tape.gradient(loss, x), tf.float32).numpy(), layer
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.3, 0.9])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_fast_dropout_drops_its_rate_and_keeps_the_mean(rate, dtype):
+    outputs, gradient, _ = dropped(rate, dtype=dtype)
+    share = (outputs == 0).mean()
+    assert abs(share - rate) < 5 * np.sqrt(rate * (1 - rate) / outputs.size)
+    kept = np.unique(outputs[outputs > 0])
+    assert kept == pytest.approx([1 / (1 - rate)], rel=1e-4 if dtype == "float32" else 1e-2)
+    assert np.array_equal(gradient, 2 * outputs)
+    # neither rows nor columns nor neighbours agree more often than chance has it
+    zero = outputs == 0
+    for one, other in ((zero[1:], zero[:-1]), (zero[:, 1:], zero[:, :-1])):
+        assert abs((one & other).mean() - rate**2) < 0.005
+
+
+def test_fast_dropout_draws_anew_at_each_call_and_the_same_from_the_same_seed():
+    first, _, layer = dropped(0.5)
+    again, _, _ = dropped(0.5)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, layer(tf.ones(first.shape), training=True))
+    assert not np.array_equal(first, dropped(0.5, seed=4)[0])
+
+
+@pytest.mark.parametrize("options", [{"rate": 0.0}, {"rate": 1.0}, {"rate": 0.5, "noise_shape": (None, 1, 3)}])
+def test_what_fast_dropout_does_not_know_is_keras_s(options):
+    x = np.random.default_rng(0).normal(size=(5, 6, 3)).astype(np.float32)
+    ours, theirs = (kind(**options, seed=7) for kind in (FastDropout, keras.layers.Dropout))
+    assert np.array_equal(ours(x, training=True), theirs(x, training=True))
+    assert np.array_equal(ours(x, training=False), x if options["rate"] < 1 else theirs(x, training=False))
+
+
+def test_a_network_with_fast_dropout_is_saved_with_keras_s(tmp_path):
+    model = build_model(replace(find("attempt4").quick()), 3, 5)
+    assert any(isinstance(layer, FastDropout) for layer in model.layers)
+    plain = as_plain_keras(model)
+    plain.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    assert [type(layer) for layer in loaded.layers if "dropout" in layer.name] == [keras.layers.Dropout] * 5
+    x = np.random.default_rng(0).uniform(0, 255, (3, *model.input_shape[1:])).astype(np.float32)
+    np.testing.assert_allclose(loaded(x), model(x, training=False), atol=1e-5)

@@ -6,7 +6,7 @@ dfclib/recipes/six_attempts.py. Source: https://github.com/CezarTulceanu/Deepfak
 
 from keras import KerasTensor, layers, regularizers
 
-from dfclib.models.layers import Floats, Head, Ints, logits
+from dfclib.models.layers import FastDropout, Floats, Head, Ints, logits
 
 
 def plain_cnn(x: KerasTensor, classes: int, *, filters: Ints, kernels: Ints, units: int) -> KerasTensor:
@@ -28,7 +28,7 @@ def dropout_cnn(
     for stage, (width, kernel, dropout) in enumerate(zip(filters, kernels, dropouts, strict=True), start=1):
         x = layers.Conv2D(width, kernel, padding="same", activation="relu", name=f"conv{stage}")(x)
         x = layers.MaxPooling2D(2, name=f"pool{stage}")(x)
-        x = layers.Dropout(dropout, name=f"dropout{stage}")(x)
+        x = FastDropout(dropout, name=f"dropout{stage}")(x)
     return _head(layers.Flatten(name="flatten")(x), classes, head)
 
 
@@ -57,7 +57,7 @@ def two_branch_cnn(
         x = layers.Conv2D(width, kernel, name=f"conv{stage}", **options)(x)
         if stage > 1:
             x = layers.MaxPooling2D(2, name=f"pool{stage}")(x)
-        x = layers.Dropout(dropout, name=f"dropout{stage}")(x)
+        x = FastDropout(dropout, name=f"dropout{stage}")(x)
     x = layers.Flatten(name="flatten")(x)
     branch = layers.Conv2D(branch_filters, branch_kernel, name="branch_conv", **options)(inputs)
     branch = layers.AveragePooling2D(branch_pool, name="branch_pool")(branch)
