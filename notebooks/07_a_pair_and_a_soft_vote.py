@@ -387,7 +387,7 @@ figures.answers(splits.validation, figures.put_right(members, ensemble), title="
 
 # %%
 differ = members["v1"].predicted != members["v2"].predicted
-first = np.argsort(~differ, kind="stable")[:6]  # where fewer than six differ, others follow
+first = np.argsort(~differ, kind="stable")[:4]  # where fewer than four differ, others follow
 chosen = splits.validation.take(first)
 figures.gradient_maps(
     framed(chosen.images, runs["v1"].recipe),

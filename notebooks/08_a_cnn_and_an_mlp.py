@@ -293,7 +293,7 @@ figures.answers(splits.validation, {heading: wrong}, figures.heading(cnn))
 # %%
 shown = wrong if len(wrong) else next(iter(groups.values()))
 row_of = {str(id_): row for row, id_ in enumerate(splits.validation.ids)}
-chosen = splits.validation.take(np.array([row_of[str(id_)] for id_ in shown.ids[:6]]))
+chosen = splits.validation.take(np.array([row_of[str(id_)] for id_ in shown.ids[:4]]))
 maps = gradient_maps(cnn, chosen)
 figures.gradient_maps(framed(chosen.images, cnn.recipe), {"CNN": shown.take(np.arange(len(chosen)))}, {"CNN": maps})
 
@@ -322,7 +322,7 @@ for name, images in {"train": embedded.train, "validation": embedded.validation}
     pixels = seen.reshape(len(seen), height * width, images.channels)
     parts[name] = replace(images, images=pixels[:, order].reshape(seen.shape))
 shuffled = replace(embedded, name="shuffled", test=None, **parts)
-figures.samples(shuffled.train, title="Shuffled pixels")
+figures.samples(shuffled.train, per_class=4, title="Shuffled pixels")
 
 # %% tags=["nbval-ignore-output"]
 runs = [train(recipe, images, runs_dir) for recipe in (control, quick_mlp) for images in (embedded, shuffled)]
