@@ -56,13 +56,13 @@ define install
 @touch $(1)/.installed
 endef
 
-# $(call tests,FOLDER): three groups of tests, two at a time; all failures are seen. The notebooks must really train, so
+# $(call tests,FOLDER): three groups of tests, at the same time; all failures are seen. The notebooks must really train, so
 # the runs of an earlier test are removed first; a group's notebooks share their runs, so that each trains once.
 NBVAL = -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300
 VENV = .venv
 define tests
 rm -rf build/runs-quick
-+@$(MAKE) --no-print-directory --keep-going --jobs=2 VENV=$(1) test-story test-units test-systems
++@$(MAKE) --no-print-directory --keep-going --jobs=3 VENV=$(1) test-story test-units test-systems
 endef
 
 help: ## list the commands
@@ -98,7 +98,7 @@ test: .venv/.installed ## every check: style, unit tests, README and report, pai
 	$(call tests,.venv)
 
 test-units: ## the unit tests alone, in .venv
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --durations=25
 
 test-story: ## the six attempts' notebooks under nbval, and whether their story holds, in .venv
 	$(VENV)/bin/python $(NBVAL) notebooks/0[0-6]*.ipynb tests/notebooks/story_holds.py
