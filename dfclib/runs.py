@@ -183,6 +183,11 @@ def find_runs(folder: Path | str) -> list[Run]:
     return [Run(path.parent) for path in paths if path.is_file() and (path.parent / "recipe.json").is_file()]
 
 
+def took_part(vote: Run, run: Run) -> bool:
+    """Whether `run` is of a recipe that `vote` was taken over: one of its name may have been trained again since."""
+    return run.recipe.fingerprint in {member.fingerprint for member in vote.recipe.members}
+
+
 def find_recorded(*names: str, protocol: str | None = None, folder: Path | str = "report/runs") -> list[Run]:
     """The recorded run on real images of each recipe in `names`, in that order; recipes without one are left out.
 

@@ -18,7 +18,7 @@ from dfclib.evaluation.published import PublishedResult, compare_with_published,
 from dfclib.predictions import Predictions
 from dfclib.recipes import find
 from dfclib.reporting import captions
-from dfclib.runs import Run
+from dfclib.runs import Run, took_part
 from dfclib.wording import interval, listed, percent, points
 
 Published = Mapping[str, PublishedResult]
@@ -309,6 +309,9 @@ def _voters(run: Run, runs: Sequence[Run]) -> list[Predictions]:
 def _vote(run: Run, runs: Sequence[Run]) -> str:
     """A vote against its best and its median voter, and what no voter knows, on the same images."""
     voters = _voters(run, runs)
+    if not all(took_part(run, other) for other in runs if other.name in run.members):
+        text = f"the vote ({_aside(run)}) is right on {_accuracy(run)} of the images."
+        return _by([run], f"{text} Voters of it were trained again since.")
     accuracies = [voter.accuracy for voter in voters]
     vote, median, best = _answers(run).accuracy, float(np.median(accuracies)), max(accuracies)
     beside = "above" if vote > best else "below" if vote < best else "away from"

@@ -22,7 +22,7 @@ from dfclib.recipes import EnsembleRecipe, Recipe, differences
 from dfclib.recipes.recipe import training_fields
 from dfclib.reporting import captions
 from dfclib.reporting.rows import shortened
-from dfclib.runs import Run, load_run
+from dfclib.runs import Run, load_run, took_part
 from dfclib.wording import MISSING, interval, percent, text_table
 
 if TYPE_CHECKING:
@@ -187,6 +187,8 @@ def vote_table(run: Run) -> Table:
     for voter in [*(load_run(run.path.parent / name) for name in run.members), run]:
         predictions = voter.predictions("validation")
         name = "the vote" if voter is run else f"{voter.recipe.name}, seed {voter.seed}"
+        if voter is not run and not took_part(run, voter):
+            name += " (trained again since the vote)"
         rows.append({"voter": name, **accuracy_cells(predictions, "validation"), "images": f"{len(predictions):,}"})
     vote = run.predictions("validation")
     shares = vote.require_probabilities()  # of the votes

@@ -195,3 +195,12 @@ def test_the_replayed_vote_says_all_where_it_is_all(tmp_path, monkeypatch):
     monkeypatch.setattr(answers, "published_vote", lambda: {**files, list(files)[-1]: other})
     text = answer("attempt3", runs, {})
     assert "and on all" not in text and "of these our vote gives the label" in text
+
+
+def test_a_vote_is_not_compared_with_voters_that_were_trained_again_since(tmp_path):
+    pair = find("s1-vote").compact()
+    earlier = replace(pair, members=tuple(replace(member, epochs=3) for member in pair.members))
+    again = [make_run(tmp_path, member, 0.9) for member in pair.members]
+    text = answer("pair", [*again, make_run(tmp_path, earlier, 0.75)], {"s1-vote": equal_matrix(200, "s1-vote")})
+    assert "right on 75.0%" in text and "Voters of it were trained again since." in text
+    assert "median voter" not in text and "No voter" not in text
