@@ -41,8 +41,8 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
 
 class FastDropout(layers.Dropout):
-    """Keras's Dropout, drawn from 16 random bits per value where Keras draws a float: half the time on a CPU
-    (benchmarks/results/dropout.json). A rate is rounded to a 65,536th.
+    """Keras's Dropout, drawn from 16 random bits per value where Keras draws a float: steps of the six attempts are
+    sooner done on a CPU (benchmarks/results/dropout.json has by how much). A rate is rounded to a 65,536th.
 
     On another backend, with a noise shape and in inference it is Keras's own layer.
     """
