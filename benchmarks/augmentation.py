@@ -18,7 +18,7 @@ import numpy as np
 from dfclib import pipelines
 from dfclib.datasets.images import ImageSet
 from dfclib.files import write_json
-from dfclib.recipes import find
+from dfclib.recipes import Recipe, find
 from dfclib.recipes.recipe import Augmentation
 from dfclib.training.devices import environment, resolve_precision
 from dfclib.training.model import compiled_model
@@ -39,8 +39,7 @@ def main() -> None:
     recipe = replace(find("sprint"), protocol="published")
     pixels = np.random.default_rng(0).integers(0, 256, (BATCHES * recipe.batch_size, *recipe.image_size, 3), np.uint8)
     labels = np.arange(len(pixels)) % 5
-    images = ImageSet(pixels, labels, labels.astype(str), tuple("01234"))
-    images = replace(images, ids=np.arange(len(pixels)).astype(str))
+    images = ImageSet(pixels, labels, np.arange(len(pixels)).astype(str), tuple("01234"))
     milliseconds: dict[str, list[float]] = {name: [] for name in WAYS}
     for number in range(ROUNDS + 1):
         for name, augmentation in WAYS.items():
@@ -59,7 +58,7 @@ def main() -> None:
     write_json("benchmarks/results/augmentation.json", values)
 
 
-def per_batch(images: ImageSet, recipe, epoch: int) -> float:
+def per_batch(images: ImageSet, recipe: Recipe, epoch: int) -> float:
     """Milliseconds per batch, of all but the first epoch: it waits until everything has begun."""
     batches = iter(pipelines.training_dataset(images, recipe, epoch, epoch + EPOCHS))
     for _ in range(BATCHES):
@@ -69,7 +68,7 @@ def per_batch(images: ImageSet, recipe, epoch: int) -> float:
     return 1000 * (time.perf_counter() - started) / count
 
 
-def steps(images: ImageSet, recipe) -> list[float]:
+def steps(images: ImageSet, recipe: Recipe) -> list[float]:
     """Milliseconds of single training steps, the pipeline left out."""
     model = compiled_model(recipe, resolve_precision("auto"), 5, images)
     pixels, labels = next(iter(pipelines.training_dataset(images, recipe, 1)))

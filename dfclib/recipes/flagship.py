@@ -1,4 +1,4 @@
-"""Ours: trained from scratch under the competition's rules, faster than any of the five systems.
+"""Ours: trained from scratch under the competition's rules.
 
     python -m dfclib train sprint --data deepfake_data
 

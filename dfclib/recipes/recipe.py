@@ -241,14 +241,14 @@ class Recipe(_Trainable):
         if self.augmentation and self.augmentation.every_mirror:
             _require(self.repeats >= 2, f"{who}: every_mirror shows the mirror second: repeats must be at least 2")
         if self.optimizer != "sgd":
-            unused = "momentum" if self.momentum else "nesterov"
-            _require(not getattr(self, unused), f"{who}: {self.optimizer} has no {unused}; leave it out")
+            for unused in ("momentum", "nesterov"):
+                _require(not getattr(self, unused), f"{who}: {self.optimizer} has no {unused}; leave it out")
         over = self.average_over
         _require(0 <= over <= 1, f"{who}: average_over is a share of the steps, from 0 to 1, received {over}")
-        for name in ("final",) if self.protocol == "final" else ("average",) if over else ():
-            what = "the protocol final" if name == "final" else "an average of the weights"
-            _require(self.keep == "last", f"{who}: {what} ends with the last epoch, received keep {self.keep}")
+        text = "ends with the last epoch, received keep"
+        _require(not over or self.keep == "last", f"{who}: an average of the weights {text} {self.keep}")
         if self.protocol == "final":
+            _require(self.keep == "last", f"{who}: the protocol final {text} {self.keep}")
             watching = self.stopping is not None or isinstance(self.schedule, PlateauRate)
             _require(
                 not watching,

@@ -26,8 +26,16 @@ def recipe_file(
     }
 
 
-def finish(path: Path, predictions: dict[str, Predictions], metrics: dict[str, Any]) -> None:
-    """Write predictions, then metrics: the file that says that the run is finished."""
+def finish(
+    path: Path,
+    recipe: Recipe | EnsembleRecipe,
+    splits: Splits,
+    predictions: dict[str, Predictions],
+    metrics: dict[str, Any],
+) -> None:
+    """Write predictions, then metrics: the file that says that the run is finished. A look at validation is noted."""
+    if recipe.system == OURS and "validation" in predictions and not splits.embedded:
+        validation_looks.note(path.parent, path.name, recipe, predictions["validation"])
     write_predictions_file(path, predictions)
     results = {
         split: {"n": len(p), "correct": int(p.correct.sum()), "accuracy": p.accuracy}
@@ -53,11 +61,9 @@ def write_vote(recipe: EnsembleRecipe, splits: Splits, path: Path, runs: Sequenc
         for split in SPLIT_NAMES
         if all(split in run.splits for run in runs)
     }
-    if recipe.system == OURS and "validation" in predictions and not splits.embedded:
-        validation_looks.note(path.parent, path.name, recipe, predictions["validation"])
     seconds = sum(run.metrics["seconds"] for run in runs)
     metrics = {"seconds": round(seconds, 1)} | ({} if weights is None else {"weights": list(weights)})
-    finish(path, predictions, metrics)
+    finish(path, recipe, splits, predictions, metrics)
 
 
 def find_existing(path: Path, recipe: Recipe | EnsembleRecipe, splits: Splits) -> Run | None:

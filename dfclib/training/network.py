@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dfclib import pipelines, validation_looks
+from dfclib import pipelines
 from dfclib.datasets.images import ImageSet, Splits, held_out_split
 from dfclib.errors import UserError
 from dfclib.evaluation.metrics import validation_fluctuation
 from dfclib.files import sha256, write_json
-from dfclib.recipes.recipe import OURS, Recipe
+from dfclib.recipes.recipe import Recipe
 from dfclib.recipes.schedules import PlateauRate
 from dfclib.runs import Run
 from dfclib.training import model as networks
@@ -65,7 +65,7 @@ def train_network(
         model.fit(
             pipelines.training_dataset(images, recipe, done + 1, recipe.epochs),
             steps_per_epoch=pipelines.batches_per_epoch(images, recipe),
-            validation_data=watched and pipelines.evaluation_dataset(watched, recipe, labelled=True),
+            validation_data=None if watched is None else pipelines.evaluation_dataset(watched, recipe, labelled=True),
             initial_epoch=done,
             epochs=recipe.epochs,
             class_weight=class_weights(images.labels[shown], len(splits.class_names)) if recipe.class_weights else None,
@@ -83,9 +83,8 @@ def train_network(
         parts = {"held_out": held_out}
     predictions = {split: networks.predict(model, part, recipe) for split, part in parts.items() if part is not None}
     _save_model(model, path / "model.keras")
-    if recipe.system == OURS and "validation" in predictions and not splits.embedded:
-        validation_looks.note(path.parent, path.name, recipe, predictions["validation"])
-    finish(path, predictions, _metrics(model, history.rows, checkpoint.kept_epoch, len(shown), path))
+    metrics = _metrics(model, history.rows, checkpoint.kept_epoch, len(shown), path)
+    finish(path, recipe, splits, predictions, metrics)
     shutil.rmtree(path / "checkpoint", ignore_errors=True)
 
 

@@ -139,6 +139,7 @@ def run_study(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     Path(runs_dir).mkdir(parents=True, exist_ok=True)
     kept = _open(study, Path(runs_dir))
+    path = write_results(study, kept, runs_dir, out)
     end = time.monotonic() + 60 * study.minutes if study.minutes else float("inf")
     while time.monotonic() < end and (trial := _next_trial(study, kept)) is not None:
         changes = _suggest(study, trial)
@@ -149,8 +150,8 @@ def run_study(
             say(str(stop))
             break
         kept.tell(trial, accuracy, state=state)
-        write_results(study, kept, runs_dir, out)
-    return write_results(study, kept, runs_dir, out)
+        path = write_results(study, kept, runs_dir, out)
+    return path
 
 
 def _combinations(study: Study) -> list[dict[str, Any]]:
@@ -174,7 +175,7 @@ def _open(study: Study, runs_dir: Path) -> "optuna.Study":
         direction="maximize",
         load_if_exists=True,
     )
-    before = kept.user_attrs.setdefault("settings", settings)
+    before = kept.user_attrs.get("settings", settings)
     if before != settings:
         raise UserError(
             f"{runs_dir / 'studies.db'} holds another study called {study.name}: give this one another name. That one "
@@ -271,8 +272,8 @@ def _result(
     """A variant's accuracy over all of its seeds, and its difference to the first variant over the seeds of both."""
     right = np.mean([part.correct for part in parts], axis=0)
     seeds = min(len(parts), len(first))
-    against = right if seeds == len(parts) else np.mean([part.correct for part in parts[:seeds]], axis=0)
-    difference = against - np.mean([part.correct for part in first[:seeds]], axis=0)
+    both = ([part.correct for part in those[:seeds]] for those in (parts, first))
+    difference = np.subtract(*(np.mean(correct, axis=0) for correct in both))
     low, high = _image_interval(right)
     result = {"variant": asked, "seeds": len(parts), "state": state, "accuracy": float(right.mean())}
     result |= {"low": low, "high": high, "by_seed": [part.accuracy for part in parts]}
