@@ -11,6 +11,10 @@ trains, and the last epoch counts: validation is looked at once, when all is ove
 * SGD with Nesterov's momentum, a warm-up and a cosine; a running average of the weights.
 * Predictions are averaged over each image and its mirror image.
 
+<!-- generated: study-sprint-ingredients -->
+No variant is trained yet.
+<!-- end generated -->
+
 <!-- generated: recorded-flagship -->
 Nothing is recorded yet.
 <!-- end generated -->

@@ -18,12 +18,13 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+from dfclib import validation_looks
 from dfclib.errors import UserError
 from dfclib.evaluation.metrics import summary
 from dfclib.evaluation.published import published_results
 from dfclib.files import read_json, write_text
 from dfclib.recipes import SYSTEMS
-from dfclib.reporting import captions, rows
+from dfclib.reporting import captions, rows, studies
 from dfclib.reporting.answers import ANSWERS, Published, answer
 from dfclib.reporting.findings import findings
 from dfclib.runs import Run, find_runs
@@ -122,6 +123,25 @@ def recorded_block(module: ModuleType, runs: Sequence[Run]) -> str:
     return "".join(lines) or "Nothing is recorded yet.\n"
 
 
+def studies_block(root: Path) -> str:
+    """The studies under `root`, one row each."""
+    table = studies.study_rows(studies.read_studies(root / "report" / "studies"))
+    return markdown_table(table) if table else NOTHING
+
+
+def study_block(name: str, root: Path) -> str:
+    """What each variant of a study gave, for a recipe's header; nothing where none is trained."""
+    found = studies.read_studies(root / "report" / "studies").get(name)
+    first, *lines = studies.variant_lines(found) if found else ["No variant is trained yet."]
+    return "".join(f"{line}\n" for line in [*textwrap.wrap(first, PROSE), *(f"    {line}" for line in lines)])
+
+
+def looks_block(root: Path) -> str:
+    """Every look at the validation images by a recipe of ours."""
+    table = studies.look_rows(validation_looks.read(root / "report" / "runs"))
+    return markdown_table(table) if table else "No recipe of ours has been measured on the validation images yet.\n"
+
+
 def answer_block(name: str, published: Published, runs: Sequence[Run]) -> str:
     """The answer of one notebook, as `answers` words it."""
     return textwrap.fill(answer(name, runs, published), PROSE) + "\n"
@@ -132,9 +152,12 @@ def blocks(root: Path) -> dict[str, Callable[[Sequence[Run]], str]]:
     headers = {f"recorded-{system.__name__.rpartition('.')[2]}": partial(recorded_block, system) for system in SYSTEMS}
     published = published_results(root / "report" / "published")
     answers = {f"answer-{name}": partial(answer_block, name, published) for name in ANSWERS}
+    asked = [path.stem for path in (root / "report" / "studies").glob("*.json") if "." not in path.stem]
+    variants = {f"study-{name}": lambda _, name=name: study_block(name, root) for name in asked}
     return (
         headers
         | answers
+        | variants
         | {
             "findings": partial(findings_block, published=published),
             "summary": partial(summary_block, published=published),
@@ -144,6 +167,8 @@ def blocks(root: Path) -> dict[str, Callable[[Sequence[Run]], str]]:
             "systems": systems_block,
             "systems-shortened": lambda runs: shortened_block(rows.system_runs(runs)),
             "resampling": experiment_block,
+            "studies": lambda _: studies_block(root),
+            "looks": lambda _: looks_block(root),
             "notebooks": lambda _: notebooks_block(root),
             "start": lambda _: start_block(root),
         }

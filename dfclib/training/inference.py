@@ -65,7 +65,7 @@ def gradient_maps(run: Run, images: ImageSet, layer: str | None = None) -> np.nd
     if run.members:
         raise UserError(f"run {run.name} is a vote: ask its members, {', '.join(run.members)}, for their gradient maps")
     check_weights(run)
-    network = _load_network(run)
+    network = load_network(run)
     sizes = {one.name: one.output.shape[1:3] for one in network.layers if len(one.output.shape) == 4}
     convolutions = [one.name for one in network.layers if isinstance(one, keras.layers.Conv2D)]
     named = [layer] if layer else [name for name in sizes if convolutions and sizes[name] == sizes[convolutions[-1]]]
@@ -148,10 +148,10 @@ def _training_command(run: Run, runs_dir: Path | str) -> str:
 
 
 def _predict(run: Run, images: ImageSet) -> Predictions:
-    return predict(_load_network(run), images, run.recipe)
+    return predict(load_network(run), images, run.recipe)
 
 
-def _load_network(run: Run) -> "keras.Model":
+def load_network(run: Run) -> "keras.Model":
     """The network of a single model's run, uncompiled."""
     import keras
 

@@ -5,6 +5,7 @@ A study is data, a JSON file; Optuna keeps its trials, so that it goes on where 
 
 import itertools
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,20 +14,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dfclib.datasets.images import Splits
+from dfclib.datasets.images import Splits, held_out_split
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json, write_text
 from dfclib.predictions import Predictions
 from dfclib.recipes import Recipe, find, from_dict
 from dfclib.recipes.reading import read_dataclass
 from dfclib.recipes.recipe import check_name
-from dfclib.runs import Run
+from dfclib.runs import Run, run_name
+from dfclib.training.files import find_existing, finish, recipe_file
 from dfclib.wording import MISSING, duration, interval, percent, points
 
 if TYPE_CHECKING:
     import optuna
 
 RESAMPLES = 2_000
+RESULTS = ".results.json"  # behind a study's name: what came out, beside its file and its table
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,18 @@ def variant(study: Study, changes: Mapping[str, Any]) -> Recipe:
         if not isinstance(target, dict):
             raise UserError(f"study {study.name}: recipe {recipe.name} has no field {dotted}")
         target[last] = value
-    made = from_dict(values, where=f"study {study.name}")
-    return replace(made, name=f"{recipe.name}-{made.fingerprint[:8]}", title=f"{recipe.title}, a variant", claims={})
+    made = replace(from_dict(values, where=f"study {study.name}"), title=f"{recipe.title}, a variant", claims={})
+    return _named(made, recipe.name)
+
+
+def _named(recipe: Recipe, base: str = "") -> Recipe:
+    """A variant with the name of what it was made of (`base`; else its own, less the hash) and a hash of what it is.
+
+    The hash leaves the name out, and so the seed, which names no variant.
+    """
+    base = base or recipe.name.rpartition("-")[0]
+    fingerprint = replace(recipe, name=base, seed=0).fingerprint
+    return replace(recipe, name=f"{base}-{fingerprint[:8]}")
 
 
 def run_study(
@@ -228,7 +241,9 @@ def _train_seeds(
     recipe, accuracies, names = variant(study, changes), [], []
     for number, seed in enumerate(study.seeds):
         limit = TimeLimit(lambda: time.monotonic() > end)
-        run = train(recipe.with_options(seed=seed), splits, runs_dir, callbacks=[limit])
+        seeded = recipe.with_options(seed=seed)
+        _predict_otherwise(seeded, splits, Path(runs_dir))
+        run = train(seeded, splits, runs_dir, callbacks=[limit])
         accuracies.append(run.metrics["held_out"]["accuracy"])
         names.append(run.path.name)
         trial.set_user_attr("runs", names)
@@ -236,6 +251,25 @@ def _train_seeds(
         if number + 1 < len(study.seeds) and trial.should_prune():
             return float(np.mean(accuracies)), TrialState.PRUNED
     return float(np.mean(accuracies)), TrialState.COMPLETE
+
+
+def _predict_otherwise(recipe: Recipe, splits: Splits, runs_dir: Path) -> None:
+    """Make the run of `recipe` from a finished one whose training is the same and whose predictions alone are made
+    otherwise, where there is such: nothing need be trained."""
+    from dfclib.training.inference import load_network
+    from dfclib.training.model import predict
+
+    path = runs_dir / run_name(recipe, splits.name)
+    other = _named(replace(recipe, mirror_averaged=not recipe.mirror_averaged))
+    twin = find_existing(runs_dir / run_name(other, splits.name), other, splits)
+    if path.exists() or twin is None or not twin.is_finished or not twin.model_path.exists():
+        return
+    held_out = predict(load_network(twin), held_out_split(splits.train)[1], recipe)
+    path.mkdir()
+    for name in ("history.csv", "model.keras"):
+        shutil.copyfile(twin.path / name, path / name)
+    write_json(path / "recipe.json", recipe_file(recipe, splits, path.name, twin.environment))
+    finish(path, recipe, splits, {"held_out": held_out}, {k: v for k, v in twin.metrics.items() if k != "held_out"})
 
 
 def write_results(study: Study, kept: "optuna.Study", runs_dir: Path | str, out: Path | str) -> Path:
@@ -251,10 +285,11 @@ def write_results(study: Study, kept: "optuna.Study", runs_dir: Path | str, out:
     rows = [_result(asked, runs, parts, state, found[0][2]) for asked, runs, parts, state in found]
     if not study.variants:
         rows.sort(key=lambda row: -row["accuracy"])
-    values = {"study": vars(study), "against": found[0][0] if found else None, "results": rows}
-    write_json(Path(out) / f"{study.name}.results.json", values)
+    images = len(found[0][2][0]) if found else 0
+    values = {"study": vars(study), "against": found[0][0] if found else None, "images": images, "results": rows}
+    write_json(Path(out) / f"{study.name}{RESULTS}", values)
     path = Path(out) / f"{study.name}.md"
-    write_text(path, _table(study, rows, len(found[0][2][0]) if found else 0))
+    write_text(path, _table(study, rows, images))
     return path
 
 

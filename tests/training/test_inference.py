@@ -225,7 +225,7 @@ def test_a_gradient_map_shows_what_speaks_for_the_answer(finished, splits, monke
     pooled = keras.layers.GlobalAveragePooling2D(name="pool")(channels)
     rows = keras.initializers.Constant(np.array([[1.0, 0, -9, -9, -9], [0, 1, -9, -9, -9]]))
     logits = keras.layers.Dense(5, kernel_initializer=rows, name="logits")(pooled)
-    monkeypatch.setattr(inference, "_load_network", lambda run: keras.Model(pixels, logits))
+    monkeypatch.setattr(inference, "load_network", lambda run: keras.Model(pixels, logits))
     images = np.random.default_rng(0).integers(0, 100, (3, 16, 16, 3)).astype(np.uint8)
     images[0, :, :, 0] += 100  # red, the first
     images[1, :, :, 1] += 100  # green, the second

@@ -10,7 +10,9 @@ from dfclib.datasets.images import held_out_split
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json
 from dfclib.runs import Run, find_runs
+from dfclib.training import network, predict
 from dfclib.training import study as studies
+from dfclib.training.inference import load_network
 from dfclib.training.study import Study, read_study, run_study, variant
 
 TINY = {
@@ -130,6 +132,35 @@ def test_variants_keep_their_names_and_order_and_share_runs_with_other_studies(f
     run_study(asked, splits, folder / "runs", folder / "out", silent)
     results = read_json(folder / "out" / "named.results.json")["results"]
     assert [row["variant"] for row in results] == ["slow", "fast"]
+
+
+def test_another_way_to_predict_needs_no_training(splits, tmp_path, monkeypatch):
+    variants = {"as it is": {}, "mirror averaged": {"mirror_averaged": True}}
+    asked = replace(PLAIN, vary={}, variants=variants, seeds=(3,))
+    original, trained = network.train_network, []
+
+    def counted(recipe, *rest):
+        trained.append(recipe.name)
+        original(recipe, *rest)
+
+    monkeypatch.setattr("dfclib.training.start.train_network", counted)
+    run_study(asked, splits, tmp_path / "runs", tmp_path / "out", silent)
+    assert len(trained) == 1
+    results = read_json(tmp_path / "out" / "tiny.results.json")["results"]
+    plain, averaged = (Run(tmp_path / "runs" / row["runs"][0]) for row in results)
+    assert (plain.recipe.mirror_averaged, averaged.recipe.mirror_averaged) == (False, True)
+    assert (
+        averaged.recipe_file["recipe_fingerprint"]
+        == variant(asked, variants["mirror averaged"]).with_options(seed=3).fingerprint
+    )
+    assert averaged.history.equals(plain.history)
+    one, both = (run.predictions("held_out") for run in (plain, averaged))
+    assert one.ids.tolist() == both.ids.tolist()
+    held_out = held_out_split(splits.train)[1]
+    expected = predict(load_network(plain), held_out, averaged.recipe)
+    assert np.array_equal(both.probabilities, expected.probabilities)
+    assert not np.array_equal(one.probabilities, both.probabilities)
+    assert averaged.metrics["held_out"]["accuracy"] == both.accuracy
 
 
 def test_another_study_of_the_same_name_is_refused(finished, splits):

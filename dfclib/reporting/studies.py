@@ -1,0 +1,66 @@
+"""What studies found and how often validation was looked at, in words: for the report and for the recipes' headers.
+
+A study's results are the file that `python -m dfclib study` writes beside its table.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dfclib.files import read_json
+from dfclib.training.study import RESULTS
+from dfclib.wording import interval, percent, points
+
+
+def read_studies(folder: Path) -> dict[str, dict[str, Any]]:
+    """The results of every study in `folder` with at least one trained variant, by the study's name."""
+    found = {path.name.removesuffix(RESULTS): read_json(path) for path in sorted(folder.glob(f"*{RESULTS}"))}
+    return {name: values for name, values in found.items() if values["results"]}
+
+
+def variant_lines(values: Mapping[str, Any]) -> list[str]:
+    """The study's question, what it was asked on, and one line per trained variant: its difference to the first."""
+    study, results, first = values["study"], values["results"], values["against"]
+    seeds = len(study["seeds"])
+    lines = [
+        f"{study['question']} On {values['images']:,} held-out images, {'one seed' if seeds == 1 else f'{seeds} seeds'} each, "
+        f"{_trained(values)}, points with 95% intervals:"
+    ]
+    for row in results:
+        accuracy = f"{row['variant']}: {percent(row['accuracy'])} ({interval(row['low'], row['high'])})"
+        if row["variant"] == first:
+            lines.append(accuracy)
+            continue
+        low, high = (points(row[f"difference_{end}"]) for end in ("low", "high"))
+        lines.append(f"{accuracy}, {points(row['difference'])} ({low} to {high})")
+    return lines
+
+
+def study_rows(studies: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """One row per study: what it asks, how much of it is trained, and its best variant."""
+    found = []
+    for name, values in studies.items():
+        best = max(values["results"], key=lambda row: row["accuracy"])
+        row = {"study": f"[{name}](studies/{name}.md)", "question": values["study"]["question"]}
+        row["trained"] = _trained(values)
+        row["best on held-out images"] = f"{best['variant']}: {percent(best['accuracy'])}"
+        found.append(row | {"interval (95%)": interval(best["low"], best["high"])})
+    return found
+
+
+def look_rows(looks: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """The ledger of looks at validation as rows of text, the first look first."""
+    found = []
+    for look in looks:
+        correct, n = int(look["correct"]), int(look["n"])
+        row = {"looked at (UTC)": look["time"][:16].replace("T", " "), "run": look["run"]}
+        row["recipe's fingerprint"] = look["recipe_fingerprint"]
+        found.append(row | {"correct": f"{correct:,} of {n:,}", "accuracy": percent(correct / n)})
+    return found
+
+
+def _trained(values: Mapping[str, Any]) -> str:
+    """`5 of 14 variants`; for a drawn search, which has no list, how many were trained."""
+    study, count = values["study"], len(values["results"])
+    asked = len(study["variants"]) or study["trials"]
+    return f"{count} of {asked} variants" if asked else f"{count} variants"
