@@ -38,7 +38,7 @@ PARAMETERS = {
 }
 SIZES = {"S0": (128, 128), "S1": (100, 100), "S2": (128, 128), "S3": (100, 100), "S4": (28, 28)}
 VARIANTS = [f"attempt3-{letter}" for letter in "bcdefghij" if letter != "f"]  # a and f are 1 and 2
-NAMES = [*PARAMETERS, *VARIANTS, "s3-two-pools", "s4-author", "s4-ours", "resampling-bilinear"]
+NAMES = [*PARAMETERS, *VARIANTS, "s3-two-pools", "s4-author", "s4-ours", "sprint", "resampling-bilinear"]
 SMALL = {"dfclib.models.six_attempts.plain_cnn": (24, 26)}  # three valid convolutions
 
 
@@ -172,7 +172,8 @@ def elsewhere():
 
 
 @pytest.mark.parametrize(
-    "name", ["attempt1", "attempt2", "attempt4", "attempt6", "s1-v1", "s2-cnn", "s2-mlp", "s3-base", "s4-ours"]
+    "name",
+    ["attempt1", "attempt2", "attempt4", "attempt6", "s1-v1", "s2-cnn", "s2-mlp", "s3-base", "s4-ours", "sprint"],
 )
 def test_channels_and_classes_are_arguments(name):
     model = small(name, channels=1, classes=7)
@@ -329,6 +330,40 @@ def test_what_cannot_be_built_is_the_user_s_to_mend(name, changes, size, words):
 )
 def test_what_is_no_builder_is_the_user_s_to_mend(builder, words):
     refused(words, "attempt1", builder=f"dfclib.models.{builder}", image_size=(24, 24))
+
+
+# Ours
+
+
+def test_what_its_neighbourhood_does_not_explain_joins_a_pixel_s_colours():
+    model = small("sprint")
+    x, _ = pixels(model)
+    both = keras.Model(model.input, model.get_layer("image_and_detail").output)(x).numpy()
+    assert (both.shape[-1], both.dtype) == (6, np.float32)
+    np.testing.assert_allclose(both[..., :3], x / 255, rtol=1e-5, atol=1e-6)
+    inner = np.mean([np.roll(x / 255, (i, j), (1, 2)) for i in (-1, 0, 1) for j in (-1, 0, 1)], axis=0)
+    expected = find("sprint").arguments["high_pass"] * (x / 255 - inner)
+    np.testing.assert_allclose(both[:, 1:-1, 1:-1, 3:], expected[:, 1:-1, 1:-1], rtol=1e-3, atol=1e-5)
+    without = small("sprint", arguments=find("sprint").arguments | {"high_pass": 0.0})
+    assert without.get_layer("conv1_1").kernel.shape[2] == 3
+
+
+def test_nothing_is_pooled_after_the_stem():
+    model = small("sprint", arguments=find("sprint").arguments | {"stem": [8, 12]})
+    assert model.get_layer("relu0_2").output.shape[1:] == (16, 18, 12)
+    assert model.get_layer("relu1_1").output.shape[1:3] == (8, 9)
+
+
+def test_the_gram_head_sees_the_channels_products_averaged_over_the_image():
+    arguments = find("sprint").arguments | {"stages": [[8], [12]], "gram": 5}
+    model = small("sprint", arguments=arguments)
+    x, _ = pixels(model)
+    channels, gram = (keras.Model(model.input, model.get_layer(n).output) for n in ("gram_channels", "gram"))
+    seen = channels(x).numpy()
+    assert seen.shape[1:] == (4, 4, 5)
+    expected = np.einsum("nijc,nijd->ncd", seen, seen) / 16
+    np.testing.assert_allclose(gram(x).numpy(), expected.reshape(10, 25), rtol=1e-4, atol=1e-6)
+    assert model.get_layer("logits").kernel.shape == (12 + 25, 5)
 
 
 def refused(words, name, **changes):

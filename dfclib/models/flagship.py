@@ -11,12 +11,18 @@ from dfclib.models.layers import TORCH_EPSILON, TORCH_MOMENTUM, FusedBatchNormal
 KERNEL = 3
 
 
-def highpass_cnn(x: KerasTensor, classes: int, *, stages: list[Ints], high_pass: float) -> KerasTensor:
-    """Stages of convolutions, the first of each followed by pooling; a global average; one dense layer.
+def highpass_cnn(
+    x: KerasTensor, classes: int, *, high_pass: float, stem: Ints, stages: list[Ints], gram: int
+) -> KerasTensor:
+    """Convolutions on all pixels, stages of convolutions of which the first is pooled, and one dense layer.
 
-    stages: filters of each convolution, by stage
     high_pass: 0, or the factor on each pixel less the mean of its 3x3 neighbourhood, which joins the colours as more
         channels; it brings the small differences to the size of the colours
+    stem: filters of convolutions that nothing is pooled after
+    stages: filters of each convolution, by stage; the first of each stage is followed by pooling
+    gram: 0: the dense layer sees each channel's average. Else as many channels are made of the last ones, and it sees
+        their products with each other as well, averaged over the image: what goes together, wherever it stands
+        (L. Gatys et al. 2016, doi:10.1109/CVPR.2016.265)
     """
     if high_pass:
         # in float32: bfloat16 has 8 binary digits, and would round the difference away before it is taken
@@ -24,13 +30,28 @@ def highpass_cnn(x: KerasTensor, classes: int, *, stages: list[Ints], high_pass:
         detail = layers.Subtract(dtype="float32", name="detail")([x, mean])
         detail = layers.Rescaling(high_pass, dtype="float32", name="high_pass")(detail)
         x = layers.Concatenate(dtype="float32", name="image_and_detail")([x, detail])
+    for number, width in enumerate(stem, start=1):
+        x = _convolution(x, width, f"0_{number}", pool=False)
     for stage, widths in enumerate(stages, start=1):
         for number, width in enumerate(widths, start=1):
-            name = f"{stage}_{number}"
-            options = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal"}
-            x = layers.Conv2D(width, KERNEL, name=f"conv{name}", **options)(x)
-            if number == 1:
-                x = layers.MaxPooling2D(2, name=f"pool{stage}")(x)
-            x = FusedBatchNormalization(momentum=TORCH_MOMENTUM, epsilon=TORCH_EPSILON, name=f"norm{name}")(x)
-            x = layers.ReLU(name=f"relu{name}")(x)
-    return logits(layers.GlobalAveragePooling2D(name="global_pool")(x), classes)
+            x = _convolution(x, width, f"{stage}_{number}", pool=number == 1)
+    seen = layers.GlobalAveragePooling2D(name="global_pool")(x)
+    if gram:
+        products = layers.Conv2D(gram, 1, use_bias=False, name="gram_channels")(x)
+        height, width = products.shape[1:3]
+        products = layers.Reshape((height * width, gram), name="gram_places")(products)
+        products = layers.Dot(axes=1, dtype="float32", name="gram_products")([products, products])
+        products = layers.Rescaling(1 / (height * width), dtype="float32", name="gram_averages")(products)
+        products = layers.Flatten(dtype="float32", name="gram")(products)
+        seen = layers.Concatenate(dtype="float32", name="averages_and_products")([seen, products])
+    return logits(seen, classes)
+
+
+def _convolution(x: KerasTensor, filters: int, number: str, pool: bool) -> KerasTensor:
+    """Convolution, perhaps pooling, batch normalisation, ReLU."""
+    options = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal"}
+    x = layers.Conv2D(filters, KERNEL, name=f"conv{number}", **options)(x)
+    if pool:
+        x = layers.MaxPooling2D(2, name=f"pool{number.partition('_')[0]}")(x)
+    x = FusedBatchNormalization(momentum=TORCH_MOMENTUM, epsilon=TORCH_EPSILON, name=f"norm{number}")(x)
+    return layers.ReLU(name=f"relu{number}")(x)

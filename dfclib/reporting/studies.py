@@ -21,9 +21,9 @@ def read_studies(folder: Path) -> dict[str, dict[str, Any]]:
 def variant_lines(values: Mapping[str, Any]) -> list[str]:
     """The study's question, what it was asked on, and one line per trained variant: its difference to the first."""
     study, results, first = values["study"], values["results"], values["against"]
-    seeds = len(study["seeds"])
+    seeds = "one seed" if len(study["seeds"]) == 1 else f"{len(study['seeds'])} seeds"
     lines = [
-        f"{study['question']} On {values['images']:,} held-out images, {'one seed' if seeds == 1 else f'{seeds} seeds'} each, "
+        f"{study['question']} On {values['images']:,} held-out images, {seeds} each, "
         f"{_trained(values)}, points with 95% intervals:"
     ]
     for row in results:
