@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from dfclib.errors import UserError
 
@@ -18,6 +18,8 @@ DATA = Path("deepfake_data")  # the competition's folder unless --data names ano
 RUNS = Path("runs")
 RECORDED = Path("report/runs")
 SCALES = ("quick", "compact", "full")
+# Recipes whose recorded weights answer where no run is named, the one that aims highest first
+SHIPPED = ("summit-ensemble", "summit", "sprint", "s1-vote")
 DATA_TABLES = {f"{name}.csv" for name in ("train", "validation", "test", "sample_submission")}
 
 
@@ -75,12 +77,14 @@ def find_recipe(name: str, scale: str | None, data: Path | None) -> "Recipe | En
 def find_run(name: str, runs_dir: Path) -> "Run":
     """Find a finished run by its folder, or by its name or its recipe's in `runs_dir`, then among the recorded runs."""
     from dfclib.recipes import all_recipes
+    from dfclib.recipes.recipe import Protocol
     from dfclib.runs import find_runs, load_run
 
     for folder in (Path(name), runs_dir / name, RECORDED / name):
         if folder.is_dir():
             return load_run(folder)
-    run_name = rf"{re.escape(name)}-(quick|compact|full)-.+-(published|held-out)-seed\d+"
+    protocols = "|".join(protocol.replace("_", "-") for protocol in get_args(Protocol))
+    run_name = rf"{re.escape(name)}-(quick|compact|full)-.+-({protocols})-seed\d+"
     for folder in (runs_dir, RECORDED):
         # a run is named after its recipe: no recipe.json is read, so that no other broken run stands in the way
         fitting = [run.path for run in find_runs(folder) if re.fullmatch(run_name, run.path.name)]
@@ -101,6 +105,33 @@ def find_run(name: str, runs_dir: Path) -> "Run":
     if near:
         hint = f"did you mean {' or '.join(near)}?"
     raise UserError(f"there is no run {name!r}, neither a folder nor a name in {places}: {hint}")
+
+
+def find_run_for(name: str | None, paths: Sequence[Path], runs_dir: Path) -> "tuple[Run, list[Path]]":
+    """The run that labels `paths`, and these. Where `name` is no run but a path itself, it is the first of them, and
+    recorded weights answer; so, too, where there is no name."""
+    if name is not None and (not Path(name).exists() or (Path(name) / "recipe.json").exists()):
+        return find_run(name, runs_dir), list(paths)
+    if (paths[0] / "recipe.json").exists():
+        raise UserError(f"{paths[0]} is a run: name the images to label, or a folder of them, after it")
+    return _shipped_run(), [*([] if name is None else [Path(name)]), *paths]
+
+
+def _shipped_run() -> "Run":
+    """The recorded run with all its weights of the first recipe in SHIPPED that has one."""
+    from dfclib.runs import best_run, find_runs
+
+    recorded = find_runs(RECORDED)
+    for name in SHIPPED:
+        runs = [run for run in recorded if run.recipe.name == name]
+        whole = [
+            run for run in runs if all((RECORDED / n / "model.keras").is_file() for n in run.members or [run.name])
+        ]
+        if whole:
+            return best_run(whole)
+    raise UserError(
+        f"{RECORDED} holds no weights here: work in the repository's folder, or name a run before the images"
+    )
 
 
 def check_out(out: Path, read: Sequence[Path | str]) -> None:

@@ -146,8 +146,10 @@ def _add_prediction_commands(top: Any) -> None:
     _add_runs(p)
 
     p = _add(top, predictions.predict, "RUN photo.png folder/ --out predictions.csv")
-    _add_run(p)
+    first = f"a run's folder, its name in --runs or {RECORDED}, or its recipe's; left out, weights that come with this"
+    p.add_argument("run", metavar="RUN", nargs="?", help=f"{first} repository label the images")
     p.add_argument("paths", type=_path, nargs="+", metavar="PATH", help="an image, or a folder of images")
+    _add_runs(p)
     p.add_argument("--out", type=_path, metavar="FILE", help="write a CSV file instead of a table")
 
     p = _add(top, predictions.submit, f'RUN --data {DATA} --out submission.csv --send "a vote"')

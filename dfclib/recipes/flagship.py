@@ -47,7 +47,7 @@ sprint = Recipe(
     schedule=CosineRate(0.1, floor=0.0, warm_up=0.1),
     protocol="final",
     quick_scale=Scale(
-        epochs=20, batch_size=16, rate_factor=0.25, image_size=(48, 48), framing="crop", precision="float32"
+        epochs=20, batch_size=16, rate_factor=0.25, image_size=(32, 32), framing="crop", precision="float32"
     ),
     compact_scale=Scale(),
 )

@@ -60,7 +60,7 @@ s3_base = Recipe(
     schedule=CosineRate(1e-3, floor=1e-5),
     epochs=160,
     keep="best_val_accuracy",
-    quick_scale=Scale(epochs=12, batch_size=16, image_size=(48, 48), framing="crop", precision="float32"),
+    quick_scale=Scale(epochs=12, batch_size=16, image_size=(32, 32), framing="crop", precision="float32"),
     compact_scale=Scale(epochs=20),
     claims={"parameters": 2_750_213},
     source=SOURCE,

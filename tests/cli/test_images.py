@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import fakes
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,7 +11,9 @@ from PIL import Image
 from dfclib.datasets.folder.loading import write_folder
 from dfclib.errors import UserError
 from dfclib.files import sha256
+from dfclib.recipes import find
 
+PAIR = ("s1-v1", "s1-v2", "s1-vote")
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
@@ -40,6 +43,28 @@ def test_predict_writes_a_csv_file(asked, call, make_run, read_csv):
     header, row = read_csv("out.csv")
     assert (header, row[:2]) == (["image_id", "label", "0", "1", "2"], ["grey.png", "2"])
     assert np.allclose([float(p) for p in row[2:]], [0.1, 0.2, 0.7])
+
+
+def test_without_a_run_recorded_weights_answer(asked, call, fails, make_run):
+    """The first recipe of SHIPPED of which every network is there, whatever stands in `runs`."""
+    Image.new("L", (24, 20), 9).save("grey.png")
+    make_run()
+    for paths in (["grey.png"], ["grey.png", "grey.png"]):
+        assert "report/runs holds no weights here" in fails("predict", *paths)
+    votes = [fakes.make_run("report/runs", find(name).compact(), data={"image_size": [20, 24]}) for name in PAIR]
+    assert "report/runs holds no weights here" in fails("predict", "grey.png")
+    *members, vote = votes
+    for member in members:
+        (member.path / "model.keras").touch()
+    captured = call("predict", "grey.png", "grey.png")
+    assert f"labelled by {vote.name}\n" in captured.err
+    assert [line.split()[0] for line in captured.out.splitlines()] == ["image", "grey.png"]
+    sprint = fakes.make_run("report/runs", find("sprint").compact(), data={"image_size": [20, 24]})
+    assert vote.name in call("predict", "grey.png").err
+    (sprint.path / "model.keras").touch()
+    assert sprint.name in call("predict", "grey.png").err
+    assert f"{sprint.path} is a run: name the images" in fails("predict", sprint.path)
+    assert sprint.name in call("predict", "sprint", "grey.png").err  # by its recipe's name, too
 
 
 def test_missing_weights_are_said_before_an_image_is_opened(monkeypatch, fails, make_run, small_splits):

@@ -46,7 +46,7 @@ def test_help_has_an_example_that_parses(command, capsys):
 @pytest.mark.parametrize(
     "line",
     ["", "data", "nothing", "train", "train attempt1 --scale huge", "vote a.csv", "train attempt1 --seed one"]
-    + ["predict run", "evaluate run --nonsense", "train s1-vote --precision float8"],
+    + ["predict", "evaluate run --nonsense", "train s1-vote --precision float8"],
 )
 def test_a_wrong_command_line_ends_with_2(line, capsys):
     with pytest.raises(SystemExit) as stopped:

@@ -35,16 +35,17 @@ def vote(arguments: Namespace) -> None:
 
 
 def predict(arguments: Namespace) -> None:
-    """Label images with a run: the class, and one probability per class."""
+    """Label images: the class, and one probability per class."""
     from dfclib.cli import images
     from dfclib.predictions.csv_files import write_predictions
     from dfclib.training.inference import check_weights, predict_images
 
-    run = inputs.find_run(arguments.run, arguments.runs)
+    run, paths = inputs.find_run_for(arguments.run, arguments.paths, arguments.runs)
     if arguments.out:
-        inputs.check_out(arguments.out, arguments.paths)
+        inputs.check_out(arguments.out, paths)
     check_weights(run, arguments.runs)  # before thousands of photographs are decoded
-    pictures, problems = images.read_images(arguments.paths, run)
+    print(f"labelled by {run.name}", file=sys.stderr)
+    pictures, problems = images.read_images(paths, run)
     output.import_keras(arguments)
     predictions = predict_images(run, pictures)
     if arguments.out:
