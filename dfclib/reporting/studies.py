@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dfclib.files import read_json
-from dfclib.training.study import RESULTS
+from dfclib.training.study_results import RESULTS
 from dfclib.wording import interval, percent, points
 
 

@@ -7,7 +7,7 @@ import itertools
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,20 +16,16 @@ import numpy as np
 
 from dfclib.datasets.images import Splits, held_out_split
 from dfclib.errors import UserError
-from dfclib.files import read_json, write_json, write_text
-from dfclib.predictions import Predictions
+from dfclib.files import read_json, write_json
 from dfclib.recipes import Recipe, find, from_dict
 from dfclib.recipes.reading import read_dataclass
 from dfclib.recipes.recipe import check_name
-from dfclib.runs import Run, run_name
+from dfclib.runs import run_name
 from dfclib.training.files import find_existing, finish, recipe_file
-from dfclib.wording import MISSING, duration, interval, percent, points
+from dfclib.training.study_results import RESULTS, Outcome, Trained, describe, read_outcomes, write_results
 
 if TYPE_CHECKING:
     import optuna
-
-RESAMPLES = 2_000
-RESULTS = ".results.json"  # behind a study's name: what came out, beside its file and its table
 
 
 @dataclass(frozen=True)
@@ -140,10 +136,12 @@ def run_study(
 
     Args:
         runs_dir: where runs lie, and Optuna's trials in studies.db.
-        out: the folder of NAME.results.json and NAME.md.
+        out: the folder of NAME.results.json and NAME.md. What a file of results that lies there has already, perhaps
+            from another machine, is not trained again.
 
     Raises:
-        UserError: as `train` does, and where studies.db holds another study of this name; what was trained is kept.
+        UserError: as `train` does, and where studies.db or the results are of another study of this name or of other
+            images; what was trained is kept.
     """
     import optuna
 
@@ -152,18 +150,23 @@ def run_study(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     Path(runs_dir).mkdir(parents=True, exist_ok=True)
     kept = _open(study, Path(runs_dir))
-    path = write_results(study, kept, runs_dir, out)
+    data = {"name": splits.name, "fingerprint": splits.fingerprint}
+    results = Path(out) / f"{study.name}{RESULTS}"
+    if results.exists():
+        _take_over(study, kept, read_json(results), data, results)
+    _enqueue(study, kept)
+    path = write_results(study, _outcomes(kept), data, out)
     end = time.monotonic() + 60 * study.minutes if study.minutes else float("inf")
     while time.monotonic() < end and (trial := _next_trial(study, kept)) is not None:
         changes = _suggest(study, trial)
-        say(f"{study.name}, trial {trial.number + 1}: {_describe(changes)}")
+        say(f"{study.name}, trial {trial.number + 1}: {describe(changes)}")
         try:
             accuracy, state = _train_seeds(study, trial, changes, splits, runs_dir, end)
         except OutOfTime as stop:
             say(str(stop))
             break
         kept.tell(trial, accuracy, state=state)
-        path = write_results(study, kept, runs_dir, out)
+        path = write_results(study, _outcomes(kept), data, out)
     return path
 
 
@@ -175,11 +178,15 @@ def _combinations(study: Study) -> list[dict[str, Any]]:
     return [dict(zip(study.vary, chosen, strict=True)) for chosen in itertools.product(*values)]
 
 
+def _settings(study: Mapping[str, Any]) -> str:
+    """What makes a study the same one, as text."""
+    return json.dumps({name: value for name, value in study.items() if name not in ("question", "minutes")})
+
+
 def _open(study: Study, runs_dir: Path) -> "optuna.Study":
-    """Optuna's study of this name, made or found, with every variant of a fixed list waiting in it."""
+    """Optuna's study of this name, made or found."""
     import optuna
 
-    settings = json.dumps({name: value for name, value in vars(study).items() if name not in ("question", "minutes")})
     kept = optuna.create_study(
         study_name=study.name,
         storage=f"sqlite:///{(runs_dir / 'studies.db').resolve()}",
@@ -188,6 +195,7 @@ def _open(study: Study, runs_dir: Path) -> "optuna.Study":
         direction="maximize",
         load_if_exists=True,
     )
+    settings = _settings(vars(study))
     before = kept.user_attrs.get("settings", settings)
     if before != settings:
         raise UserError(
@@ -195,6 +203,38 @@ def _open(study: Study, runs_dir: Path) -> "optuna.Study":
             f"was {before}"
         )
     kept.set_user_attr("settings", settings)
+    return kept
+
+
+def _take_over(
+    study: Study, kept: "optuna.Study", values: Mapping[str, Any], data: Mapping[str, str], path: Path
+) -> None:
+    """Add to `kept` what a results file has and it has not. Raises UserError where that is of something else."""
+    from optuna.trial import TrialState, create_trial
+
+    if not values["results"]:
+        return
+    # through JSON, where a tuple is a list
+    if values["data"] != data or _settings(values["study"]) != _settings(json.loads(json.dumps(vars(study)))):
+        raise UserError(
+            f"{path} holds results of another study of this name, or of other images: give this one another name, or "
+            "move that file away"
+        )
+    known = [outcome.parameters for outcome in _outcomes(kept)]
+    for outcome in read_outcomes(values):
+        if outcome.parameters not in known:
+            trial = create_trial(
+                state=TrialState[outcome.state.upper()],
+                value=float(np.mean([one.correct for one in outcome.trained])),
+                params=dict(outcome.parameters),
+                distributions=_distributions(study),
+                user_attrs={"trained": [one.to_json() for one in outcome.trained]},
+            )
+            kept.add_trial(trial)
+
+
+def _enqueue(study: Study, kept: "optuna.Study") -> None:
+    """Let every variant of a fixed list wait in `kept` that is not there yet."""
     if study.variants:
         wanted = [{"variant": name} for name in study.variants]
     else:
@@ -202,7 +242,32 @@ def _open(study: Study, runs_dir: Path) -> "optuna.Study":
         wanted = [{name: json.dumps(value) for name, value in changes.items()} for changes in wanted]
     for parameters in wanted:
         kept.enqueue_trial(parameters, skip_if_exists=True)
-    return kept
+
+
+def _outcomes(kept: "optuna.Study") -> list[Outcome]:
+    """The variants that are trained, in the order in which they were."""
+    from optuna.trial import TrialState
+
+    found = []
+    for trial in kept.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
+        asked = trial.params.get("variant") or describe({k: _value(v) for k, v in trial.params.items()})
+        trained = [Trained.from_json(one) for one in trial.user_attrs["trained"]]
+        found.append(Outcome(asked, trial.params, trial.state.name.lower(), trained))
+    return found
+
+
+def _distributions(study: Study) -> "dict[str, optuna.distributions.BaseDistribution]":
+    """What Optuna draws from, by parameter; lists, too, are values: it takes them as text."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    if study.variants:
+        return {"variant": CategoricalDistribution(list(study.variants))}
+    return {
+        name: FloatDistribution(values["low"], values["high"], log=values.get("log", False))
+        if isinstance(values, dict)
+        else CategoricalDistribution([json.dumps(value) for value in values])
+        for name, values in study.vary.items()
+    }
 
 
 def _next_trial(study: Study, kept: "optuna.Study") -> "optuna.Trial | None":
@@ -218,15 +283,15 @@ def _next_trial(study: Study, kept: "optuna.Study") -> "optuna.Trial | None":
 
 def _suggest(study: Study, trial: "optuna.Trial") -> dict[str, Any]:
     """The changes that a trial asks for."""
-    if study.variants:
-        return study.variants[trial.suggest_categorical("variant", list(study.variants))]
-    changes = {}
-    for name, values in study.vary.items():
-        if isinstance(values, dict):
-            changes[name] = trial.suggest_float(name, values["low"], values["high"], log=values.get("log", False))
-        else:  # lists, too, are values: Optuna takes them as text
-            changes[name] = json.loads(trial.suggest_categorical(name, [json.dumps(value) for value in values]))
-    return changes
+    from optuna.distributions import FloatDistribution
+
+    drawn = {
+        name: trial.suggest_float(name, among.low, among.high, log=among.log)
+        if isinstance(among, FloatDistribution)
+        else trial.suggest_categorical(name, among.choices)
+        for name, among in _distributions(study).items()
+    }
+    return study.variants[drawn["variant"]] if study.variants else {name: _value(v) for name, v in drawn.items()}
 
 
 def _train_seeds(
@@ -238,19 +303,18 @@ def _train_seeds(
     from dfclib.callbacks import TimeLimit
     from dfclib.training import train
 
-    recipe, accuracies, names = variant(study, changes), [], []
+    recipe, trained = variant(study, changes), []
     for number, seed in enumerate(study.seeds):
         limit = TimeLimit(lambda: time.monotonic() > end)
         seeded = recipe.with_options(seed=seed)
         _predict_otherwise(seeded, splits, Path(runs_dir))
-        run = train(seeded, splits, runs_dir, callbacks=[limit])
-        accuracies.append(run.metrics["held_out"]["accuracy"])
-        names.append(run.path.name)
-        trial.set_user_attr("runs", names)
-        trial.report(float(np.mean(accuracies)), step=number)
+        trained.append(Trained.of(train(seeded, splits, runs_dir, callbacks=[limit])))
+        accuracy = float(np.mean([one.correct for one in trained]))
+        trial.set_user_attr("trained", [one.to_json() for one in trained])
+        trial.report(accuracy, step=number)
         if number + 1 < len(study.seeds) and trial.should_prune():
-            return float(np.mean(accuracies)), TrialState.PRUNED
-    return float(np.mean(accuracies)), TrialState.COMPLETE
+            return accuracy, TrialState.PRUNED
+    return accuracy, TrialState.COMPLETE
 
 
 def _predict_otherwise(recipe: Recipe, splits: Splits, runs_dir: Path) -> None:
@@ -272,76 +336,5 @@ def _predict_otherwise(recipe: Recipe, splits: Splits, runs_dir: Path) -> None:
     finish(path, recipe, splits, {"held_out": held_out}, {k: v for k, v in twin.metrics.items() if k != "held_out"})
 
 
-def write_results(study: Study, kept: "optuna.Study", runs_dir: Path | str, out: Path | str) -> Path:
-    """Write NAME.results.json and NAME.md into `out`: one row per trained variant; returns the table's path."""
-    from optuna.trial import TrialState
-
-    trials = kept.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-    found = []
-    for trial in trials:
-        runs = [Run(Path(runs_dir) / name) for name in trial.user_attrs["runs"]]
-        asked = trial.params.get("variant") or _describe({k: _value(v) for k, v in trial.params.items()})
-        found.append((asked, runs, [run.predictions("held_out") for run in runs], trial.state.name.lower()))
-    rows = [_result(asked, runs, parts, state, found[0][2]) for asked, runs, parts, state in found]
-    if not study.variants:
-        rows.sort(key=lambda row: -row["accuracy"])
-    images = len(found[0][2][0]) if found else 0
-    values = {"study": vars(study), "against": found[0][0] if found else None, "images": images, "results": rows}
-    write_json(Path(out) / f"{study.name}{RESULTS}", values)
-    path = Path(out) / f"{study.name}.md"
-    write_text(path, _table(study, rows, images))
-    return path
-
-
 def _value(parameter: Any) -> Any:
     return json.loads(parameter) if isinstance(parameter, str) else parameter
-
-
-def _describe(changes: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {json.dumps(value)}" for name, value in changes.items()) or "nothing changed"
-
-
-def _result(
-    asked: str, runs: Sequence[Run], parts: Sequence[Predictions], state: str, first: Sequence[Predictions]
-) -> dict[str, Any]:
-    """A variant's accuracy over all of its seeds, and its difference to the first variant over the seeds of both."""
-    right = np.mean([part.correct for part in parts], axis=0)
-    seeds = min(len(parts), len(first))
-    both = ([part.correct for part in those[:seeds]] for those in (parts, first))
-    difference = np.subtract(*(np.mean(correct, axis=0) for correct in both))
-    low, high = _image_interval(right)
-    result = {"variant": asked, "seeds": len(parts), "state": state, "accuracy": float(right.mean())}
-    result |= {"low": low, "high": high, "by_seed": [part.accuracy for part in parts]}
-    ends = _image_interval(difference)
-    result |= {"difference": float(difference.mean()), "difference_low": ends[0], "difference_high": ends[1]}
-    seconds = float(np.mean([run.metrics["seconds"] for run in runs]))
-    return result | {"seconds": round(seconds, 1), "runs": [run.path.name for run in runs]}
-
-
-def _image_interval(values: np.ndarray) -> tuple[float, float]:
-    """95% percentile interval of the mean of one number per image, over resamples of the images."""
-    random, n = np.random.default_rng(0), len(values)
-    means = [values[random.integers(0, n, n)].mean() for _ in range(RESAMPLES)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def _table(study: Study, rows: Sequence[Mapping[str, Any]], images: int) -> str:
-    """The results as Markdown."""
-    lines = [f"# {study.question}", "", f"Recipe {study.recipe} at {study.scale} scale"]
-    lines[-1] += f", with {_describe(study.changes)}." if study.changes else "."
-    lines[-1] += (
-        f" Accuracy on {images:,} held-out training images, averaged over the seeds; the intervals (95%) are of"
-    )
-    lines[-1] += " other images, not of other seeds. Differences are to the variant that was trained first."
-    lines += ["", "| variant | seeds | accuracy | interval | difference, points | time |"]
-    lines.append("| --- | --- | --- | --- | --- | --- |")
-    for row in rows:
-        seeds = f"{row['seeds']} of {len(study.seeds)}, given up" if row["state"] == "pruned" else str(row["seeds"])
-        difference = MISSING
-        if row["difference"] or row["difference_low"] or row["difference_high"]:
-            ends = f"{points(row['difference_low'])} to {points(row['difference_high'])}"
-            difference = f"{points(row['difference'])} ({ends})"
-        cells = [row["variant"], seeds, percent(row["accuracy"], 2), interval(row["low"], row["high"]), difference]
-        lines.append(f"| {' | '.join([*cells, duration(row['seconds'])])} |")
-    return "\n".join([*lines, ""])

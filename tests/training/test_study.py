@@ -1,5 +1,6 @@
 """Studies: every variant is trained once on held-out images, and a killed study goes on."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from dfclib.training import network, predict
 from dfclib.training import study as studies
 from dfclib.training.inference import load_network
 from dfclib.training.study import Study, read_study, run_study, variant
+from dfclib.training.study_results import Trained
 
 TINY = {
     **{"image_size": [16, 16], "framing": "resize", "epochs": 2, "batch_size": 16, "stopping": None, "keep": "last"},
@@ -56,7 +58,7 @@ def test_the_table_is_what_the_runs_say(finished):
     folder, path = finished
     results = read_json(folder / "out" / "tiny.results.json")["results"]
     for row in results:
-        runs = [Run(folder / "runs" / name) for name in row["runs"]]
+        runs = [Run(folder / "runs" / one["run"]) for one in row["trained"]]
         accuracies = [run.metrics["held_out"]["accuracy"] for run in runs]
         assert row["by_seed"] == accuracies
         assert row["accuracy"] == pytest.approx(np.mean(accuracies))
@@ -105,6 +107,47 @@ def test_a_study_that_was_stopped_or_killed_goes_on_with_the_variant_at_hand(fin
     ]
 
 
+def test_results_are_enough_to_go_on_from_without_the_runs(finished, splits, tmp_path, monkeypatch):
+    folder, path = finished
+    monkeypatch.setattr(studies, "_train_seeds", None)
+    for name in ("tiny.results.json", "tiny.md"):
+        (tmp_path / name).write_bytes((folder / "out" / name).read_bytes())
+    for _ in range(2):
+        run_study(PLAIN, splits, tmp_path / "runs", tmp_path, silent)
+        for name in ("tiny.results.json", "tiny.md"):
+            assert (tmp_path / name).read_text() == (folder / "out" / name).read_text()
+
+
+def test_results_with_a_variant_fewer_have_it_trained(finished, splits, tmp_path, monkeypatch):
+    folder, path = finished
+    values = read_json(folder / "out" / "tiny.results.json")
+    for row in values["results"]:
+        if row["variant"] != values["against"]:
+            kept = values | {"results": [other for other in values["results"] if other is not row]}
+    write_json(tmp_path / "tiny.results.json", kept)
+    original, calls = studies._train_seeds, []
+    monkeypatch.setattr(studies, "_train_seeds", lambda *given: calls.append(given[2]) or original(*given))
+    run_study(PLAIN, splits, folder / "runs-again", tmp_path, silent)
+    assert calls == [{"schedule.learning_rate": 1e-5}]
+    again = read_json(tmp_path / "tiny.results.json")
+    for one, other in zip(again["results"], values["results"], strict=True):
+        assert {k: v for k, v in one.items() if k not in ("seconds", "trained")} == {
+            k: v for k, v in other.items() if k not in ("seconds", "trained")
+        }
+
+
+@pytest.mark.parametrize("other", [{"fingerprint": "another"}, {"seeds": [0, 1, 2]}], ids=str)
+def test_results_of_other_images_or_of_another_study_are_left_alone(other, finished, splits, tmp_path):
+    folder, _ = finished
+    values = read_json(folder / "out" / "tiny.results.json")
+    part = values["data" if "fingerprint" in other else "study"]
+    part |= other
+    before = write_json(tmp_path / "tiny.results.json", values).read_bytes()
+    with pytest.raises(UserError, match="tiny.results.json holds results of another study of this name, or of other"):
+        run_study(PLAIN, splits, tmp_path / "runs", tmp_path, silent)
+    assert (tmp_path / "tiny.results.json").read_bytes() == before
+
+
 def test_time_that_is_over_begins_no_training(splits, tmp_path):
     path = run_study(replace(PLAIN, minutes=1e-9), splits, tmp_path / "runs", tmp_path / "out", silent)
     assert not find_runs(tmp_path / "runs")
@@ -147,7 +190,7 @@ def test_another_way_to_predict_needs_no_training(splits, tmp_path, monkeypatch)
     run_study(asked, splits, tmp_path / "runs", tmp_path / "out", silent)
     assert len(trained) == 1
     results = read_json(tmp_path / "out" / "tiny.results.json")["results"]
-    plain, averaged = (Run(tmp_path / "runs" / row["runs"][0]) for row in results)
+    plain, averaged = (Run(tmp_path / "runs" / row["trained"][0]["run"]) for row in results)
     assert (plain.recipe.mirror_averaged, averaged.recipe.mirror_averaged) == (False, True)
     assert (
         averaged.recipe_file["recipe_fingerprint"]
@@ -167,6 +210,14 @@ def test_another_study_of_the_same_name_is_refused(finished, splits):
     folder, _ = finished
     with pytest.raises(UserError, match="another study called tiny"):
         run_study(replace(PLAIN, seeds=(0,)), splits, folder / "runs", folder / "out", silent)
+
+
+def test_what_was_right_survives_being_written():
+    for n in (1, 7, 8, 1250):
+        one = Trained("a-run", 1.5, np.random.default_rng(n).random(n) < 0.8)
+        again = Trained.from_json(json.loads(json.dumps(one.to_json())))
+        assert (again.run, again.seconds) == (one.run, one.seconds)
+        assert np.array_equal(again.correct, one.correct)
 
 
 def test_a_study_file_is_read(tmp_path):
