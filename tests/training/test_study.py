@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from dfclib.training import network, predict
 from dfclib.training import study as studies
 from dfclib.training.inference import load_network
 from dfclib.training.study import Study, read_study, run_study, variant
-from dfclib.training.study_results import Trained
+from dfclib.training.study_results import RESULTS, Trained, read_outcomes, write_results
 
+ROOT = Path(__file__).parents[2]
+STUDIES = [path for path in ROOT.glob("report/studies/*.json") if not path.name.endswith(RESULTS)]
 TINY = {
     **{"image_size": [16, 16], "framing": "resize", "epochs": 2, "batch_size": 16, "stopping": None, "keep": "last"},
     **{"arguments.filters": [4, 6, 8], "arguments.head": [[16, 0.2]], "precision": "float32"},
@@ -252,3 +255,14 @@ def test_a_study_file_is_read(tmp_path):
 def test_what_is_wrong_in_a_study_is_named_before_anything_is_trained(tmp_path, changes, words):
     with pytest.raises(UserError, match=words):
         read_study(file(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_committed_study_can_be_read_and_its_table_is_made_of_its_results(path, tmp_path):
+    study, results = read_study(path), path.with_suffix(RESULTS)
+    assert study.name == path.stem
+    if results.exists():
+        values = read_json(results)
+        write_results(study, read_outcomes(values), values["data"], tmp_path)
+        for written in (results, path.with_suffix(".md")):
+            assert (tmp_path / written.name).read_text() == written.read_text()
