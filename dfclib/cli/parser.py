@@ -150,6 +150,8 @@ def _add_prediction_commands(top: Any) -> None:
     p.add_argument("run", metavar="RUN", nargs="?", help=f"{first} repository label the images")
     p.add_argument("paths", type=_path, nargs="+", metavar="PATH", help="an image, or a folder of images")
     _add_runs(p)
+    mirror = "average over each image and its mirror image, or do not (default: as the run's recipe says)"
+    p.add_argument("--mirror", action=argparse.BooleanOptionalAction, help=mirror)
     p.add_argument("--out", type=_path, metavar="FILE", help="write a CSV file instead of a table")
 
     p = _add(top, predictions.submit, f'RUN --data {DATA} --out submission.csv --send "a vote"')

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     import keras
 
 
-def predict_images(run: Run, images: ImageSet) -> Predictions:
+def predict_images(run: Run, images: ImageSet, mirror_averaged: bool | None = None) -> Predictions:
     """Predict the classes of `images` with `run`, a single model or an ensemble whose members lie beside it.
 
+    mirror_averaged: whether probabilities are averaged over each image and its mirror image; None: as the recipe says
     Labels are kept where class names are the run's. Call `check_weights` before: here weights are taken as they are.
     Raises UserError where height, width or channels are not those that it was trained on, or weights cannot be loaded.
     """
@@ -35,7 +36,7 @@ def predict_images(run: Run, images: ImageSet) -> Predictions:
         )
     if images.class_names != run.class_names:
         images = replace(images, class_names=run.class_names, labels=None)
-    members = [_predict(member, images) for member in _networks(run)]
+    members = [_predict(member, images, mirror_averaged) for member in _networks(run)]
     if not isinstance(run.recipe, EnsembleRecipe):
         return members[0]
     weights = run.metrics.get("weights", run.recipe.weights)
@@ -147,8 +148,9 @@ def _training_command(run: Run, runs_dir: Path | str) -> str:
     return f"python -m dfclib train {what}{data}{place}{fresh}"
 
 
-def _predict(run: Run, images: ImageSet) -> Predictions:
-    return predict(load_network(run), images, run.recipe)
+def _predict(run: Run, images: ImageSet, mirror_averaged: bool | None) -> Predictions:
+    mirror_averaged = run.recipe.mirror_averaged if mirror_averaged is None else mirror_averaged
+    return predict(load_network(run), images, replace(run.recipe, mirror_averaged=mirror_averaged))
 
 
 def load_network(run: Run) -> "keras.Model":

@@ -75,7 +75,7 @@ def asked(monkeypatch, no_keras):
     """The images that a model was asked about; it says class 2 of all."""
     seen = []
 
-    def fake(run, images):
+    def fake(run, images, mirror_averaged=None):
         seen.append(images)
         probabilities = np.tile(np.float32([0.1, 0.2, 0.7]), (len(images), 1))
         return Predictions(images.ids, np.full(len(images), 2), CLASSES, probabilities)

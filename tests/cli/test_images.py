@@ -37,6 +37,17 @@ def test_predict_reads_files_and_folders(asked, call, make_run):
     assert (images[0] == 7).all() and (images[1:] == [255, 0, 0]).all()
 
 
+@pytest.mark.parametrize(("options", "expected"), [([], None), (["--mirror"], True), (["--no-mirror"], False)], ids=str)
+def test_predict_averages_mirror_images_as_it_is_told(options, expected, asked, call, make_run, monkeypatch):
+    from dfclib.training import inference
+
+    fake, told = inference.predict_images, []
+    monkeypatch.setattr(inference, "predict_images", lambda *given: told.append(given[2]) or fake(*given))
+    Image.new("L", (24, 20), 9).save("grey.png")
+    call("predict", make_run(), "grey.png", *options)
+    assert told == [expected]
+
+
 def test_predict_writes_a_csv_file(asked, call, make_run, read_csv):
     Image.new("L", (24, 20), 9).save("grey.png")
     call("predict", make_run(), "grey.png", "--out", "out.csv")

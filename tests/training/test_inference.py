@@ -35,6 +35,16 @@ def test_predictions_are_those_of_the_training(finished, splits):
     assert again.accuracy == stored.accuracy
 
 
+def test_mirror_images_are_averaged_where_that_is_asked_for(finished, splits):
+    images = splits.validation
+    mirrored = replace(images, images=images.images[:, :, ::-1])
+    one, other = (predict_images(finished, each).probabilities for each in (images, mirrored))
+    both = predict_images(finished, images, mirror_averaged=True)
+    np.testing.assert_allclose(both.probabilities, (one + other) / 2, atol=1e-6)
+    assert not np.allclose(both.probabilities, one, atol=1e-4)
+    assert np.array_equal(predict_images(finished, images, mirror_averaged=False).probabilities, one)
+
+
 def test_images_of_other_classes_or_none_get_the_run_s(finished, splits):
     images = ImageSet(splits.validation.images[:3], None, np.array(["a", "b", "c"]), ("unknown",))
     predictions = predict_images(finished, images)

@@ -47,7 +47,7 @@ def predict(arguments: Namespace) -> None:
     print(f"labelled by {run.name}", file=sys.stderr)
     pictures, problems = images.read_images(paths, run)
     output.import_keras(arguments)
-    predictions = predict_images(run, pictures)
+    predictions = predict_images(run, pictures, arguments.mirror)
     if arguments.out:
         say = output.printer(arguments.out)
         write_predictions(predictions, arguments.out)
