@@ -41,7 +41,7 @@ def summary(values: Sequence[float], digits: int = 1) -> dict[str, float | int]:
 def show(name: str, row: dict[str, float | int], unit: str) -> None:
     """Print a line with a `summary` of values in `unit`."""
     numbers = f"median {row['median']:,} {unit}, {row['min']:,} to {row['max']:,}, n = {row['n']}"
-    print(f"{name:30} {numbers}", flush=True)
+    print(f"{name:38} {numbers}", flush=True)
 
 
 def finish(out: str, precision: str | None, values: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ else in float32. Each runs in a process of its own, in turns over several rounds
 import argparse
 import os
 import statistics
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,9 @@ def main() -> None:
         measure_part(arguments)
         return
     facts, speeds = measure_in_turns(arguments.ways, arguments.rounds)
+    parameters = {way: found["parameters"] for way, found in facts.items()}
+    if len(set(parameters.values())) > 1:
+        sys.exit(f"the networks are not the same, they have {parameters} parameters: is sprint's another one now?")
     rows = {way: summary(values) for way, values in speeds.items()}
     for way, row in rows.items():
         show(way, row, "images/s")
@@ -60,7 +64,7 @@ def main() -> None:
     for way, ratio in ratios.items():
         print(f"ours is {ratio:.2f} times as fast as {way} (medians)")
     values = {
-        "parameters": {way: found["parameters"] for way, found in facts.items()},
+        "parameters": parameters,
         "images_per_second": rows,
         "ours_times_as_fast_as": ratios,
     }
