@@ -7,13 +7,13 @@ of `sprint`, which a batch must not hold up.
 """
 
 import os
-import statistics
 import time
 from dataclasses import replace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from common import summary
 
 from dfclib import pipelines
 from dfclib.datasets.images import ImageSet
@@ -79,11 +79,6 @@ def steps(images: ImageSet, recipe: Recipe) -> list[float]:
         if number > 1:
             found.append(1000 * (time.perf_counter() - started))
     return found
-
-
-def summary(values: list[float]) -> dict[str, float | int]:
-    numbers = {"median": statistics.median(values), "min": min(values), "max": max(values)}
-    return {"n": len(values)} | {name: round(value, 1) for name, value in numbers.items()}
 
 
 if __name__ == "__main__":

@@ -74,16 +74,23 @@ def measure(recipe: Recipe, seconds: float) -> tuple[float, int]:
     )
     recipe = dataclasses.replace(recipe, class_repeats={})  # their names are of other classes
     model = compiled_model(recipe, resolve_precision(recipe.precision), classes, images)
+    return speed(model, images, recipe, seconds), trainable_parameters(model)
+
+
+def speed(model: keras.Model, images: ImageSet, recipe: Recipe, seconds: float) -> float:
+    """Images per second over at least `seconds` in which `model` trains on `images` as `recipe` says, its input
+    pipeline included."""
     timer = Timer(seconds)
     epochs = 1_000_000
     model.fit(
         pipelines.training_dataset(images, recipe, 1, epochs),
         steps_per_epoch=pipelines.batches_per_epoch(images, recipe),
         epochs=epochs,
+        shuffle=False,  # the pipeline has shuffled
         callbacks=[timer],
         verbose=0,
     )
-    return timer.batches * recipe.batch_size / timer.elapsed, trainable_parameters(model)
+    return timer.batches * recipe.batch_size / timer.elapsed
 
 
 class Timer(keras.callbacks.Callback):
