@@ -140,8 +140,8 @@ def run_study(
             from another machine, is not trained again.
 
     Raises:
-        UserError: as `train` does, and where studies.db or the results are of another study of this name or of other
-            images; what was trained is kept.
+        UserError: as `train` does, and where studies.db or the results are of another study of this name, of other
+            images, or of the recipe as it was before; what was trained is kept.
     """
     import optuna
 
@@ -149,13 +149,13 @@ def run_study(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     Path(runs_dir).mkdir(parents=True, exist_ok=True)
-    kept = _open(study, Path(runs_dir))
-    data = {"name": splits.name, "fingerprint": splits.fingerprint}
+    about = {"data": splits.name, "data_fingerprint": splits.fingerprint, "recipe": variant(study, {}).name}
+    kept = _open(study, Path(runs_dir), about)
     results = Path(out) / f"{study.name}{RESULTS}"
     if results.exists():
-        _take_over(study, kept, read_json(results), data, results)
+        _take_over(study, kept, read_json(results), about, results)
     _enqueue(study, kept)
-    path = write_results(study, _outcomes(kept), data, out)
+    path = write_results(study, _outcomes(kept), about, out)
     end = time.monotonic() + 60 * study.minutes if study.minutes else float("inf")
     while time.monotonic() < end and (trial := _next_trial(study, kept)) is not None:
         changes = _suggest(study, trial)
@@ -166,7 +166,7 @@ def run_study(
             say(str(stop))
             break
         kept.tell(trial, accuracy, state=state)
-        path = write_results(study, _outcomes(kept), data, out)
+        path = write_results(study, _outcomes(kept), about, out)
     return path
 
 
@@ -178,12 +178,13 @@ def _combinations(study: Study) -> list[dict[str, Any]]:
     return [dict(zip(study.vary, chosen, strict=True)) for chosen in itertools.product(*values)]
 
 
-def _settings(study: Mapping[str, Any]) -> str:
-    """What makes a study the same one, as text."""
-    return json.dumps({name: value for name, value in study.items() if name not in ("question", "minutes")})
+def _settings(study: Mapping[str, Any], about: Mapping[str, str]) -> str:
+    """What makes a study the same one, as text. about: its images and its recipe, with their hashes"""
+    asked = {name: value for name, value in study.items() if name not in ("question", "minutes")}
+    return json.dumps(asked | {"about": about})
 
 
-def _open(study: Study, runs_dir: Path) -> "optuna.Study":
+def _open(study: Study, runs_dir: Path, about: Mapping[str, str]) -> "optuna.Study":
     """Optuna's study of this name, made or found."""
     import optuna
 
@@ -195,19 +196,19 @@ def _open(study: Study, runs_dir: Path) -> "optuna.Study":
         direction="maximize",
         load_if_exists=True,
     )
-    settings = _settings(vars(study))
+    settings = _settings(vars(study), about)
     before = kept.user_attrs.get("settings", settings)
     if before != settings:
         raise UserError(
-            f"{runs_dir / 'studies.db'} holds another study called {study.name}: give this one another name. That one "
-            f"was {before}"
+            f"{runs_dir / 'studies.db'} holds another study called {study.name}, or one of other images or of an "
+            f"earlier recipe: give this one another name. That one was {before}"
         )
     kept.set_user_attr("settings", settings)
     return kept
 
 
 def _take_over(
-    study: Study, kept: "optuna.Study", values: Mapping[str, Any], data: Mapping[str, str], path: Path
+    study: Study, kept: "optuna.Study", values: Mapping[str, Any], about: Mapping[str, str], path: Path
 ) -> None:
     """Add to `kept` what a results file has and it has not. Raises UserError where that is of something else."""
     from optuna.trial import TrialState, create_trial
@@ -215,10 +216,11 @@ def _take_over(
     if not values["results"]:
         return
     # through JSON, where a tuple is a list
-    if values["data"] != data or _settings(values["study"]) != _settings(json.loads(json.dumps(vars(study)))):
+    now, then = json.loads(json.dumps(vars(study))), values["study"]
+    if _settings(now, about) != _settings(then, values["about"]):
         raise UserError(
-            f"{path} holds results of another study of this name, or of other images: give this one another name, or "
-            "move that file away"
+            f"{path} holds results of another study of this name, of other images or of an earlier recipe: give this "
+            "one another name, or move that file away"
         )
     known = [outcome.parameters for outcome in _outcomes(kept)]
     for outcome in read_outcomes(values):

@@ -58,16 +58,17 @@ class Outcome:
     trained: Sequence[Trained]
 
 
-def write_results(study: "Study", outcomes: Sequence[Outcome], data: Mapping[str, str], out: Path | str) -> Path:
+def write_results(study: "Study", outcomes: Sequence[Outcome], about: Mapping[str, str], out: Path | str) -> Path:
     """Write NAME.results.json and NAME.md into `out`, and return the table's path.
 
-    outcomes: in the order in which they were trained; differences are to the first. data: name and fingerprint
+    outcomes: in the order in which they were trained; differences are to the first. about: images and recipe, with
+    their hashes
     """
     rows = [_row(outcome, outcomes[0]) for outcome in outcomes]
     if not study.variants:
         rows.sort(key=lambda row: -row["accuracy"])
     images = len(outcomes[0].trained[0].correct) if outcomes else 0
-    values = {"study": vars(study), "data": data, "images": images}
+    values = {"study": vars(study), "about": about, "images": images}
     values["against"] = outcomes[0].variant if outcomes else None
     write_json(Path(out) / f"{study.name}{RESULTS}", values | {"results": rows})
     path = Path(out) / f"{study.name}.md"

@@ -139,14 +139,16 @@ def test_results_with_a_variant_fewer_have_it_trained(finished, splits, tmp_path
         }
 
 
-@pytest.mark.parametrize("other", [{"fingerprint": "another"}, {"seeds": [0, 1, 2]}], ids=str)
-def test_results_of_other_images_or_of_another_study_are_left_alone(other, finished, splits, tmp_path):
+@pytest.mark.parametrize(
+    "other", [{"data_fingerprint": "another"}, {"recipe": "attempt2-0123abcd"}, {"seeds": [0, 1, 2]}], ids=str
+)
+def test_results_of_something_else_are_left_alone(other, finished, splits, tmp_path):
     folder, _ = finished
     values = read_json(folder / "out" / "tiny.results.json")
-    part = values["data" if "fingerprint" in other else "study"]
+    part = values["study" if "seeds" in other else "about"]
     part |= other
     before = write_json(tmp_path / "tiny.results.json", values).read_bytes()
-    with pytest.raises(UserError, match="tiny.results.json holds results of another study of this name, or of other"):
+    with pytest.raises(UserError, match="tiny.results.json holds results of another study"):
         run_study(PLAIN, splits, tmp_path / "runs", tmp_path, silent)
     assert (tmp_path / "tiny.results.json").read_bytes() == before
 
@@ -263,6 +265,6 @@ def test_a_committed_study_can_be_read_and_its_table_is_made_of_its_results(path
     assert study.name == path.stem
     if results.exists():
         values = read_json(results)
-        write_results(study, read_outcomes(values), values["data"], tmp_path)
+        write_results(study, read_outcomes(values), values["about"], tmp_path)
         for written in (results, path.with_suffix(".md")):
             assert (tmp_path / written.name).read_text() == written.read_text()
