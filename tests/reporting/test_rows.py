@@ -259,6 +259,22 @@ def test_headlines_are_of_the_same_images_and_say_what_was_shortened(tmp_path):
     assert fashion["what was shortened"] == "nothing"
 
 
+def test_a_recipe_of_ours_stands_beside_the_best_of_the_authors_with_all_its_seeds(tmp_path):
+    sprint = find("sprint").compact()
+    runs = [make_run(tmp_path, sprint, 0.9)]
+    (row,) = rows.headline_rows(runs, PUBLISHED)
+    best = max((one for one in PUBLISHED.values() if one.split == "validation"), key=lambda one: one.accuracy)
+    assert row["author"] == f"{100 * best.accuracy:.1f}% (the best of all: {best.recipe})"
+    assert row["ours (95% interval)"] == "90.0% (88.2% to 91.5%)"
+    runs.append(make_run(tmp_path, sprint.with_options(seed=1), 0.94))
+    runs.append(make_run(tmp_path, replace(sprint, epochs=3, seed=2), 0.5))  # an earlier recipe
+    runs.append(make_run(tmp_path, replace(sprint, protocol="held_out", seed=3), 0.5))
+    (row,) = rows.headline_rows(runs, PUBLISHED)
+    assert row["ours (95% interval)"] == "92.0% ± 2.8 (2 seeds)"
+    assert row["what was shortened"] == "nothing"
+    assert rows.headline_rows([make_run(tmp_path / "few", sprint, 0.9, n=100)], PUBLISHED) == []
+
+
 def test_comparison_says_whether_a_difference_is_more_than_chance(tmp_path):
     runs = [make_run(tmp_path, "s2-cnn", PUBLISHED["s2-cnn"].predictions()), make_run(tmp_path, "s2-mlp", 0.9)]
     mlp, cnn = rows.comparison_rows(runs, PUBLISHED)
