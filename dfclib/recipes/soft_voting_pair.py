@@ -61,7 +61,7 @@ s1_v1 = Recipe(
     epochs=150,
     stopping=Stopping(monitor="val_accuracy", patience=15),
     keep="best_val_accuracy",
-    quick_scale=Scale(epochs=16, batch_size=16, image_size=(32, 32), framing="crop", precision="float32"),
+    quick_scale=Scale(epochs=16, batch_size=16, image_size=(48, 48), framing="crop", precision="float32"),
     compact_scale=Scale(),
     claims={"validation": 0.9208, "parameters": 301_093},
     source=SOURCE,
