@@ -15,6 +15,12 @@ trains, and the last epoch counts: validation is looked at once, when all is ove
 No variant is trained yet.
 <!-- end generated -->
 
+What follows sprint starts from these:
+
+<!-- generated: study-summit-network -->
+No variant is trained yet.
+<!-- end generated -->
+
 <!-- generated: recorded-flagship -->
 Nothing is recorded yet.
 <!-- end generated -->

@@ -24,7 +24,7 @@ from dfclib.evaluation.metrics import summary
 from dfclib.evaluation.published import published_results
 from dfclib.files import read_json, write_text
 from dfclib.recipes import SYSTEMS
-from dfclib.reporting import captions, rows, studies
+from dfclib.reporting import captions, rows, speed, studies
 from dfclib.reporting.answers import ANSWERS, Published, answer
 from dfclib.reporting.findings import findings
 from dfclib.runs import Run, find_runs
@@ -142,6 +142,14 @@ def looks_block(root: Path) -> str:
     return markdown_table(table) if table else "No recipe of ours has been measured on the validation images yet.\n"
 
 
+def speed_block(root: Path) -> str:
+    """What the benchmarks measured, and what follows from it."""
+    folder = root / "benchmarks" / "results"
+    table, notes = speed.speed_rows(folder), speed.speed_notes(folder)
+    listed = "\n" + "".join(f"* {note}\n" for note in notes) if notes else ""
+    return (markdown_table(table) if table else NOTHING) + listed
+
+
 def answer_block(name: str, published: Published, runs: Sequence[Run]) -> str:
     """The answer of one notebook, as `answers` words it."""
     return textwrap.fill(answer(name, runs, published), PROSE) + "\n"
@@ -169,6 +177,7 @@ def blocks(root: Path) -> dict[str, Callable[[Sequence[Run]], str]]:
             "resampling": experiment_block,
             "studies": lambda _: studies_block(root),
             "looks": lambda _: looks_block(root),
+            "speed": lambda _: speed_block(root),
             "notebooks": lambda _: notebooks_block(root),
             "start": lambda _: start_block(root),
         }
