@@ -78,6 +78,7 @@ def train_network(
     checkpoint.load_kept(model)
     if recipe.average_over:
         model.optimizer.finalize_variable_values(model.trainable_variables)
+        networks.refresh_statistics(model, pipelines.training_dataset(images, recipe, recipe.epochs))
     parts = {"validation": splits.validation, "held_out": held_out, "test": splits.test}
     if recipe.reported_split == "held_out":  # what is judged by held-out images leaves the others alone
         parts = {"held_out": held_out}

@@ -700,7 +700,7 @@ def test_final_s_pipeline_sees_every_training_image(splits, tmp_path, monkeypatc
     trained_on, original = [], pipelines.training_dataset
     monkeypatch.setattr(pipelines, "training_dataset", lambda i, *o: (trained_on.append(len(i)), original(i, *o))[1])
     train(ours(epochs=1), splits, tmp_path, progress=False)
-    assert trained_on == [len(splits.train)]
+    assert trained_on == 2 * [len(splits.train)]  # training itself, and then the averaged weights' statistics
 
 
 def test_an_interrupted_training_of_ours_ends_as_one_in_one_go(splits, tmp_path):
@@ -728,6 +728,8 @@ class WeightsByStep(keras.callbacks.Callback):
 def test_validation_and_the_finished_network_take_the_average_of_the_weights(splits, tmp_path):
     steps = WeightsByStep()
     recipe = ours(protocol="published", mirror_averaged=False, average_over=0.3125)  # of 16 steps: 5
+    # without batch normalisation, whose statistics the finished network alone has of its own
+    recipe = replace(recipe, builder=tiny_recipe().builder, arguments=tiny_recipe().arguments)
     run = train(recipe, splits, tmp_path, progress=False, callbacks=[steps])
     average = steps.seen[0]
     for weights in steps.seen[1:]:
@@ -739,6 +741,25 @@ def test_validation_and_the_finished_network_take_the_average_of_the_weights(spl
         assert not np.array_equal(ours_, last)
     found = run.predictions("validation")
     assert run.history["val_loss"].iloc[-1] == pytest.approx(log_loss(found), rel=1e-3)
+
+
+def test_averaged_weights_get_statistics_of_their_own_over_the_last_epoch_s_images(splits, tmp_path, monkeypatch):
+    recipe = ours(mirror_averaged=False, precision="float32")
+    run = train(recipe, splits, tmp_path, progress=False)
+    model = keras.saving.load_model(run.model_path, compile=False)
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    seen = keras.Model(model.input, norms[0].input)  # what comes before the first one depends on no other
+    shown = pipelines.training_dataset(splits.train, run.recipe, run.recipe.epochs)
+    batches = [seen(pixels, training=False).numpy().reshape(-1, seen.output.shape[-1]) for pixels, _ in shown]
+    means, variances = (np.mean([part(batch, axis=0) for batch in batches], axis=0) for part in (np.mean, np.var))
+    np.testing.assert_allclose(norms[0].moving_mean, means, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(norms[0].moving_variance, variances, rtol=1e-3)
+    assert {layer.momentum for layer in norms} == {0.9}
+
+    monkeypatch.setattr("dfclib.training.model.refresh_statistics", lambda *_: None)
+    other = train(recipe, splits, tmp_path / "not refreshed", progress=False)
+    stale = keras.saving.load_model(other.model_path, compile=False).get_layer(norms[0].name)
+    assert not np.allclose(stale.moving_mean, means, rtol=1e-2, atol=1e-3)
 
 
 def test_predictions_are_averaged_over_an_image_and_its_mirror_image(splits, tmp_path):
