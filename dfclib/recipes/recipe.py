@@ -169,8 +169,8 @@ class Recipe(_Trainable):
         averages of each image's own mean and deviation
     label_smoothing: the share of each target that is spread evenly over all classes
     average_over: the share of the run's steps that an exponential average of the weights reaches back; 0: none.
-        Validation and the finished network take the averaged weights; the finished one, batch normalisation's
-        statistics of its own as well, over the training images of the last epoch
+        The finished network takes the averaged weights, and batch normalisation's statistics of its own over the
+        training images of the last epoch; validation while it trains is of the weights as they are then
     mirror_averaged: predictions are the mean of the probabilities of each image and its mirror image
     optimizer: `adam` with a weight_decay adds, as PyTorch's does, weight_decay * p to the gradient of every trainable
         tensor p (an L2 term weight_decay / 2 * sum(p^2)); `adamw` takes it off the tensor itself; `sgd` has a

@@ -116,8 +116,6 @@ def _callbacks(
     recipe: Recipe, path: Path, given: "Sequence[keras.callbacks.Callback]", progress: bool
 ) -> "tuple[HistoryCSV, ResumableCheckpoint, list[keras.callbacks.Callback]]":
     """The callbacks of a training, in the order in which they must be called, the user's among them."""
-    import keras
-
     from dfclib import callbacks
 
     pause = next((each for each in given if isinstance(each, callbacks.Pause)), None)
@@ -137,8 +135,6 @@ def _callbacks(
     log, mode = WATCHED.get(recipe.keep.removeprefix("best_"), (None, "min"))
     checkpoint = callbacks.ResumableCheckpoint(path / "checkpoint", stateful, keep=log, mode=mode)
     first = [callbacks.StopOnNaN(), callbacks.SeedDropout(recipe.seed)]
-    if recipe.average_over:
-        first.append(keras.callbacks.SwapEMAWeights())  # while validation is measured
     shown = [callbacks.ProgressLine(history)] if progress else []
     return history, checkpoint, [*first, *stateful, checkpoint, *shown]
 

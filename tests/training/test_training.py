@@ -725,7 +725,7 @@ class WeightsByStep(keras.callbacks.Callback):
         self.seen.append([v.numpy() for v in self.model.trainable_variables])
 
 
-def test_validation_and_the_finished_network_take_the_average_of_the_weights(splits, tmp_path):
+def test_the_finished_network_takes_the_average_of_the_weights_and_validation_the_last_ones(splits, tmp_path):
     steps = WeightsByStep()
     recipe = ours(protocol="published", mirror_averaged=False, average_over=0.3125)  # of 16 steps: 5
     # without batch normalisation, whose statistics the finished network alone has of its own
@@ -734,13 +734,17 @@ def test_validation_and_the_finished_network_take_the_average_of_the_weights(spl
     average = steps.seen[0]
     for weights in steps.seen[1:]:
         average = [0.8 * mean + 0.2 * new for mean, new in zip(average, weights, strict=True)]
-    kept = [v.numpy() for v in keras.saving.load_model(run.model_path, compile=False).trainable_variables]
+    model = keras.saving.load_model(run.model_path, compile=False)
+    kept = [v.numpy() for v in model.trainable_variables]
     assert len(kept) == len(average)
     for ours_, expected, last in zip(kept, average, steps.seen[-1], strict=True):
         np.testing.assert_allclose(ours_, expected, atol=1e-5)
         assert not np.array_equal(ours_, last)
-    found = run.predictions("validation")
+    for variable, last in zip(model.trainable_variables, steps.seen[-1], strict=True):
+        variable.assign(last)
+    found = training.predict(model, splits.validation, recipe)
     assert run.history["val_loss"].iloc[-1] == pytest.approx(log_loss(found), rel=1e-3)
+    assert log_loss(run.predictions("validation")) != pytest.approx(log_loss(found), rel=1e-3)
 
 
 def test_averaged_weights_get_statistics_of_their_own_over_the_last_epoch_s_images(splits, tmp_path, monkeypatch):
