@@ -12,7 +12,10 @@ trains, and the last epoch counts: validation is looked at once, when all is ove
 * Predictions are averaged over each image and its mirror image.
 
 <!-- generated: study-sprint-ingredients -->
-No variant is trained yet.
+What does each ingredient of sprint give? On 1,250 held-out images, one seed each, 2 of 14 variants, points with 95%
+intervals:
+    as it is: 92.2% (90.6% to 93.5%)
+    no mirror image at prediction: 92.1% (90.6% to 93.5%), -0.1 (-0.8 to +0.6)
 <!-- end generated -->
 
 What follows sprint starts from these:
