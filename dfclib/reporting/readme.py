@@ -130,7 +130,7 @@ def studies_block(root: Path) -> str:
 
 
 def study_block(name: str, root: Path) -> str:
-    """What each variant of a study gave, for a recipe's header; nothing where none is trained."""
+    """What each variant of a study gave, for a recipe's header; it says so where none is trained."""
     found = studies.read_studies(root / "report" / "studies").get(name)
     first, *lines = studies.variant_lines(found) if found else ["No variant is trained yet."]
     return "".join(f"{line}\n" for line in [*textwrap.wrap(first, PROSE), *(f"    {line}" for line in lines)])
