@@ -7,7 +7,7 @@ import itertools
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,7 +44,8 @@ class Study:
     question: a sentence, for the table
     recipe: the name of a single training's recipe, at `scale`, to which `changes` are made first
     changes: new values by dotted field: {"epochs": 16, "augmentation.cutmix": 0.4}
-    variants: changes by name, each compared with the first
+    variants: changes by name, trained in this order, each compared with the first that was trained. A study that has
+        begun may be given more of them, and may lose those that still wait
     vary: in place of variants, the values of each field, of which `grid` takes all combinations and `tpe` draws; for
         `tpe` a range {"low": .., "high": .., "log": true} will do, too
     trials: how many combinations `tpe` draws
@@ -141,7 +142,8 @@ def run_study(
 
     Raises:
         UserError: as `train` does, and where studies.db or the results are of another study of this name, of other
-            images, or of the recipe as it was before; what was trained is kept.
+            images, of the recipe as it was before, or of a variant that this study has not or has otherwise; what was
+            trained is kept.
     """
     import optuna
 
@@ -180,8 +182,21 @@ def _combinations(study: Study) -> list[dict[str, Any]]:
 
 def _settings(study: Mapping[str, Any], about: Mapping[str, str]) -> str:
     """What makes a study the same one, as text. about: its images and its recipe, with their hashes"""
-    asked = {name: value for name, value in study.items() if name not in ("question", "minutes")}
+    asked = {name: value for name, value in study.items() if name not in ("question", "minutes", "variants")}
     return json.dumps(asked | {"about": about})
+
+
+def _require_trained_variants(
+    study: Study, before: Mapping[str, Any], outcomes: Sequence[Outcome], path: Path | str
+) -> None:
+    """Raise UserError where `path` has a variant that is trained and that `study` has not, or not as it was before."""
+    for name in (outcome.variant for outcome in outcomes if study.variants):
+        if name not in study.variants or study.variants[name] != before.get(name):
+            now = json.dumps(study.variants[name]) if name in study.variants else "not there"
+            raise UserError(
+                f"{path}: variant {name!r} of study {study.name} was trained as {json.dumps(before.get(name))} and is "
+                f"now {now}: put it back, and give what you change another name"
+            )
 
 
 def _open(study: Study, runs_dir: Path, about: Mapping[str, str]) -> "optuna.Study":
@@ -203,7 +218,10 @@ def _open(study: Study, runs_dir: Path, about: Mapping[str, str]) -> "optuna.Stu
             f"{runs_dir / 'studies.db'} holds another study called {study.name}, or one of other images or of an "
             f"earlier recipe: give this one another name. That one was {before}"
         )
+    then = kept.user_attrs.get("variants", {})
+    _require_trained_variants(study, then, _outcomes(kept), runs_dir / "studies.db")
     kept.set_user_attr("settings", settings)
+    kept.set_user_attr("variants", study.variants)
     return kept
 
 
@@ -222,28 +240,27 @@ def _take_over(
             f"{path} holds results of another study of this name, of other images or of an earlier recipe: give this "
             "one another name, or move that file away"
         )
+    found = read_outcomes(values)
+    _require_trained_variants(study, then["variants"], found, path)
     known = [outcome.parameters for outcome in _outcomes(kept)]
-    for outcome in read_outcomes(values):
+    for outcome in found:
         if outcome.parameters not in known:
             trial = create_trial(
                 state=TrialState[outcome.state.upper()],
                 value=float(np.mean([one.correct for one in outcome.trained])),
-                params=dict(outcome.parameters),
+                params={} if study.variants else dict(outcome.parameters),
                 distributions=_distributions(study),
-                user_attrs={"trained": [one.to_json() for one in outcome.trained]},
+                user_attrs=outcome.parameters if study.variants else {},
             )
+            trial.set_user_attr("trained", [one.to_json() for one in outcome.trained])
             kept.add_trial(trial)
 
 
 def _enqueue(study: Study, kept: "optuna.Study") -> None:
-    """Let every variant of a fixed list wait in `kept` that is not there yet."""
-    if study.variants:
-        wanted = [{"variant": name} for name in study.variants]
-    else:
-        wanted = _combinations(study) if study.sampler == "grid" else []
-        wanted = [{name: json.dumps(value) for name, value in changes.items()} for changes in wanted]
-    for parameters in wanted:
-        kept.enqueue_trial(parameters, skip_if_exists=True)
+    """Let every combination of a grid wait in `kept` that is not there yet."""
+    wanted = _combinations(study) if study.vary and study.sampler == "grid" else []
+    for changes in wanted:
+        kept.enqueue_trial({name: json.dumps(value) for name, value in changes.items()}, skip_if_exists=True)
 
 
 def _outcomes(kept: "optuna.Study") -> list[Outcome]:
@@ -252,18 +269,21 @@ def _outcomes(kept: "optuna.Study") -> list[Outcome]:
 
     found = []
     for trial in kept.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
-        asked = trial.params.get("variant") or describe({k: _value(v) for k, v in trial.params.items()})
+        name = trial.user_attrs.get("variant")
+        parameters = {"variant": name} if name else trial.params
+        asked = name or describe({k: _value(v) for k, v in trial.params.items()})
         trained = [Trained.from_json(one) for one in trial.user_attrs["trained"]]
-        found.append(Outcome(asked, trial.params, trial.state.name.lower(), trained))
+        found.append(Outcome(asked, parameters, trial.state.name.lower(), trained))
     return found
 
 
 def _distributions(study: Study) -> "dict[str, optuna.distributions.BaseDistribution]":
-    """What Optuna draws from, by parameter; lists, too, are values: it takes them as text."""
+    """What Optuna draws from, by parameter; lists, too, are values: it takes them as text.
+
+    Nothing for variants: a trial's attribute names the one it trains, so that there may be more of them later.
+    """
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-    if study.variants:
-        return {"variant": CategoricalDistribution(list(study.variants))}
     return {
         name: FloatDistribution(values["low"], values["high"], log=values.get("log", False))
         if isinstance(values, dict)
@@ -277,7 +297,17 @@ def _next_trial(study: Study, kept: "optuna.Study") -> "optuna.Trial | None":
     from optuna.trial import Trial, TrialState
 
     for trial in kept.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        return Trial(kept, trial._trial_id)  # Optuna has no public way back to a trial
+        if study.vary or trial.user_attrs.get("variant") in study.variants:
+            return Trial(kept, trial._trial_id)  # Optuna has no public way back to a trial
+        kept.tell(trial.number, state=TrialState.FAIL)  # the study has lost this variant since
+    if study.variants:
+        done = {outcome.variant for outcome in _outcomes(kept)}
+        missing = [name for name in study.variants if name not in done]
+        if not missing:
+            return None
+        trial = kept.ask()
+        trial.set_user_attr("variant", missing[0])
+        return trial
     done = kept.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     waits = kept.get_trials(deepcopy=False, states=(TrialState.WAITING,))
     return kept.ask() if waits or len(done) < (study.trials or 0) else None
@@ -293,7 +323,9 @@ def _suggest(study: Study, trial: "optuna.Trial") -> dict[str, Any]:
         else trial.suggest_categorical(name, among.choices)
         for name, among in _distributions(study).items()
     }
-    return study.variants[drawn["variant"]] if study.variants else {name: _value(v) for name, v in drawn.items()}
+    if study.variants:
+        return study.variants[trial.user_attrs["variant"]]
+    return {name: _value(value) for name, value in drawn.items()}
 
 
 def _train_seeds(

@@ -182,6 +182,35 @@ def test_variants_keep_their_names_and_order_and_share_runs_with_other_studies(f
     assert [row["variant"] for row in results] == ["slow", "fast"]
 
 
+@pytest.mark.parametrize("without", ["runs/studies.db", "out/named.results.json", None])
+def test_variants_may_come_and_may_go_while_they_wait(without, finished, splits, tmp_path, monkeypatch):
+    folder, _ = finished
+    original, trained = studies._train_seeds, []
+
+    def from_runs(study, trial, changes, splits, runs_dir, end):
+        if changes == {"epochs": 9}:
+            raise KeyboardInterrupt
+        trained.append(changes)
+        return original(study, trial, changes, splits, folder / "runs", end)
+
+    monkeypatch.setattr(studies, "_train_seeds", from_runs)
+    monkeypatch.setattr("dfclib.training.start.train_network", None)  # trained already
+    slow, fast, long = {"schedule.learning_rate": 1e-5}, {"schedule.learning_rate": 1e-3}, {"epochs": 9}
+    asked = replace(PLAIN, name="named", vary={}, variants={"slow": slow, "long": long})
+    with pytest.raises(KeyboardInterrupt):
+        run_study(asked, splits, tmp_path / "runs", tmp_path / "out", silent)
+    if without:
+        (tmp_path / without).unlink()
+    more = replace(asked, variants={"fast": fast, "slow": slow})
+    run_study(more, splits, tmp_path / "runs", tmp_path / "out", silent)
+    assert trained == [slow, fast]
+    results = read_json(tmp_path / "out" / "named.results.json")["results"]
+    assert [row["variant"] for row in results] == ["slow", "fast"]
+    for lacking in ({"fast": fast}, {"fast": fast, "slow": long}):
+        with pytest.raises(UserError, match="variant 'slow' of study named was trained as"):
+            run_study(replace(more, variants=lacking), splits, tmp_path / "runs", tmp_path / "out", silent)
+
+
 def test_another_way_to_predict_needs_no_training(splits, tmp_path, monkeypatch):
     variants = {"as it is": {}, "mirror averaged": {"mirror_averaged": True}}
     asked = replace(PLAIN, vary={}, variants=variants, seeds=(3,))
