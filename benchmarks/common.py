@@ -94,11 +94,12 @@ def measure_in_turns(parts: Sequence[str], rounds: int) -> tuple[dict[str, dict[
             children[part] = running.enter_context(child)
             facts[part] = _read(child, part)
         measured: dict[str, list[float]] = {part: [] for part in parts}
-        for _ in range(rounds):
+        for number in range(1, rounds + 1):
             for part, child in children.items():
                 child.stdin.write("\n")
                 child.stdin.flush()
                 measured[part].append(_read(child, part))
+                print(f"round {number} of {rounds}, {part}: {measured[part][-1]:,.1f}", file=sys.stderr, flush=True)
         return facts, measured
 
 

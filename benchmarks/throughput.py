@@ -31,6 +31,7 @@ from dfclib.datasets.images import ImageSet
 from dfclib.pipelines import batches_per_epoch
 from dfclib.recipes import Recipe, find
 from dfclib.training.devices import cores, resolve_precision
+from dfclib.training.quiet import import_keras
 
 if TYPE_CHECKING:
     import keras
@@ -81,6 +82,7 @@ def measure_part(arguments: argparse.Namespace) -> None:
         parameters, step = torch_training(images, recipe, precision == "mixed_bfloat16")
         answer({"precision": precision, "parameters": parameters}, lambda: images_per_second(step, arguments.seconds))
         return
+    import_keras()
     from training_speed import speed
 
     from dfclib.training import trainable_parameters

@@ -27,6 +27,7 @@ from common import answer, finish, images_per_second, measure_in_turns, parser, 
 
 from dfclib.recipes import find
 from dfclib.runs import find_recorded, find_runs
+from dfclib.training.quiet import import_keras
 
 PAIR, LOADERS = ("s1-v1", "s1-v2"), ("no workers", "2 workers")
 
@@ -113,6 +114,7 @@ def sprint_accuracy() -> dict[str, float | int] | None:
 
 
 def measure_sprint(data: str, seconds: float) -> None:
+    import_keras()
     import tensorflow as tf
     from training_speed import speed
 
