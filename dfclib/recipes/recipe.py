@@ -175,7 +175,7 @@ class Recipe(_Trainable):
     optimizer: `adam` with a weight_decay adds, as PyTorch's does, weight_decay * p to the gradient of every trainable
         tensor p (an L2 term weight_decay / 2 * sum(p^2)); `adamw` takes it off the tensor itself; `sgd` has a
         `momentum`, perhaps Nesterov's, and adds the same term to the gradients of all tensors but biases and those of
-        batch normalisation
+        batch normalisation; `muon` makes the momentum of convolutions' kernels orthogonal, and leaves the rest to Adam
     protocol: `published` watches the validation images; `held_out` holds a tenth of the training images out of training
         and watches these; `final` trains on all of them and watches none: the last epoch counts, and validation is
         looked at once, at the end
@@ -204,7 +204,7 @@ class Recipe(_Trainable):
     normalisation: Literal["unit", "half", "imagenet", "training", "training_by_image"] = "unit"
     augmentation: Augmentation | None = None
     label_smoothing: float = 0.0
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    optimizer: Literal["adam", "adamw", "sgd", "muon"] = "adam"
     weight_decay: float = 0.0
     momentum: float = 0.0
     nesterov: bool = False
@@ -241,7 +241,7 @@ class Recipe(_Trainable):
         _require(self.label_smoothing < 1, f"{who}: label_smoothing must be below 1, received {self.label_smoothing}")
         if self.augmentation and self.augmentation.every_mirror:
             _require(self.repeats >= 2, f"{who}: every_mirror shows the mirror second: repeats must be at least 2")
-        if self.optimizer != "sgd":
+        if self.optimizer not in ("sgd", "muon"):
             for unused in ("momentum", "nesterov"):
                 _require(not getattr(self, unused), f"{who}: {self.optimizer} has no {unused}; leave it out")
         over = self.average_over

@@ -90,6 +90,33 @@ class SGDWithL2(keras.optimizers.SGD):
         super().update_step(gradient, variable, learning_rate)
 
 
+class ConvolutionalMuon(keras.optimizers.Muon):
+    """Muon for the kernels of convolutions, Adam for all else; Keras's own takes dense kernels and none of these.
+
+    A kernel (height, width, in, out) counts as a matrix (height * width * in, out). What a step adds to it is about the
+    orthogonal matrix that is nearest to its momentum (K. Jordan et al. 2024, kellerjordan.github.io/posts/muon), scaled
+    to a root mean square of 0.2 times the learning rate (J. Liu et al. 2025, arXiv 2502.16982). Weight decay is as
+    AdamW's, on these kernels alone.
+    """
+
+    def __init__(self, learning_rate, **options) -> None:
+        # Adam moves a number by about its learning rate, which is brought down to what a kernel's numbers move by
+        super().__init__(learning_rate, adam_weight_decay=None, adam_lr_ratio=0.2, rms_rate=0.2, **options)
+
+    def _should_use_adamw(self, variable):
+        return len(variable.shape) != 4
+
+    def zeropower_via_newtonschulz5(self, x, steps):
+        return ops.reshape(super().zeropower_via_newtonschulz5(_as_matrix(x), steps), x.shape)
+
+    def lr_adjust(self, x):
+        return ops.reshape(super().lr_adjust(_as_matrix(x)), x.shape)
+
+
+def _as_matrix(kernel):
+    return ops.reshape(kernel, (-1, kernel.shape[-1]))
+
+
 def loss(recipe: Recipe) -> keras.losses.Loss:
     """The recipe's loss of logits (n, k) and integer labels (n,), or, where it mixes them, shares (n, k)."""
     if recipe.mixes_labels:
@@ -111,6 +138,9 @@ def optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimize
             if recipe.weight_decay
             else keras.optimizers.SGD(rate, **options)
         )
+    if recipe.optimizer == "muon":
+        options = {"momentum": recipe.momentum, "nesterov": recipe.nesterov} | average
+        return ConvolutionalMuon(rate, weight_decay=recipe.weight_decay or None, **options)
     if recipe.optimizer == "adamw":
         return FusedAdam(rate, weight_decay=recipe.weight_decay, **average)
     return AdamWithL2(rate, recipe.weight_decay, **average) if recipe.weight_decay else FusedAdam(rate, **average)

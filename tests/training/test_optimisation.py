@@ -208,6 +208,44 @@ def test_sgd_with_l2_is_pytorch_s_for_kernels_and_leaves_vectors_alone(nesterov)
     assert agree(end, expected)
 
 
+def orthogonalised(kernel):
+    """Newton and Schulz's iteration as K. Jordan writes it, in float64, on a kernel's matrix."""
+    tall = kernel.reshape(-1, kernel.shape[-1])
+    x = (tall.T if len(tall) > tall.shape[1] else tall) / np.linalg.norm(kernel)
+    for _ in range(5):
+        square = x @ x.T
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    return (x.T if len(tall) > tall.shape[1] else x).reshape(kernel.shape)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("shape", [(3, 3, 4, 8), (1, 1, 3, 16)], ids=str)
+def test_muon_moves_convolutions_along_orthogonal_matrices_and_the_rest_as_adam(shape, nesterov):
+    options = {"optimizer": "muon", "momentum": 0.9, "nesterov": nesterov, "weight_decay": 0.3}
+    optimizer = optimisation.optimizer(tiny_recipe(schedule=ConstantRate(0.1), **options), 1)
+    random = np.random.default_rng(0)
+    start = [random.normal(size=each).astype(np.float32) for each in (shape, (6, 5), (5,))]
+    variables = [keras.Variable(value) for value in start]
+    gradients = [[random.normal(size=value.shape).astype(np.float32) for value in start] for _ in range(4)]
+    optimizer.build(variables)
+    kernel, velocity = start[0].astype(np.float64), np.zeros(shape)
+    for these in gradients:
+        optimizer.apply(these, variables)
+        velocity = 0.9 * velocity + these[0]
+        kernel = kernel * (1 - 0.1 * 0.3)
+        direction = orthogonalised(these[0] + 0.9 * velocity if nesterov else velocity)
+        longer = max(np.prod(shape[:3]), shape[3])
+        kernel = kernel - 0.1 * 0.2 * np.sqrt(longer) * direction
+    end = [variable.numpy() for variable in variables]
+    assert np.abs(end[0] - kernel).max() < 1e-4
+    singular = np.linalg.svd(direction.reshape(-1, shape[3]), compute_uv=False)
+    assert singular.min() > 0.6
+    assert singular.max() < 1.3
+    others = [[gradient[i] for gradient in gradients] for i in (1, 2)]
+    expected = adam(start[1:], list(zip(*others, strict=True)), 0.1 * 0.2, keras_epsilon=True)
+    assert agree(end[1:], expected)
+
+
 def test_a_cosine_s_warm_up_climbs_evenly_to_its_highest_rate_and_then_goes_down():
     recipe = tiny_recipe(schedule=CosineRate(0.5, floor=0.1, warm_up=0.25), epochs=4)
     rate = learning_rate_schedule(recipe, 10)
