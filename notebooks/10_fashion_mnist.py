@@ -300,6 +300,7 @@ figures.reliability(rows, "Reliability on test images", note=figures.caption(aut
 # %% [markdown]
 # ## What next
 #
-# This was the last of the systems. One seed stands behind each network, and the interval says nothing about seeds. Train
-# each with several (`seed` above) before you believe a difference of tenths of a point. `make fashion` writes the
-# pictures of this notebook as files.
+# This was the last of the other authors' systems. One seed stands behind each network, and the interval says nothing
+# about seeds. Train each with several (`seed` above) before you believe a difference of tenths of a point.
+# `make fashion` writes the pictures of this notebook as files. The [next notebook](11_sprint.ipynb) goes back to the
+# competition, with a network of our own.

@@ -1,7 +1,7 @@
 """Run notebooks: execute them in order, into build/, and end with the table of what was trained.
 
     python notebooks/execute.py story                              # 00 to 06, embedded data, quick: minutes
-    python notebooks/execute.py systems                            # 07 to 10, likewise
+    python notebooks/execute.py systems                            # 07 to 11, likewise
     python notebooks/execute.py story --data path/to/competition   # real images, compact: hours on two cores
     python notebooks/execute.py story --data photos --image-size 128 128   # a folder with images of mixed sizes
     python notebooks/execute.py --in-place                         # authors: write outputs into the committed ones
@@ -108,11 +108,12 @@ def count_training_images(folder: Path) -> int:
 
 def recipes_of(notebooks: list[Path]) -> list["Recipe | EnsembleRecipe"]:
     """The recipes that `notebooks` train."""
-    from dfclib.recipes import cnn_and_mlp, fashion_mnist, seed_ensemble, six_attempts, soft_voting_pair
+    from dfclib.recipes import cnn_and_mlp, fashion_mnist, flagship, seed_ensemble, six_attempts, soft_voting_pair
 
-    by_number = {"07": soft_voting_pair, "08": cnn_and_mlp, "09": seed_ensemble, FASHION: fashion_mnist}
-    files = dict.fromkeys(by_number.get(path.stem[:2], six_attempts) for path in notebooks)
-    return [recipe for file in files for recipe in file.RECIPES]
+    by_number = {"07": soft_voting_pair.RECIPES, "08": cnn_and_mlp.RECIPES, "09": seed_ensemble.RECIPES}
+    by_number |= {FASHION: fashion_mnist.RECIPES, "11": (flagship.sprint,)}
+    lists = (by_number.get(path.stem[:2], six_attempts.RECIPES) for path in notebooks)
+    return list({recipe.name: recipe for recipes in lists for recipe in recipes}.values())
 
 
 def expected_minutes(

@@ -16,10 +16,11 @@ from dfclib.evaluation.comparison import compare, disagreement
 from dfclib.evaluation.metrics import per_class, summary, validation_fluctuation
 from dfclib.evaluation.published import PublishedResult, compare_with_published, published_vote
 from dfclib.predictions import Predictions
-from dfclib.recipes import find
+from dfclib.recipes import find, flagship
 from dfclib.reporting import captions
+from dfclib.reporting.rows import over_seeds
 from dfclib.runs import Run, took_part
-from dfclib.wording import interval, listed, percent, points
+from dfclib.wording import duration, interval, listed, percent, points
 
 Published = Mapping[str, PublishedResult]
 HARD = "4"  # the class that the six attempts fight for
@@ -145,6 +146,17 @@ def fashion(runs: Sequence[Run], published: Published) -> list[str]:
     ]
 
 
+def sprint(runs: Sequence[Run], published: Published) -> list[str]:
+    """Of each of our recipes for the competition that is recorded: its seeds together, beside the best of all authors.
+
+    A recipe of `recipes.flagship` that is recorded later has sentences of its own here.
+    """
+    seeds = {recipe.name: recorded_seeds(runs, recipe.name) for recipe in flagship.RECIPES}
+    if not any(seeds.values()):
+        raise UserError(f"no run of {' or '.join(seeds)} is recorded")
+    return [sentence for found in seeds.values() if found for sentence in _own(found, published)]
+
+
 ANSWERS: dict[str, Callable[[Sequence[Run], Published], list[str]]] = {
     function.__name__.replace("_", "-"): function
     for function in (
@@ -159,6 +171,7 @@ ANSWERS: dict[str, Callable[[Sequence[Run], Published], list[str]]] = {
         cnn_and_mlp,
         seed_ensemble,
         fashion,
+        sprint,
     )
 }
 
@@ -185,6 +198,30 @@ def recorded_alike(runs: Sequence[Run], *names: str) -> list[Run]:
             if all(name in found for name in names):
                 return [found[name] for name in names]
     raise UserError(f"not all recorded, or not at one scale: {', '.join(names)}")
+
+
+def recorded_seeds(runs: Sequence[Run], name: str) -> list[Run]:
+    """The recorded runs of `name`, a recipe of ours, one per seed, the lowest first; none where none is recorded.
+
+    Runs count that are on real images, by today's recipe with all of its epochs, and with the protocol `final`: on all
+    training images, and without a look at validation before the end. All are of one data set and one scale, which is
+    full where such a run is recorded.
+    """
+    known = [run for run in runs if run.recipe.name == name and run.protocol == "final" and not run.data["embedded"]]
+    known = [run for run in known if run.is_current and not run.recipe.given_epochs]
+    known.sort(key=lambda run: (("full", "compact", "quick").index(run.scale), run.data["name"], run.seed))
+    return [run for run in known if _where(run) == _where(known[0])]
+
+
+def best_author(published: Published, predictions: Predictions) -> PublishedResult | None:
+    """The most accurate of all authors' results on the validation images of `predictions`; None where there is none."""
+    others = [one for one in published.values() if one.split == "validation" and one.is_of(predictions)]
+    return max(others, key=lambda one: one.accuracy, default=None)
+
+
+def _where(run: Run) -> tuple[str, str]:
+    """The scale and the images of a run, which runs that are averaged have alike."""
+    return run.scale, run.data["fingerprint"]
 
 
 def _answers(run: Run) -> Predictions:
@@ -243,8 +280,7 @@ def _hard_class(before: Run, after: Run, published: Published) -> str:
     """What class 4 gained from one attempt to the next, here and for the author."""
 
     def recalls(predictions: Sequence[Predictions]) -> str:
-        found = (per_class(p)["recall"][p.class_names.index(HARD)] for p in predictions)
-        return f"from {' to '.join(map(percent, found))}"
+        return f"from {' to '.join(percent(_recall(p)) for p in predictions)}"
 
     ours = recalls([_answers(run) for run in (before, after)])
     theirs = recalls([published[run.recipe.name].predictions() for run in (before, after)])
@@ -254,16 +290,71 @@ def _hard_class(before: Run, after: Run, published: Published) -> str:
 
 def _beside_author(run: Run, published: Published, whose: str = "") -> str:
     """Our network against the author's on the same images, as far as matrices tell; whose: `'s CNN`, of several."""
-    result = published[run.recipe.name]
-    found = compare_with_published(result, _answers(run))
-    if found["highest_p"] < 0.05:
-        chance = "more than chance explains"
-    elif found["lowest_p"] >= 0.05:
-        chance = "a difference that chance can explain"
-    else:
-        chance = "by chance or not, which the author's matrix alone cannot tell"
-    difference = f"{_points(found['difference'])} {'less' if found['difference'] > 0 else 'more'} than ours, {chance}"
+    result, ours = published[run.recipe.name], _answers(run)
+    difference = f"{_than_ours(ours.accuracy - result.accuracy)}, {_chance(result, ours)}"
     return f"On the same images the author{whose} reached {percent(result.accuracy)}: {difference}{_shorter(run)}."
+
+
+def _than_ours(difference: float) -> str:
+    """How an author's accuracy stands to ours. difference: ours less the author's, a fraction"""
+    return f"{_points(difference)} {'less' if difference > 0 else 'more'} than ours"
+
+
+def _chance(result: PublishedResult, ours: Predictions) -> str:
+    """Whether chance can explain that the author's network and ours differ, as far as matrices tell.
+
+    Raises UserError as `compare_with_published` does.
+    """
+    found = compare_with_published(result, ours)
+    if found["highest_p"] < 0.05:
+        return "more than chance explains"
+    if found["lowest_p"] >= 0.05:
+        return "a difference that chance can explain"
+    return "by chance or not, which the author's matrix alone cannot tell"
+
+
+def _own(runs: Sequence[Run], published: Published) -> list[str]:
+    """A recipe of ours: accuracy, beside the best of all authors on the same images, class 4, and time.
+
+    runs: one per seed, as `recorded_seeds` returns them
+    """
+    judged, several = [_answers(run) for run in runs], len(runs) > 1
+    accuracy = over_seeds([one.accuracy for one in judged]) if several else _accuracy(runs[0])
+    seeds = f", mean and deviation of {len(runs)} seeds" if several else ""
+    told = [f"{_title(runs[0])} ({_aside(runs[0])}) is right on {accuracy} of {len(judged[0]):,} images{seeds}."]
+    author = best_author(published, judged[0])
+    if author is not None:
+        told.append(_beside_best(author, judged))
+    if HARD in judged[0].class_names:
+        finds = percent(float(np.mean([_recall(one) for one in judged]))) + (" on average" if several else "")
+        known = author is not None and author.matrix is not None
+        theirs = f", that author {percent(_recall(author.predictions()))}" if known else ""
+        told.append(f"Of class {HARD} ours finds {finds}{theirs}.")
+    seconds = [run.metrics["seconds"] for run in runs if run.metrics.get("seconds")]
+    if seconds:
+        took = duration(float(np.mean(seconds))) + (" on average" if len(seconds) > 1 else "")
+        told.append(f"Training it took {took} ({listed(list(dict.fromkeys(map(captions.device_name, runs))))}).")
+    return told
+
+
+def _beside_best(author: PublishedResult, judged: Sequence[Predictions]) -> str:
+    """The best of all authors against the mean of our seeds; chance is asked about for each seed, as matrices allow."""
+    best = f"The best that an author reached on the same images ({author.recipe}) is {percent(author.accuracy)}"
+    apart = float(np.mean([one.accuracy for one in judged])) - author.accuracy
+    if abs(apart) < 0.0005:
+        return f"{best}: as good as ours to a tenth of a point."
+    if author.matrix is None:
+        return f"{best}: {_than_ours(apart)}."
+    chances = list(dict.fromkeys(_chance(author, one) for one in judged))
+    chance = f"{'with each seed ' if len(judged) > 1 else ''}{chances[0]}"
+    if len(chances) > 1:
+        chance = "which chance can explain or not, depending on the seed"
+    return f"{best}: {_than_ours(apart)}, {chance}."
+
+
+def _recall(predictions: Predictions) -> float:
+    """The share of class 4 that is found."""
+    return float(per_class(predictions)["recall"][predictions.class_names.index(HARD)])
 
 
 def _shorter(run: Run) -> str:

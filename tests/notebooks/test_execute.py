@@ -218,6 +218,16 @@ def test_expected_time_counts_each_training_once(execute, monkeypatch):
     assert not any(name.startswith("s1") for name in unknown)
 
 
+def test_a_notebook_s_recipes_are_those_that_it_trains_each_once(execute):
+    def names(*stems):
+        return [recipe.name for recipe in execute.recipes_of([Path(f"{stem}.ipynb") for stem in stems])]
+
+    assert names("11_sprint") == ["sprint"]
+    assert names("10_fashion_mnist", "11_sprint") == ["s4-author", "s4-ours", "sprint"]
+    story = names("04_augmentation", "06_a_vote")
+    assert story[0] == "attempt1" and len(story) == len(set(story))
+
+
 def test_each_notebook_is_given_its_own_images(execute):
     pair, fashion = Path("07_a_pair.ipynb"), Path("10_fashion_mnist.ipynb")
     options = SimpleNamespace(data=None, image_size=None, scale="quick", epochs=None, seed=0, runs=Path("runs"))

@@ -18,7 +18,15 @@ from dfclib.files import write_atomically
 from dfclib.reporting import rows
 from dfclib.reporting.captions import caption, heading
 from dfclib.reporting.figures.curves import curves, learning_rates, validation_curves
-from dfclib.reporting.figures.images import augmentation_preview, class_balance, sample_strip, samples, traces
+from dfclib.reporting.figures.images import (
+    augmentation_preview,
+    class_balance,
+    sample_strip,
+    samples,
+    spectra,
+    traces,
+    versions,
+)
 from dfclib.reporting.figures.overviews import class_track, ladder, resampling, seed_spread, systems
 from dfclib.reporting.figures.pictures import answers, gradient_maps, put_right, right_and_wrong
 from dfclib.reporting.figures.predictions import (
@@ -31,6 +39,7 @@ from dfclib.reporting.figures.predictions import (
     reliability_panels,
     voters,
 )
+from dfclib.reporting.figures.studies import study
 from dfclib.runs import Run
 
 

@@ -1,4 +1,4 @@
-"""Figures from images: how many per class, samples, augmented views, traces."""
+"""Figures from images: how many per class, samples, augmented views and other versions, traces, spectra."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from dfclib.datasets.images import ImageSet, Splits
 from dfclib.datasets.traces import NYQUIST
+from dfclib.errors import UserError
 from dfclib.reporting import captions
 from dfclib.reporting.figures import style
 
@@ -57,6 +58,52 @@ def augmentation_preview(original: ImageSet, views: Sequence[np.ndarray]) -> Fig
     classes = [""] * len(rows) if original.labels is None else [original.class_names[i] for i in original.labels]
     height, width = views[0].shape[1:3]
     return _gallery(rows, classes, headings, f"Augmentation\nviews of {height}x{width} pixels, n = {len(original):,}")
+
+
+def versions(shown: Mapping[str, np.ndarray], headings: Sequence[str], title: str) -> Figure:
+    """The same images in several versions, one row per version and one column per image, pixels unsmoothed.
+
+    Args:
+        shown: By what stands before the row, uint8 (n, height, width, channels) each.
+        headings: What stands above each column, n texts.
+        title: The figure's.
+
+    Raises:
+        UserError: without a version, and for one of more or fewer images than headings.
+    """
+    counts = [len(images) for images in shown.values()]
+    if not counts or set(counts) != {len(headings)}:
+        received = " and ".join(map(str, counts)) or "no"
+        raise UserError(f"{len(headings)} headings for versions of {received} images: give one heading per image")
+    letters = int(np.clip(72 * style.WIDTH / (len(headings) * 0.65 * style.SMALL), 3, 16))  # that a column has room for
+    return _gallery(list(shown.values()), list(shown), [style.short(text, letters) for text in headings], title)
+
+
+def spectra(
+    frequency: np.ndarray, log_power: Mapping[str, np.ndarray], class_names: Sequence[str], title: str
+) -> Figure:
+    """Mean log10 power of each class by frequency, one panel per entry side by side, on the same axes.
+
+    Frequencies end at the highest of a row or column; at most 7 classes are drawn.
+
+    Args:
+        frequency: float (f,), cycles per pixel, as `datasets.traces.log_power_profiles` returns them.
+        log_power: By the panels' headings, float (k, f): one row for each of the k classes.
+        class_names: Their names.
+        title: The figure's.
+    """
+    within, names = np.asarray(frequency) <= NYQUIST, class_names[: len(style.STYLES)]
+    width = max(style.WIDTH, 3.2 * len(log_power))
+    figure = style.new_figure(3.9, title, width)
+    panels = figure.subplots(1, len(log_power), squeeze=False, sharey=True)[0]
+    for axes, (heading, power) in zip(panels, log_power.items(), strict=True):
+        axes.set_title(style.plain(heading), fontsize=style.LABEL)
+        for label, name in enumerate(names):
+            style.draw_line(axes, np.asarray(frequency)[within], power[label][within], label, name)
+        style.label_axes(axes, "frequency, cycles per pixel", "log10 power" if axes is panels[0] else "")
+    entry = 0.8 + max(map(len, names)) * 0.55 * style.LABEL / 72  # inches that a name and its line take
+    style.legend_below(figure, panels[0], columns=max(1, min(len(names), int(width / entry))), title="class")
+    return figure
 
 
 def traces(measured: Sequence[Mapping[str, Any]]) -> Figure:

@@ -35,6 +35,8 @@ def every_figure(runs, embedded) -> dict:
         "balance": figures.class_balance(noise_splits(embedded=True)),
         "samples": figures.samples(noise_images()),
         "augmentation": figures.augmentation_preview(noise_images().take(np.arange(3)), views),
+        "versions": figures.versions(dict.fromkeys(("as they are", "blurred"), views[0]), names[:3], "Two versions"),
+        "spectra": figures.spectra(np.linspace(0.1, 0.7, 9), {"a": np.eye(5, 9), "b": -np.eye(5, 9)}, names[:5], "Two"),
         "traces": figures.traces(2 * [trace_statistics(noise_images(), "unibuc", embedded=False)]),
     }
 
@@ -116,6 +118,8 @@ def test_names_with_dollars_are_words_and_no_formulas():
         figures.class_balance(Splits("x", images, images)),
         figures.samples(images),
         figures.sample_strip(images),
+        figures.versions({"$a$": images.images[:3]}, names, "$x$"),
+        figures.spectra(np.array([0.1, 0.2]), {r"$\frac{$": np.ones((3, 2))}, names, "$x$"),
         figures.traces([trace_statistics(images, "$x$", embedded=False)]),
         figures.disagreement({r"$\frac{$": guesses, "$b$": guesses}),
         figures.answers(images, {"some": guesses}, r"a title of $\frac{$"),

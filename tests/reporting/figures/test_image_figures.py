@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from fakes import noise_images, noise_splits
-from legible import title
+from legible import texts, title
 
 from dfclib.datasets.images import ImageSet
 from dfclib.datasets.traces import trace_statistics
+from dfclib.errors import UserError
 from dfclib.reporting import figures
 from dfclib.reporting.figures.style import MOST_NAMED
 
@@ -49,6 +50,32 @@ def test_augmentation_stands_beside_the_original():
     assert "views of 8x6 pixels" in title(figures.augmentation_preview(images, [images.images[:, :8, :6]]))
     assert [axes.get_title() for axes in figure.axes[:3]] == ["original", "epoch 1", "epoch 2"]
     np.testing.assert_array_equal(figure.axes[4].images[0].get_array(), 255 - images.images[1])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_versions_of_the_same_images_stand_below_each_other(channels):
+    pixels = noise_images(channels=channels).images[:3]
+    figure = figures.versions({"plain": pixels, "upside down": pixels[:, ::-1]}, ["a", "b", "c"], "Mine")
+    assert [axes.get_title() for axes in figure.axes[:3]] == ["a", "b", "c"]
+    assert [axes.get_ylabel() for axes in figure.axes[::3]] == ["plain", "upside down"]
+    shown = [np.asarray(axes.images[0].get_array()).reshape(20, 24, channels) for axes in figure.axes]
+    np.testing.assert_array_equal(shown, [*pixels, *pixels[:, ::-1]])
+    assert title(figure) == "Mine"
+    with pytest.raises(UserError, match="2 headings for versions of 3 and 3 images"):
+        figures.versions({"plain": pixels, "again": pixels}, ["a", "b"], "Mine")
+    with pytest.raises(UserError, match="2 headings for versions of no images"):
+        figures.versions({}, ["a", "b"], "Mine")
+
+
+def test_spectra_stand_side_by_side_on_the_same_axes_up_to_the_highest_of_a_row():
+    frequency = np.array([0.1, 0.3, 0.5, 0.7])
+    power = np.arange(8.0).reshape(2, 4)
+    figure = figures.spectra(frequency, {"before": power, "after": 10 - power}, ("cat", "dog"), "Mine\nn = 9")
+    assert [axes.get_title() for axes in figure.axes] == ["before", "after"]
+    drawn = [line.get_ydata().tolist() for axes in figure.axes for line in axes.lines]
+    assert drawn == [[0, 1, 2], [4, 5, 6], [10, 9, 8], [6, 5, 4]]
+    assert len({axes.get_ylim() for axes in figure.axes}) == 1
+    assert {"cat", "dog", "class"} <= set(texts(figure))
 
 
 def test_traces_stand_side_by_side_and_tell_a_noisy_class_from_a_smooth_one():
