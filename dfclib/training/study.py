@@ -181,22 +181,28 @@ def _combinations(study: Study) -> list[dict[str, Any]]:
 
 
 def _settings(study: Mapping[str, Any], about: Mapping[str, str]) -> str:
-    """What makes a study the same one, as text. about: its images and its recipe, with their hashes"""
-    asked = {name: value for name, value in study.items() if name not in ("question", "minutes", "variants")}
-    return json.dumps(asked | {"about": about})
+    """What makes a study the same one, as text. about: its images and its recipe, with their hashes
+
+    The recipe's hash is that of the recipe with the study's changes; variants have hashes of their own.
+    """
+    left_out = ("question", "minutes", "recipe", "changes", "variants")
+    return json.dumps({name: value for name, value in study.items() if name not in left_out} | {"about": about})
 
 
-def _require_trained_variants(
-    study: Study, before: Mapping[str, Any], outcomes: Sequence[Outcome], path: Path | str
-) -> None:
-    """Raise UserError where `path` has a variant that is trained and that `study` has not, or not as it was before."""
-    for name in (outcome.variant for outcome in outcomes if study.variants):
-        if name not in study.variants or study.variants[name] != before.get(name):
-            now = json.dumps(study.variants[name]) if name in study.variants else "not there"
-            raise UserError(
-                f"{path}: variant {name!r} of study {study.name} was trained as {json.dumps(before.get(name))} and is "
-                f"now {now}: put it back, and give what you change another name"
-            )
+def _require_same_variants(study: Study, outcomes: Sequence[Outcome], path: Path | str) -> None:
+    """Raise UserError where `path` has a variant that `study` has not, or by whose name it would train another recipe.
+
+    outcomes: what `path` has; a run's name begins with the hash of its recipe
+    """
+    for outcome in outcomes if study.variants else ():
+        changes = study.variants.get(outcome.variant)
+        now = "not there" if changes is None else variant(study, changes).name
+        for one in outcome.trained:
+            if not one.run.startswith(f"{now}-"):
+                raise UserError(
+                    f"{path}: variant {outcome.variant!r} of study {study.name} was trained as {one.run} and is now "
+                    f"{now}: put it back, and give what you change another name"
+                )
 
 
 def _open(study: Study, runs_dir: Path, about: Mapping[str, str]) -> "optuna.Study":
@@ -218,10 +224,8 @@ def _open(study: Study, runs_dir: Path, about: Mapping[str, str]) -> "optuna.Stu
             f"{runs_dir / 'studies.db'} holds another study called {study.name}, or one of other images or of an "
             f"earlier recipe: give this one another name. That one was {before}"
         )
-    then = kept.user_attrs.get("variants", {})
-    _require_trained_variants(study, then, _outcomes(kept), runs_dir / "studies.db")
+    _require_same_variants(study, _outcomes(kept), runs_dir / "studies.db")
     kept.set_user_attr("settings", settings)
-    kept.set_user_attr("variants", study.variants)
     return kept
 
 
@@ -241,7 +245,7 @@ def _take_over(
             "one another name, or move that file away"
         )
     found = read_outcomes(values)
-    _require_trained_variants(study, then["variants"], found, path)
+    _require_same_variants(study, found, path)
     known = [outcome.parameters for outcome in _outcomes(kept)]
     for outcome in found:
         if outcome.parameters not in known:

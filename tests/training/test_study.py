@@ -206,6 +206,9 @@ def test_variants_may_come_and_may_go_while_they_wait(without, finished, splits,
     assert trained == [slow, fast]
     results = read_json(tmp_path / "out" / "named.results.json")["results"]
     assert [row["variant"] for row in results] == ["slow", "fast"]
+    # said with other words, as where the recipe itself has changed since and `changes` say what it was
+    run_study(replace(more, changes=TINY | {"momentum": 0.0}), splits, tmp_path / "runs", tmp_path / "out", silent)
+    assert trained == [slow, fast]
     for lacking in ({"fast": fast}, {"fast": fast, "slow": long}):
         with pytest.raises(UserError, match="variant 'slow' of study named was trained as"):
             run_study(replace(more, variants=lacking), splits, tmp_path / "runs", tmp_path / "out", silent)
