@@ -5,11 +5,12 @@
 
 * keras: BatchNormalization, SGD and loss as Keras has them, compiled by its defaults but for jit_compile; our input
   pipeline.
-* ours: as sprint is trained, FusedBatchNormalization and deterministic operations included.
+* ours: as we train, FusedBatchNormalization and deterministic operations included.
+* muon: as ours, with sprint's own optimizer, for what it adds to a step. The others take SGD, which all three have.
 * pytorch: the same layers, channels last; images in memory as uint8, shifted by whole pixels and mirrored, and spared
   sprint's CutMix.
 
-All normalise, optimise and average the weights as sprint does, in bfloat16 where the device has instructions for it,
+All normalise and average the weights as sprint does, in bfloat16 where the device has instructions for it,
 else in float32. Each runs in a process of its own, in turns over several rounds. PyTorch: pip install torch==2.13.0
 """
 
@@ -38,12 +39,12 @@ if TYPE_CHECKING:
     import torch
 
 CLASSES = 5
-WAYS = ("keras", "ours", "pytorch")
+WAYS = ("keras", "ours", "pytorch", "muon")
 
 
 def main() -> None:
     made = parser(__doc__, "throughput")
-    made.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="default: all three")
+    made.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="default: all of them")
     made.add_argument("--rounds", type=int, default=7, help="default: 7")
     made.add_argument("--seconds", type=float, default=6.0, help="for each way and round (default: 6)")
     made.add_argument("--images", type=int, default=5_120, help="random ones, in memory (default: 5120)")
@@ -74,6 +75,8 @@ def main() -> None:
 
 def measure_part(arguments: argparse.Namespace) -> None:
     recipe, precision = find("sprint"), resolve_precision("auto")
+    if arguments.part != "muon":
+        recipe = replace(recipe, optimizer="sgd", momentum=0.9, nesterov=True, weight_decay=5e-4)
     precision = precision if precision == "mixed_bfloat16" else "float32"
     pixels = np.random.default_rng(0).integers(0, 256, (arguments.images, *recipe.image_size, 3), np.uint8)
     numbers = np.arange(len(pixels))

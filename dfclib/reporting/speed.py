@@ -7,7 +7,12 @@ from typing import Any
 from dfclib.files import read_json
 from dfclib.wording import duration, listed
 
-WAYS = {"keras": "Keras as it comes", "ours": "ours", "pytorch": "plain PyTorch, channels last"}
+WAYS = {
+    "keras": "Keras as it comes",
+    "ours": "ours",
+    "pytorch": "plain PyTorch, channels last",
+    "muon": "ours with Muon",
+}
 STEEP = 1.2  # exponents above are more than linear, as benchmarks/growth.py has it
 Row = dict[str, str]
 
