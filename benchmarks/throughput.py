@@ -7,8 +7,7 @@
   pipeline.
 * ours: as we train, FusedBatchNormalization and deterministic operations included.
 * muon: as ours, with sprint's own optimizer, for what it adds to a step. The others take SGD, which all three have.
-* pytorch: the same layers, channels last; images in memory as uint8, shifted by whole pixels and mirrored, and spared
-  sprint's CutMix.
+* pytorch: the same layers, channels last; images in memory as uint8, shifted by whole pixels and mirrored as sprint's.
 
 All normalise and average the weights as sprint does, in bfloat16 where the device has instructions for it,
 else in float32. Each runs in a process of its own, in turns over several rounds. PyTorch: pip install torch==2.13.0

@@ -279,8 +279,7 @@ changes_table(full, recipe)
 # %% [markdown]
 # The first image of each class, and how training shows it: mirrored, and shifted by whole pixels. Nothing is resampled,
 # because [resampling smooths the fine detail](04_augmentation_and_two_branches.ipynb) in which generators differ.
-# If this scale crops, the place of the crop is drawn, too. (CutMix, which is not shown here, puts a rectangle of another
-# image over some of them, and mixes the labels by area.)
+# If this scale crops, the place of the crop is drawn, too.
 
 # %%
 originals = splits.train.take(np.unique(splits.train.labels, return_index=True)[1])
@@ -332,8 +331,7 @@ run = train(recipe, splits, runs_dir)
 # %% [markdown]
 # ## What happened here
 #
-# No image is watched while it trains, so the curves are of training alone. While images are mixed, its accuracy is that
-# on mixed ones, which nobody gets all right: it may lie below the accuracy on validation.
+# No image is watched while it trains, so the curves are of training alone.
 
 # %%
 display(results_table([run]))

@@ -640,7 +640,7 @@ COMPACT_EPOCHS = {
     **{"attempt1": 10, "attempt2": 10, "attempt4": 20, "attempt5": 12, "attempt6": 12, **dict.fromkeys(MEMBERS, 10)},
     **{"s1-v1": 150, "s1-v2": 150, "s2-cnn": 60, "s2-mlp": 15, "s2-mlp-augmented": 15},
     **dict.fromkeys((*S3_MEMBERS, "s3-report", "s3-two-pools", "s3-mlp"), 20),
-    **{"s4-author": 10, "s4-ours": 16, "sprint": 24, **dict.fromkeys(RESAMPLING, 8)},
+    **{"s4-author": 10, "s4-ours": 16, "sprint": 16, **dict.fromkeys(RESAMPLING, 8)},
 }
 
 
