@@ -34,7 +34,9 @@
 # ## Answer
 #
 # <!-- generated: answer-sprint -->
-# *No answer yet: no run of sprint is recorded.*
+# Sprint (16 epochs, full scale) is right on 94.6% (93.2% to 95.7%) of 1,250 images. The best that an author reached on
+# the same images (s1-vote) is 93.3%: 1.3 points less than ours, by chance or not, which the author's matrix alone
+# cannot tell. Of class 4 ours finds 85.2%, that author 80.8%. Training it took 13 min (AMD EPYC, 2 cores).
 # <!-- end generated -->
 
 # %% [markdown]

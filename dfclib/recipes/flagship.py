@@ -33,7 +33,8 @@ No variant is trained yet.
 <!-- end generated -->
 
 <!-- generated: recorded-flagship -->
-Nothing is recorded yet.
+sprint, seed 0, full, final: validation 94.6% [93.2%, 95.7%], n = 1,250,
+    16 epochs, 13 min, CPU, mixed_bfloat16
 <!-- end generated -->
 """
 

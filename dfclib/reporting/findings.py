@@ -12,20 +12,38 @@ from dfclib.evaluation.metrics import per_class
 from dfclib.predictions import Predictions
 from dfclib.recipes import find
 from dfclib.reporting import captions, rows
-from dfclib.reporting.answers import HARD, Published, recorded_alike
+from dfclib.reporting.answers import HARD, Published, best_author, recorded_alike, recorded_seeds
 from dfclib.runs import Run
-from dfclib.wording import listed, percent
+from dfclib.wording import duration, listed, percent
 
 
 def findings(runs: Sequence[Run], published: Published) -> list[tuple[str, str]]:
     """Subject and sentences of each finding, from `runs` on real images and the authors' results by recipe."""
     found = []
-    for subject, tell in (("Resampling", resampling), ("The climb", climb), (f"Class {HARD}", hard_class)):
+    tellers = {"Ours": sprint, "Resampling": resampling, "The climb": climb, f"Class {HARD}": hard_class}
+    for subject, tell in tellers.items():
         try:
             found.append((subject, tell(runs, published)))
         except UserError as error:
             found.append((subject, f"No finding yet: {error}."))
     return found
+
+
+def sprint(runs: Sequence[Run], published: Published) -> str:
+    """Our own recipe over its seeds, beside the best of all authors on the same images, and how long it is trained."""
+    found = recorded_seeds(runs, "sprint")
+    if not found:
+        raise UserError("no run of sprint is recorded")
+    judged = [run.predictions("validation") for run in found]
+    accuracies = [one.accuracy for one in judged]
+    accuracy, trained = percent(accuracies[0]), "trained from scratch"
+    if len(found) > 1:
+        accuracy, trained = rows.over_seeds(accuracies), f"{len(found)} seeds, each {trained}"
+    took = duration(float(np.mean([run.metrics["seconds"] for run in found])))
+    devices = listed(list(dict.fromkeys(map(captions.device_name, found))))
+    text = f"Sprint is right on {accuracy} of {len(judged[0]):,} validation images ({trained} in {took} on {devices})"
+    author = best_author(published, judged[0])
+    return text + (f"; the best of all authors on these images is {percent(author.accuracy)}." if author else ".")
 
 
 def resampling(runs: Sequence[Run], _: Published) -> str:

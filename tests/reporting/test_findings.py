@@ -28,6 +28,14 @@ def told(tmp_path):
     return tell
 
 
+def test_ours_is_told_over_its_seeds_beside_the_best_author(told):
+    assert told(attempt1=(0.8,))["Ours"] == "No finding yet: no run of sprint is recorded."
+    assert "is right on 96.0% of 1,250 validation images (trained from scratch in " in told(sprint=(0.96,))["Ours"]
+    text = told(sprint=(0.96, 0.92))["Ours"]
+    assert "Sprint is right on 94.0% ± 2.8 of 1,250 validation images (2 seeds, each trained from scratch in " in text
+    assert text.endswith("; the best of all authors on these images is 93.3%.")
+
+
 def test_resampling_says_what_is_lost_and_whether_seeds_overlap(told):
     text = told(resampling_nearest=(0.80, 0.82), resampling_bilinear=(0.70, 0.74))["Resampling"]
     assert "72.0% ± 2.8 of 1,250 held-out images" in text and "81.0% ± 1.4" in text
