@@ -41,9 +41,10 @@ def sprint(runs: Sequence[Run], published: Published) -> str:
         accuracy, trained = rows.over_seeds(accuracies), f"{len(found)} seeds, each {trained}"
     took = duration(float(np.mean([run.metrics["seconds"] for run in found])))
     devices = listed(list(dict.fromkeys(map(captions.device_name, found))))
-    text = f"Sprint is right on {accuracy} of {len(judged[0]):,} validation images ({trained} in {took} on {devices})"
+    text = f"Our own recipe, sprint, is right on {accuracy} of {len(judged[0]):,} validation images"
     author = best_author(published, judged[0])
-    return text + (f"; the best of all authors on these images is {percent(author.accuracy)}." if author else ".")
+    beside = f"; the best of all authors on these images is {percent(author.accuracy)}." if author else "."
+    return f"{text} ({trained} in {took} on {devices}){beside}"
 
 
 def resampling(runs: Sequence[Run], _: Published) -> str:
