@@ -47,7 +47,9 @@ def show(name: str, row: dict[str, float | int], unit: str) -> None:
 def finish(out: str, precision: str | None, values: dict[str, Any]) -> None:
     """Write `values` and the environment, PyTorch's version with it, as JSON into `out`; print versions and file."""
     from dfclib.training.devices import environment
+    from dfclib.training.quiet import import_keras
 
+    import_keras()
     found = environment(precision)
     if has_torch():
         found["torch"] = importlib.metadata.version("torch")
