@@ -86,7 +86,7 @@ from dfclib.recipes import find, flagship
 from dfclib.reporting import captions, figures
 from dfclib.reporting.answers import best_author, recorded_seeds
 from dfclib.reporting.comparison_tables import beside_author_table, comparison_table, recall_table
-from dfclib.reporting.studies import look_rows, read_studies, variant_lines
+from dfclib.reporting.studies import look_rows, read_studies, variant_note, variant_rows
 from dfclib.reporting.tables import (
     Table,
     accuracy_cells,
@@ -101,7 +101,7 @@ from dfclib.training import build_model, train, trainable_parameters
 from dfclib.training.devices import default_scale
 from dfclib.training.inference import gradient_maps, predict_images
 from dfclib.training.quiet import import_keras
-from dfclib.wording import MISSING, duration, interval, percent, points
+from dfclib.wording import MISSING, duration, percent
 
 import_keras()
 import keras
@@ -185,18 +185,7 @@ if not recorded:
 ours_by_name = [recipe.name for recipe in flagship.RECIPES]
 studies = [study for study in read_studies(Path("report/studies")).values() if study["study"]["recipe"] in ours_by_name]
 for study in studies:
-    rows = []
-    for one in study["results"]:
-        row = {"variant": one["variant"], "accuracy": percent(one["accuracy"])}
-        row["95% interval"] = interval(one["low"], one["high"])
-        differs = one["variant"] != study["against"]
-        row["less the first, points"] = points(one["difference"]) if differs else MISSING
-        ends = f"{points(one['difference_low'])} to {points(one['difference_high'])}"
-        row["95% paired interval"] = ends if differs else MISSING
-        rows.append(row | {"a training took": duration(one["seconds"])})
-    changes = ", ".join(f"{field} {value}" for field, value in study["study"]["changes"].items())
-    asked = variant_lines(study)[0].partition(", points with")[0]
-    display(Table(rows, f"{asked}; {study['study']['recipe']} with {changes or 'nothing changed'}."))
+    display(Table(variant_rows(study), variant_note(study)))
 if not studies:
     print("No study of ours is recorded in report/studies yet.")
 

@@ -27,7 +27,7 @@ def drawn(tmp_path_factory):
 def shown() -> set[str]:
     """Names of the files of images/ that pages, the report and notebooks show."""
     pages = [ROOT / "README.md", ROOT / "report" / "README.md", *(ROOT / "notebooks").glob("[0-9]*.py")]
-    found = {name for page in pages for name in re.findall(r"\bimages/([\w.-]+)", page.read_text(encoding="utf-8"))}
+    found = {name for page in pages for name in re.findall(r"\bimages/([\w-]+\.\w+)", page.read_text(encoding="utf-8"))}
     report = (ROOT / "report" / "dfclib.typ").read_text(encoding="utf-8")
     return found | {f"{name}.png" for name in re.findall(r'#picture\("([\w-]+)"', report)}
 

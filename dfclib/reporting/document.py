@@ -9,7 +9,7 @@ of typst give the same bytes.
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,12 @@ from dfclib.reporting import rows
 from dfclib.reporting.answers import ANSWERS, Published, answer
 from dfclib.reporting.findings import findings
 from dfclib.reporting.readme import measured_on
+from dfclib.reporting.studies import read_studies, variant_note, variant_rows
 from dfclib.runs import Run, find_runs
 
 
-def contents(runs: Sequence[Run], published: Published) -> dict[str, Any]:
-    """What the report's text takes from `runs` on real images and from the authors' results: sentences and tables.
+def contents(runs: Sequence[Run], published: Published, studies: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the report's text takes from `runs` on real images, the authors' results and studies: sentences and tables.
 
     A table is a list of rows with the same headings; what all rows of a narrow table share is a sentence. Raises
     UserError without a run of the six attempts, of another system, or of the experiment.
@@ -50,6 +51,7 @@ def contents(runs: Sequence[Run], published: Published) -> dict[str, Any]:
         "comparison": rows.comparison_rows(runs, published),
         "attempts": {"rows": attempt_table, "shared": rows.in_all_rows(attempts_share)},
         "resampling": {"rows": experiment_table, "shared": rows.in_all_rows(experiment_shares)},
+        "studies": [{"rows": variant_rows(found), "note": variant_note(found)} for found in studies.values()],
         "notes": rows.claims_notes(systems),
         "shortened": rows.shortened_lines([*attempts, *systems]),
         "measured": measured_on([*attempts, *systems, *experiment]).strip(),
@@ -70,7 +72,8 @@ def make(runs: Sequence[Run], out: Path | str, root: Path | str = ".") -> Path:
     if not source.is_file():
         raise UserError(f"{source} does not exist: it is part of the repository, not of the installed package")
     known = [run for run in runs if not run.data["embedded"]]
-    found = contents(known, published_results(root / "report" / "published"))
+    published = published_results(root / "report" / "published")
+    found = contents(known, published, read_studies(root / "report" / "studies"))
     # typst's own fonts: the same bytes on every machine
     options = {"root": str(root), "ignore_system_fonts": True, "format": "pdf"}
     try:

@@ -145,9 +145,9 @@ def looks_block(root: Path) -> str:
 def speed_block(root: Path) -> str:
     """What the benchmarks measured, and what follows from it."""
     folder = root / "benchmarks" / "results"
-    table, notes = speed.speed_rows(folder), speed.speed_notes(folder)
+    (table, shared), notes = rows.narrow(speed.speed_rows(folder)), speed.speed_notes(folder)
     listed = "\n" + "".join(f"* {note}\n" for note in notes) if notes else ""
-    return (markdown_table(table) if table else NOTHING) + listed
+    return (markdown_table(table) + _in_all_rows(shared) if table else NOTHING) + listed
 
 
 def answer_block(name: str, published: Published, runs: Sequence[Run]) -> str:

@@ -205,7 +205,7 @@ def narrow_attempt_rows(
         several = row.get("seeds", "1") != "1"
         cells["over seeds"] = f"{row['mean over seeds']}, {row['seeds']} seeds" if several else ""
         table.append(cells | {heading: row[heading] for heading in ("kept", "images", *TRAINED)})
-    return _narrow(table)
+    return narrow(table)
 
 
 def narrow_system_rows(runs: Sequence[Run]) -> tuple[list[dict[str, str]], dict[str, str]]:
@@ -216,12 +216,12 @@ def narrow_system_rows(runs: Sequence[Run]) -> tuple[list[dict[str, str]], dict[
         cells["ours (95% interval)"] = f"{row['ours']} ({row['95% interval']})"
         cells["ours (95% interval)"] += f", loss {row['loss']}" if row["loss"] else ""
         table.append(cells | {heading: row[heading] for heading in ("kept", "images", *TRAINED) if heading in row})
-    return _narrow(table)
+    return narrow(table)
 
 
 def narrow_experiment_rows(runs: Sequence[Run]) -> tuple[list[dict[str, str]], dict[str, str]]:
     """`experiment_rows` without the columns that are the same in all rows, and these."""
-    return _narrow(experiment_rows(runs))
+    return narrow(experiment_rows(runs))
 
 
 def shortened(run: Run) -> list[str]:
@@ -316,7 +316,7 @@ def _trained(row: Mapping[str, str], headings: Sequence[str]) -> str:
     return ", ".join(cells)
 
 
-def _narrow(table: Sequence[dict[str, str]]) -> tuple[list[dict[str, str]], dict[str, str]]:
+def narrow(table: Sequence[dict[str, str]]) -> tuple[list[dict[str, str]], dict[str, str]]:
     """The table with its cells on training in one column, without headings that all rows share, and these."""
     first, *_ = table[0] if table else [""]
     shared = {

@@ -25,7 +25,7 @@ def speed_rows(folder: Path) -> list[Row]:
         for what, summary, unit in rows(values) if values else ():
             numbers = [f"{summary[key]:,}" for key in ("median", "min", "max")]
             row = {"measured": what, "median": f"{numbers[0]} {unit}", "range": f"{numbers[1]} to {numbers[2]}"}
-            found.append(row | {"n": str(summary["n"]), "on": values["environment"]["device_name"]})
+            found.append(row | {"measurements": str(summary["n"]), "on": values["environment"]["device_name"]})
     return found
 
 

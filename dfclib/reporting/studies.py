@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dfclib.files import read_json
-from dfclib.training.study_results import RESULTS
-from dfclib.wording import interval, percent, points
+from dfclib.training.study_results import RESULTS, describe
+from dfclib.wording import MISSING, duration, interval, percent, points
 
 
 def read_studies(folder: Path) -> dict[str, dict[str, Any]]:
@@ -34,6 +34,27 @@ def variant_lines(values: Mapping[str, Any]) -> list[str]:
         low, high = (points(row[f"difference_{end}"]) for end in ("low", "high"))
         lines.append(f"{accuracy}, {points(row['difference'])} ({low} to {high})")
     return lines
+
+
+def variant_rows(values: Mapping[str, Any]) -> list[dict[str, str]]:
+    """One row per trained variant of a study, with its difference to the first."""
+    found = []
+    for one in values["results"]:
+        row = {"variant": one["variant"], "accuracy": percent(one["accuracy"])}
+        row["95% interval"] = interval(one["low"], one["high"])
+        differs = one["variant"] != values["against"]
+        row["less the first, points"] = points(one["difference"]) if differs else MISSING
+        ends = f"{points(one['difference_low'])} to {points(one['difference_high'])}"
+        row["95% paired interval"] = ends if differs else MISSING
+        found.append(row | {"a training took": duration(one["seconds"])})
+    return found
+
+
+def variant_note(values: Mapping[str, Any]) -> str:
+    """The study's question, what it was asked on, and what was changed for all of its variants."""
+    study = values["study"]
+    asked = variant_lines(values)[0].partition(", points with")[0]
+    return f"{asked}; {study['recipe']} with {describe(study['changes'])}."
 
 
 def study_rows(studies: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -32,10 +32,8 @@ def test_ours_is_told_over_its_seeds_beside_the_best_author(told):
     assert told(attempt1=(0.8,))["Ours"] == "No finding yet: no run of sprint is recorded."
     assert "is right on 96.0% of 1,250 validation images (trained from scratch in " in told(sprint=(0.96,))["Ours"]
     text = told(sprint=(0.96, 0.92))["Ours"]
-    assert (
-        "Our own recipe, sprint, is right on 94.0% ± 2.8 of 1,250 validation images (2 seeds, each trained from scratch in "
-        in text
-    )
+    assert text.startswith("Our own recipe, sprint, is right on 94.0% ± 2.8 of 1,250 validation images")
+    assert " (2 seeds, each trained from scratch in " in text
     assert text.endswith("; the best of all authors on these images is 93.3%.")
 
 

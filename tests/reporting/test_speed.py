@@ -19,11 +19,12 @@ def test_nothing_measured_is_said(tmp_path):
 
 def test_throughput_and_loading_are_rows_with_their_numbers_and_ratios_below(tmp_path):
     results(tmp_path, "throughput", images_per_second={"ours": SUMMARY}, ours_times_as_fast_as={"pytorch": 1.07})
-    seconds = {"decode": SUMMARY | {"median": 2.5}}
+    seconds = {"decode": SUMMARY | {"median": 2.5, "min": 2.0}}
     results(tmp_path, "loading", images={"decode": 6500}, seconds=seconds, labelling_per_decoding=3.2)
-    head, _, trained, decoded, empty, *notes = readme.speed_block(tmp_path).splitlines()
-    assert head == "| measured | median | range | n | on |"
-    cells = "1,234.5 images/s | 1,200.0 to 1,300.0 | 5 | a chip, 2 cores |"
+    head, _, trained, decoded, empty, shared, _, *notes = readme.speed_block(tmp_path).splitlines()
+    assert head == "| measured | median | range |"
+    assert shared == "In all rows: 5 measurements, on a chip, 2 cores."
+    cells = "1,234.5 images/s | 1,200.0 to 1,300.0 |"
     assert trained == f"| training sprint's network, data included: ours | {cells}"
     assert decoded.startswith("| decode, 6,500 images | 2.5 s | ")
     assert empty == ""

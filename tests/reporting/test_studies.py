@@ -4,6 +4,7 @@ import pytest
 
 from dfclib.files import write_json
 from dfclib.reporting import readme, studies
+from dfclib.wording import MISSING
 
 
 def row(variant, accuracy, difference=0.0, spread=0.0):
@@ -64,3 +65,14 @@ def test_every_look_is_a_row():
         "correct": "1,175 of 1,250",
         "accuracy": "94.0%",
     }
+
+
+def test_a_table_of_variants_says_what_was_asked_and_what_each_gave():
+    results = [row("as it is", 0.88) | {"seconds": 60.0}, row("less", 0.9, 0.02, 0.015) | {"seconds": 720.0}]
+    values = FOUND | {"study": ASKED | {"recipe": "sprint", "changes": {"epochs": 3}}, "results": results}
+    first, second = studies.variant_rows(values)
+    assert list(first.values())[:5] == ["as it is", "88.0%", "86.0% to 90.0%", MISSING, MISSING]
+    assert list(second.values()) == ["less", "90.0%", "88.0% to 92.0%", "+2.0", "+0.5 to +3.5", "12 min"]
+    assert studies.variant_note(values) == (
+        "Which one? On 1,250 held-out images, one seed each, 2 of 3 variants; sprint with epochs 3."
+    )
