@@ -260,7 +260,7 @@ def test_only_the_final_runs_of_today_s_recipe_on_real_images_count_and_full_one
     others = [
         make_run(tmp_path, recipe.with_options(protocol="held_out"), 0.9),
         make_run(tmp_path, recipe.with_options(epochs=3), 0.9),
-        make_run(tmp_path, replace(recipe, weight_decay=0.1, seed=5), 0.9),
+        make_run(tmp_path, replace(recipe, weight_decay=2 * recipe.weight_decay, seed=5), 0.9),
         make_run(tmp_path, recipe.with_options(seed=6), 0.9, data={"name": "embedded", "embedded": True}),
         make_run(tmp_path, "attempt6", 0.9),
     ]
