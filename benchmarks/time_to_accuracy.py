@@ -26,6 +26,7 @@ import s1_in_torch
 from common import answer, finish, images_per_second, measure_in_turns, parser, require_torch, show, summary
 
 from dfclib.recipes import find
+from dfclib.reporting.rows import recorded_seeds
 from dfclib.runs import find_recorded, find_runs
 from dfclib.training.quiet import import_keras
 
@@ -103,9 +104,7 @@ def s1_epochs() -> dict[str, int | None]:
 
 def sprint_accuracy() -> dict[str, float | int] | None:
     """n, mean, median, min and max (fractions) over the recorded runs of today's sprint; None where there is none."""
-    runs = [run for run in find_runs("report/runs") if run.recipe.name == "sprint" and not run.data["embedded"]]
-    runs = [run for run in runs if run.is_current and run.protocol == "final" and not run.recipe.given_epochs]
-    found = [run.metrics["validation"]["accuracy"] for run in runs]
+    found = [run.metrics["validation"]["accuracy"] for run in recorded_seeds(find_runs("report/runs"), "sprint")]
     if not found:
         print("sprint's accuracy is not known yet: report/runs has no run of it")
         return None

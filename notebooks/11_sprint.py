@@ -84,8 +84,8 @@ from dfclib.evaluation.published import published_results
 from dfclib.pipelines import augmented, framed
 from dfclib.recipes import find, flagship
 from dfclib.reporting import captions, figures
-from dfclib.reporting.answers import best_author, recorded_seeds
 from dfclib.reporting.comparison_tables import beside_author_table, comparison_table, recall_table
+from dfclib.reporting.rows import best_author, recorded_seeds
 from dfclib.reporting.studies import look_rows, read_studies, variant_note, variant_rows
 from dfclib.reporting.tables import (
     Table,

@@ -18,7 +18,7 @@ from dfclib.evaluation.published import PublishedResult, compare_with_published,
 from dfclib.predictions import Predictions
 from dfclib.recipes import find, flagship
 from dfclib.reporting import captions
-from dfclib.reporting.rows import over_seeds
+from dfclib.reporting.rows import best_author, over_seeds, recorded_seeds
 from dfclib.runs import Run, took_part
 from dfclib.wording import duration, interval, listed, percent, points
 
@@ -198,30 +198,6 @@ def recorded_alike(runs: Sequence[Run], *names: str) -> list[Run]:
             if all(name in found for name in names):
                 return [found[name] for name in names]
     raise UserError(f"not all recorded, or not at one scale: {', '.join(names)}")
-
-
-def recorded_seeds(runs: Sequence[Run], name: str) -> list[Run]:
-    """The recorded runs of `name`, a recipe of ours, one per seed, the lowest first; none where none is recorded.
-
-    Runs count that are on real images, by today's recipe with all of its epochs, and with the protocol `final`: on all
-    training images, and without a look at validation before the end. All are of one data set and one scale, which is
-    full where such a run is recorded.
-    """
-    known = [run for run in runs if run.recipe.name == name and run.protocol == "final" and not run.data["embedded"]]
-    known = [run for run in known if run.is_current and not run.recipe.given_epochs]
-    known.sort(key=lambda run: (("full", "compact", "quick").index(run.scale), run.data["name"], run.seed))
-    return [run for run in known if _where(run) == _where(known[0])]
-
-
-def best_author(published: Published, predictions: Predictions) -> PublishedResult | None:
-    """The most accurate of all authors' results on the validation images of `predictions`; None where there is none."""
-    others = [one for one in published.values() if one.split == "validation" and one.is_of(predictions)]
-    return max(others, key=lambda one: one.accuracy, default=None)
-
-
-def _where(run: Run) -> tuple[str, str]:
-    """The scale and the images of a run, which runs that are averaged have alike."""
-    return run.scale, run.data["fingerprint"]
 
 
 def _answers(run: Run) -> Predictions:

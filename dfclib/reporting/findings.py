@@ -12,7 +12,7 @@ from dfclib.evaluation.metrics import per_class
 from dfclib.predictions import Predictions
 from dfclib.recipes import find
 from dfclib.reporting import captions, rows
-from dfclib.reporting.answers import HARD, Published, best_author, recorded_alike, recorded_seeds
+from dfclib.reporting.answers import HARD, Published, recorded_alike
 from dfclib.runs import Run
 from dfclib.wording import duration, listed, percent
 
@@ -31,18 +31,16 @@ def findings(runs: Sequence[Run], published: Published) -> list[tuple[str, str]]
 
 def sprint(runs: Sequence[Run], published: Published) -> str:
     """Our own recipe over its seeds, beside the best of all authors on the same images, and how long it is trained."""
-    found = recorded_seeds(runs, "sprint")
+    found = rows.recorded_seeds(runs, "sprint")
     if not found:
         raise UserError("no run of sprint is recorded")
     judged = [run.predictions("validation") for run in found]
-    accuracies = [one.accuracy for one in judged]
-    accuracy, trained = percent(accuracies[0]), "trained from scratch"
-    if len(found) > 1:
-        accuracy, trained = rows.over_seeds(accuracies), f"{len(found)} seeds, each {trained}"
+    accuracy = rows.over_seeds([one.accuracy for one in judged])
+    trained = f"{len(found)} seeds, each trained from scratch" if len(found) > 1 else "trained from scratch"
     took = duration(float(np.mean([run.metrics["seconds"] for run in found])))
     devices = listed(list(dict.fromkeys(map(captions.device_name, found))))
     text = f"Our own recipe, sprint, is right on {accuracy} of {len(judged[0]):,} validation images"
-    author = best_author(published, judged[0])
+    author = rows.best_author(published, judged[0])
     beside = f"; the best of all authors on these images is {percent(author.accuracy)}." if author else "."
     return f"{text} ({trained} in {took} on {devices}){beside}"
 

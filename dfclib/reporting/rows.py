@@ -7,6 +7,7 @@ import pandas as pd
 
 from dfclib.evaluation.metrics import per_class, summary
 from dfclib.evaluation.published import PublishedResult, compare_with_published
+from dfclib.predictions import Predictions
 from dfclib.recipes import all_recipes, differences, find, resampling
 from dfclib.reporting import captions
 from dfclib.reporting.captions import AUTHOR, OURS
@@ -56,6 +57,25 @@ def experiment_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
         if run.recipe.name in groups and run.is_current:
             groups[run.recipe.name].append(run)
     return {name: found for name, found in groups.items() if found}
+
+
+def recorded_seeds(runs: Sequence[Run], name: str) -> list[Run]:
+    """The recorded runs of `name`, a recipe of ours, one per seed, the lowest first; none where none is recorded.
+
+    Runs count that are on real images, by today's recipe with all of its epochs, and with the protocol `final`: on all
+    training images, and without a look at validation before the end. All are of one data set and one scale, which is
+    full where such a run is recorded.
+    """
+    known = [run for run in runs if run.recipe.name == name and run.protocol == "final" and not run.data["embedded"]]
+    known = [run for run in known if run.is_current and not run.recipe.given_epochs]
+    known.sort(key=lambda run: (("full", "compact", "quick").index(run.scale), run.data["name"], run.seed))
+    return [run for run in known if _where(run) == _where(known[0])]
+
+
+def best_author(published: Mapping[str, PublishedResult], predictions: Predictions) -> PublishedResult | None:
+    """The most accurate of all authors' results on the validation images of `predictions`; None where there is none."""
+    others = [one for one in published.values() if one.split == "validation" and one.is_of(predictions)]
+    return max(others, key=lambda one: one.accuracy, default=None)
 
 
 def ladder(runs: Sequence[Run]) -> pd.DataFrame:
@@ -143,12 +163,11 @@ def headline_rows(runs: Sequence[Run], published: Mapping[str, PublishedResult])
         left = shortened(run) + ([] if run.is_current else ["trained by an earlier recipe"])
         found.append(row | {"what was shortened": ", ".join(left) or "nothing"})
     for name, title in OWN.items():
-        mine = [run for run in runs if run.recipe.name == name and run.is_current and run.protocol == "final"]
+        mine = recorded_seeds(runs, name)
         judged = [run.predictions(run.recipe.reported_split) for run in mine]
-        others = [a for a in published.values() if judged and a.is_of(judged[0]) and a.split == "validation"]
-        if not others:
+        best = best_author(published, judged[0]) if judged else None
+        if best is None:
             continue
-        best = max(others, key=lambda author: author.accuracy)
         row = {"system": title, "images": f"{best.n:,} {best.split}"}
         row["author"] = f"{percent(best.accuracy)} (the best of all: {best.recipe})"
         seeds = f"{over_seeds([one.accuracy for one in judged])} ({len(mine)} seeds)"
@@ -294,6 +313,11 @@ def over_seeds(accuracies: Sequence[float]) -> str:
     if len(accuracies) == 1:
         return percent(accuracies[0])
     return f"{percent(np.mean(accuracies))} ± {100 * np.std(accuracies, ddof=1):.1f}"
+
+
+def _where(run: Run) -> tuple[str, str]:
+    """The scale and the images of a run, which runs that are averaged have alike."""
+    return run.scale, run.data["fingerprint"]
 
 
 def _with_interval(run: Run) -> str:

@@ -20,19 +20,11 @@ def read_studies(folder: Path) -> dict[str, dict[str, Any]]:
 
 def variant_lines(values: Mapping[str, Any]) -> list[str]:
     """The study's question, what it was asked on, and one line per trained variant: its difference to the first."""
-    study, results, first = values["study"], values["results"], values["against"]
-    seeds = "one seed" if len(study["seeds"]) == 1 else f"{len(study['seeds'])} seeds"
-    lines = [
-        f"{study['question']} On {values['images']:,} held-out images, {seeds} each, "
-        f"{_trained(values)}, points with 95% intervals:"
-    ]
-    for row in results:
-        accuracy = f"{row['variant']}: {percent(row['accuracy'])} ({interval(row['low'], row['high'])})"
-        if row["variant"] == first:
-            lines.append(accuracy)
-            continue
-        low, high = (points(row[f"difference_{end}"]) for end in ("low", "high"))
-        lines.append(f"{accuracy}, {points(row['difference'])} ({low} to {high})")
+    lines = [f"{_asked(values)}, points with 95% intervals:"]
+    for row in variant_rows(values):
+        variant, accuracy, within, difference, paired, _ = row.values()
+        line = f"{variant}: {accuracy} ({within})"
+        lines.append(line if variant == values["against"] else f"{line}, {difference} ({paired})")
     return lines
 
 
@@ -53,8 +45,7 @@ def variant_rows(values: Mapping[str, Any]) -> list[dict[str, str]]:
 def variant_note(values: Mapping[str, Any]) -> str:
     """The study's question, what it was asked on, and what was changed for all of its variants."""
     study = values["study"]
-    asked = variant_lines(values)[0].partition(", points with")[0]
-    return f"{asked}; {study['recipe']} with {describe(study['changes'])}."
+    return f"{_asked(values)}; {study['recipe']} with {describe(study['changes'])}."
 
 
 def study_rows(studies: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
@@ -78,6 +69,19 @@ def look_rows(looks: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
         row["recipe's fingerprint"] = look["recipe_fingerprint"]
         found.append(row | {"correct": f"{correct:,} of {n:,}", "accuracy": percent(correct / n)})
     return found
+
+
+def seeds_each(study: Mapping[str, Any]) -> str:
+    """`one seed each`, `3 seeds each`: how often each variant of a study is trained."""
+    count = len(study["seeds"])
+    return f"{'one seed' if count == 1 else f'{count} seeds'} each"
+
+
+def _asked(values: Mapping[str, Any]) -> str:
+    """The study's question, its images and seeds, and how much of it is trained."""
+    study = values["study"]
+    asked = f"{study['question']} On {values['images']:,} held-out images, {seeds_each(study)}"
+    return f"{asked}, {_trained(values)}"
 
 
 def _trained(values: Mapping[str, Any]) -> str:

@@ -131,15 +131,14 @@ def optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimize
     rate = learning_rate_schedule(recipe, steps_per_epoch)
     reach = recipe.average_over * recipe.epochs * steps_per_epoch
     average = {"use_ema": True, "ema_momentum": max(0.0, 1 - 1 / reach)} if reach else {}
+    options = {"momentum": recipe.momentum, "nesterov": recipe.nesterov} | average  # of those that have a momentum
     if recipe.optimizer == "sgd":
-        options = {"momentum": recipe.momentum, "nesterov": recipe.nesterov} | average
         return (
             SGDWithL2(rate, recipe.weight_decay, **options)
             if recipe.weight_decay
             else keras.optimizers.SGD(rate, **options)
         )
     if recipe.optimizer == "muon":
-        options = {"momentum": recipe.momentum, "nesterov": recipe.nesterov} | average
         return ConvolutionalMuon(rate, weight_decay=recipe.weight_decay or None, **options)
     if recipe.optimizer == "adamw":
         return FusedAdam(rate, weight_decay=recipe.weight_decay, **average)

@@ -10,7 +10,8 @@ from dfclib.errors import UserError
 from dfclib.evaluation.published import PublishedResult
 from dfclib.recipes import find
 from dfclib.reporting import answers
-from dfclib.reporting.answers import answer, best_author, recorded_alike, recorded_seeds
+from dfclib.reporting.answers import answer, recorded_alike
+from dfclib.reporting.rows import best_author, recorded_seeds
 
 
 def equal_matrix(correct: int, recipe: str) -> PublishedResult:

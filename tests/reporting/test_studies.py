@@ -12,6 +12,7 @@ def row(variant, accuracy, difference=0.0, spread=0.0):
     return {"variant": variant, "accuracy": accuracy, "low": accuracy - 0.02, "high": accuracy + 0.02} | {
         "difference": difference,
         **ends,
+        "seconds": 60.0,
     }
 
 

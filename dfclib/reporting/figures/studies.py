@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from dfclib.errors import UserError
 from dfclib.reporting.figures import style
+from dfclib.reporting.studies import seeds_each
 
 LETTERS = 26  # of a variant's name in a line
 LINE = 0.145  # inches
@@ -30,11 +31,10 @@ def study(values: Mapping[str, Any]) -> Figure:
     if not found:
         raise UserError("no variant of the study is trained: there are no differences to draw")
     asked, first = values["study"], values["against"]
-    seeds = "one seed" if len(asked["seeds"]) == 1 else f"{len(asked['seeds'])} seeds"
     title = f"{asked['question']}\naccuracy less that of “{first}”, n = {values['images']:,} held-out images"
     names = [textwrap.wrap(_name(row), LETTERS) for row in found]
     lines = [len(name) + 1 for name in names]  # a row is as high as its name has lines, and one apart from the next
-    note = f"95% intervals are of other images, not of other seeds; {seeds} each"
+    note = f"95% intervals are of other images, not of other seeds; {seeds_each(asked)}"
     figure = style.new_figure(1.9 + LINE * sum(lines), title, note=note)
     axes = figure.subplots()
     axes.axvline(0, color="0.45", linewidth=1)
