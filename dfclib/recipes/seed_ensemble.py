@@ -16,8 +16,8 @@ s3-base, seed 0, compact, published: validation 91.4% [89.8%, 92.9%], n = 1,250,
     20 epochs, 30 min, CPU, mixed_bfloat16
 s3-head128, seed 1, compact, earlier recipe, held out: validation 80.6% [78.3%, 82.7%], n = 1,250,
     3 epochs, 4 min, CPU, mixed_bfloat16
-s3-head128, seed 1, compact, earlier recipe, published: validation 84.5% [82.4%, 86.4%], n = 1,250,
-    3 epochs, 3 min, CPU, mixed_bfloat16
+s3-head128, seed 1, compact, published: validation 91.0% [89.3%, 92.5%], n = 1,250,
+    20 epochs, 30 min, CPU, mixed_bfloat16
 s3-decay, seed 2, compact, earlier recipe, held out: validation 83.6% [81.4%, 85.5%], n = 1,250,
     3 epochs, 4 min, CPU, mixed_bfloat16
 s3-decay, seed 2, compact, earlier recipe, published: validation 84.5% [82.4%, 86.4%], n = 1,250,
