@@ -1,5 +1,6 @@
 """What several tests share: five trivially different classes of tiny images, and a recipe that learns them."""
 
+import gc
 import os
 import signal
 from dataclasses import replace
@@ -15,6 +16,11 @@ from dfclib.datasets.images import Splits  # noqa: E402
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell that starts the tests in the background has them ignore Ctrl-C, and the processes that they start, too
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what the imports made out of the collections after each training, as `import_keras` does."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

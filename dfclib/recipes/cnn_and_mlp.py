@@ -34,7 +34,7 @@ s2_cnn = Recipe(
     schedule=StepRate(1e-2, factor=0.5, every=7),
     batch_size=64,
     epochs=60,
-    quick_scale=Scale(epochs=16, batch_size=16, image_size=(48, 48), framing="crop", precision="float32"),
+    quick_scale=Scale(epochs=16, batch_size=16, image_size=(32, 32), framing="crop", precision="float32"),
     compact_scale=Scale(),
     claims={"validation": 0.8888, "kaggle": 0.90, "parameters": 2_196_613},
     claims_note="the author measures validation on images that are flipped and rotated at random",

@@ -124,7 +124,7 @@ def release_memory() -> Iterator[None]:
         for name in set(functions) - before:
             if name.startswith("CustomGradient-"):
                 del functions[name]
-        keras.backend.clear_session()
+        keras.backend.clear_session(free_memory=False)  # the garbage is collected once, after both
         gc.collect()
 
 
