@@ -42,7 +42,9 @@ def sprint(runs: Sequence[Run], published: Published) -> str:
     text = f"Our own recipe, sprint, is right on {accuracy} of {len(judged[0]):,} validation images"
     author = rows.best_author(published, judged[0])
     beside = f"; the best of all authors on these images is {percent(author.accuracy)}." if author else "."
-    return f"{text} ({trained} in {took} on {devices}){beside}"
+    vote = rows.recorded_seeds(runs, "sprint-vote")
+    voted = f" The soft vote of {len(vote[0].members)} seeds is right on {rows.with_interval(vote[0])}." if vote else ""
+    return f"{text} ({trained} in {took} on {devices}){beside}{voted}"
 
 
 def resampling(runs: Sequence[Run], _: Published) -> str:

@@ -31,7 +31,10 @@ HEADLINES = {
     "s3-vote": "S3: a seed ensemble",
     "s4-author": "S4: a CNN for Fashion-MNIST",
 }
-OWN = {"sprint": "Ours: sprint"}  # recipes that no author has: they stand beside the best of all authors
+OWN = {
+    "sprint": "Ours: sprint",
+    "sprint-vote": "Ours: three sprints' vote",
+}  # recipes that no author has: they stand beside the best of all authors
 CHANCE = 0.05  # p values below this are called more than chance, as in the notebooks' answers
 TRAINED = ("scale", "epochs", "image size", "data", "device", "precision")
 
@@ -159,7 +162,7 @@ def headline_rows(runs: Sequence[Run], published: Mapping[str, PublishedResult])
         if run is None or author is None or not author.is_of(run.predictions(author.split)):
             continue
         row = {"system": title, "images": f"{author.n:,} {author.split}", "author": percent(author.accuracy)}
-        row["ours (95% interval)"] = _with_interval(run)
+        row["ours (95% interval)"] = with_interval(run)
         left = shortened(run) + ([] if run.is_current else ["trained by an earlier recipe"])
         found.append(row | {"what was shortened": ", ".join(left) or "nothing"})
     for name, title in OWN.items():
@@ -171,7 +174,7 @@ def headline_rows(runs: Sequence[Run], published: Mapping[str, PublishedResult])
         row = {"system": title, "images": f"{best.n:,} {best.split}"}
         row["author"] = f"{percent(best.accuracy)} (the best of all: {best.recipe})"
         seeds = f"{over_seeds([one.accuracy for one in judged])} ({len(mine)} seeds)"
-        row["ours (95% interval)"] = _with_interval(mine[0]) if len(mine) == 1 else seeds
+        row["ours (95% interval)"] = with_interval(mine[0]) if len(mine) == 1 else seeds
         found.append(row | {"what was shortened": ", ".join(shortened(mine[0])) or "nothing"})
     return found
 
@@ -198,7 +201,7 @@ def comparison_rows(runs: Sequence[Run], published: Mapping[str, PublishedResult
                 "network": f"attempt {LADDER[name]}" if name in LADDER else name,
                 "trained": _trained(captions.conditions(run), ("scale", "epochs")),
                 "author": percent(author.accuracy),
-                "ours (95% interval)": _with_interval(run),
+                "ours (95% interval)": with_interval(run),
                 "ours less author": f"{points(compared['difference'])} points",
                 "more than chance": more,
                 f"class {ours.class_names[-1]} found, author and ours": " and ".join(map(percent, recalls)),
@@ -320,7 +323,7 @@ def _where(run: Run) -> tuple[str, str]:
     return run.scale, run.data["fingerprint"]
 
 
-def _with_interval(run: Run) -> str:
+def with_interval(run: Run) -> str:
     """Accuracy on the images that the run is judged by: `90.9% (90.3% to 91.5%)`."""
     result = summary(run.predictions(run.recipe.reported_split))
     return f"{percent(result['accuracy'])} ({interval(result['low'], result['high'])})"

@@ -41,6 +41,7 @@ QUEUE = (
     Entry("s4-author"),
     Entry("s4-ours", weights=True),
     *(Entry("sprint", seed=seed, scale="full", weights=seed == 0) for seed in range(3)),
+    Entry("sprint-vote", scale="full"),
     *map(Entry, ("attempt1", "attempt2")),
     *(Entry(f"resampling-{way}", seed=seed) for seed in range(3) for way in ("nearest", "bilinear", "enlarged")),
     *map(Entry, ("attempt3", "attempt4", "attempt6", "attempt5")),

@@ -99,7 +99,7 @@ def test_every_answer_has_numbers_from_the_recorded_runs():
     for name in answers.ANSWERS:
         text = answer(name, runs, published)
         if name == "sprint" and not recorded_seeds(runs, "sprint"):  # its runs are made one day after its recipe
-            assert text == "*No answer yet: no run of sprint is recorded.*"
+            assert text == "*No answer yet: no run of sprint or sprint-vote is recorded.*"
             continue
         assert "%" in text and "nan" not in text and "No answer" not in text, name
 
@@ -266,7 +266,7 @@ def test_only_the_final_runs_of_today_s_recipe_on_real_images_count_and_full_one
         make_run(tmp_path, "attempt6", 0.9),
     ]
     assert recorded_seeds(others, "sprint") == []
-    assert answer("sprint", others, AUTHORS) == "*No answer yet: no run of sprint is recorded.*"
+    assert answer("sprint", others, AUTHORS) == "*No answer yet: no run of sprint or sprint-vote is recorded.*"
     compact = make_run(tmp_path, recipe.compact(), 0.92)
     assert recorded_seeds([*others, compact], "sprint") == [compact]
     full = seeds_of_sprint(tmp_path, 0.93, 0.94)
