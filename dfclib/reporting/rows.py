@@ -31,10 +31,8 @@ HEADLINES = {
     "s3-vote": "S3: a seed ensemble",
     "s4-author": "S4: a CNN for Fashion-MNIST",
 }
-OWN = {
-    "sprint": "Ours: sprint",
-    "sprint-vote": "Ours: three sprints' vote",
-}  # recipes that no author has: they stand beside the best of all authors
+# Recipes that no author has: they stand beside the best of all authors.
+OWN = {"sprint": "Ours: sprint", "sprint-vote": "Ours: three sprints' vote"}
 CHANCE = 0.05  # p values below this are called more than chance, as in the notebooks' answers
 TRAINED = ("scale", "epochs", "image size", "data", "device", "precision")
 
