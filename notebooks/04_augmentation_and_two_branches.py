@@ -132,7 +132,8 @@ results_table([second, fourth])
 #
 # Look at what validation does where the rate is highest. The legend gives the typical jump between epochs: by how many
 # points validation accuracy changes from one epoch to the next, *less the trend*. A curve that climbs evenly has none.
-# Short runs have no such number, because their steep beginning would count as jumps.
+# Only the second half of a training counts, because the steep beginning bends: that would count as jumps. A short run
+# has no such number.
 
 # %%
 three = recorded_alike(runs, "attempt4", "attempt5", "attempt6")

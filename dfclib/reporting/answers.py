@@ -13,7 +13,7 @@ from dfclib.datasets.traces import NYQUIST, recorded_traces
 from dfclib.ensembles import align, hard_vote
 from dfclib.errors import UserError
 from dfclib.evaluation.comparison import compare, disagreement
-from dfclib.evaluation.metrics import per_class, summary, validation_fluctuation
+from dfclib.evaluation.metrics import per_class, summary
 from dfclib.evaluation.published import PublishedResult, compare_with_published, published_vote
 from dfclib.predictions import Predictions
 from dfclib.recipes import find, flagship
@@ -355,11 +355,9 @@ def _shorter(run: Run) -> str:
 
 def _fluctuation(*runs: Run) -> str:
     """How much validation accuracy jumps from epoch to epoch in the second half of each training, if it has enough."""
-    halves = [run.history.iloc[len(run.history) // 2 :] for run in runs]
-    if min(map(len, halves)) < captions.FEWEST_EPOCHS:
+    if min(len(run.history) for run in runs) < captions.FEWEST_EPOCHS:
         return ""
-    jumps = map(validation_fluctuation, halves)
-    texts = [f"{jump:.1f} points in {_title(run)}" for run, jump in zip(runs, jumps, strict=True)]
+    texts = [f"{captions.fluctuation(run)} in {_title(run)}" for run in runs]
     what = "in the second half of training, the typical jump of validation accuracy between epochs is"
     return _by(runs, f"{what} {listed(texts)}.")
 

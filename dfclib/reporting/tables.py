@@ -167,11 +167,11 @@ def recorded_table(runs: Sequence[Run], published: Mapping[str, PublishedResult]
 
 
 def fluctuation_table(runs: Sequence[Run]) -> Table:
-    """`metrics.validation_fluctuation` in points, one row per run of a single model."""
+    """`captions.fluctuation`, one row per run of a single model."""
     rows = []
     for run in runs:
         row = {"run": run.name, "epochs": str(len(run.history))}
-        row["typical jump between epochs"] = captions.fluctuation(run)
+        row[captions.JUMP] = captions.fluctuation(run)
         rows.append(row | {"validation images": f"{run.metrics['validation']['n']:,}"})
     return Table(rows, _data_note(runs) if rows else NOT_RECORDED)
 

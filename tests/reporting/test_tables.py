@@ -161,10 +161,10 @@ def test_nothing_recorded_is_said():
 
 
 def test_fluctuation(tmp_path):
-    swing, climb = (0.5, 0.6) * 3, (0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
-    curves = {"attempt5": climb, "attempt4": swing, "attempt6": swing[:5]}
+    swing, calm = (0.5, 0.6) * 6, (0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
+    curves = {"attempt5": calm, "attempt4": swing, "attempt6": swing[:11]}  # calm in its second half
     runs = [make_run(tmp_path, name, val_accuracies=curve) for name, curve in curves.items()]
-    shown = [row["typical jump between epochs"] for row in fluctuation_table(runs).rows]
+    shown = [row["typical jump between epochs, second half"] for row in fluctuation_table(runs).rows]
     assert shown == ["0.0 points", "9.8 points", "too few epochs to tell"]
 
 

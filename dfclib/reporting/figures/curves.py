@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dfclib.errors import UserError
-from dfclib.reporting.captions import WATCHED, data_name, fluctuation, heading, kept, scale
+from dfclib.reporting.captions import JUMP, WATCHED, data_name, fluctuation, heading, kept, scale
 from dfclib.reporting.figures import style
 from dfclib.runs import Run
 
@@ -55,7 +55,7 @@ def validation_curves(runs: Sequence[Run]) -> Figure:
         style.draw_line(axes, run.history["epoch"], 100 * run.history["val_accuracy"], i, label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.label_axes(axes, "epoch", "accuracy, %")
-    style.legend_below(figure, axes, columns=1, title="in brackets: typical jump between epochs")
+    style.legend_below(figure, axes, columns=1, title=f"in brackets: {JUMP}")
     return figure
 
 

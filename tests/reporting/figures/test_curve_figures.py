@@ -7,7 +7,6 @@ from fakes import make_run
 from legible import assert_legible, title
 
 from dfclib.errors import UserError
-from dfclib.evaluation.metrics import validation_fluctuation
 from dfclib.recipes import find
 from dfclib.reporting import figures
 from dfclib.reporting.figures.style import STYLES
@@ -44,12 +43,15 @@ def test_lines_differ_without_their_colours(runs):
     assert len({(marker, str(line)) for _, marker, line in STYLES}) == len(STYLES)
 
 
-def test_validation_curves_give_the_swing_and_leave_votes_out(runs):
-    figure = figures.validation_curves([runs["attempt4"], runs["attempt6"], runs["attempt6-vote"]])
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    expected = [f"{n} ({validation_fluctuation(runs[n].history):.1f} points)" for n in ("attempt4", "attempt6")]
-    assert labels == expected
-    assert figure.legends[0].get_title().get_text() == "in brackets: typical jump between epochs"
+def test_validation_curves_give_the_jumps_of_the_second_half_and_leave_votes_out(runs, tmp_path):
+    curve = (0.1, 0.9, 0.2, 0.8, 0.3, 0.7) + (0.5, 0.6) * 3
+    shown = [make_run(tmp_path, "attempt4", val_accuracies=curve), make_run(tmp_path, "attempt6", val_accuracies=curve)]
+    figure = figures.validation_curves([*shown, runs["attempt6-vote"]])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "attempt4 (9.8 points)",
+        "attempt6 (9.8 points)",
+    ]
+    assert figure.legends[0].get_title().get_text() == "in brackets: typical jump between epochs, second half"
     assert "n = 1,250" in title(figure)
 
 
