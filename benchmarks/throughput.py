@@ -3,8 +3,8 @@
     python benchmarks/throughput.py                       # four minutes on two idle cores
     python benchmarks/throughput.py --ways keras ours     # without PyTorch
 
-* keras: BatchNormalization, SGD and loss as Keras has them, compiled by its defaults but for jit_compile; our input
-  pipeline.
+* keras: BatchNormalization and SGD as Keras has them, compiled by its defaults but for jit_compile; our input pipeline
+  and loss.
 * ours: as we train, FusedBatchNormalization and deterministic operations included.
 * muon: as ours, with sprint's own optimizer, for what it adds to a step. The others take SGD, which all three have.
 * pytorch: the same layers, channels last; images in memory as uint8, shifted by whole pixels and mirrored as sprint's.
@@ -116,9 +116,9 @@ def keras_as_it_comes(images: ImageSet, recipe: Recipe, precision: str) -> "kera
     average = {name: getattr(optimisation.optimizer(recipe, steps), name) for name in ("use_ema", "ema_momentum")}
     momentum = {"momentum": recipe.momentum, "nesterov": recipe.nesterov, "weight_decay": recipe.weight_decay}
     rate = optimisation.learning_rate_schedule(recipe, steps)
-    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing)
     optimizer = keras.optimizers.SGD(rate, **momentum, **average)
-    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=jit_compile())
+    # the loss is ours, too: Keras's own takes whole labels without smoothing, or smooths labels that are not whole
+    model.compile(optimizer, optimisation.loss(recipe), metrics=["accuracy"], jit_compile=jit_compile())
     return model
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from dfclib import pipelines
 from dfclib.datasets.images import ImageSet
 from dfclib.files import write_json
-from dfclib.recipes import Recipe, all_recipes
+from dfclib.recipes import EnsembleRecipe, Recipe, by_name
 from dfclib.recipes.recipe import SPEED_FILE, measured
 from dfclib.training import trainable_parameters
 from dfclib.training.devices import environment, release_memory, resolve_precision
@@ -40,7 +40,9 @@ def main() -> None:
     arguments = parser.parse_args()
 
     speeds, parameters = measured("images_per_second"), measured("parameters")
-    for recipe in trainings():
+    for recipe in by_name().values():
+        if isinstance(recipe, EnsembleRecipe):
+            continue
         if arguments.names and not recipe.name.startswith(tuple(arguments.names)):
             continue
         for scale in arguments.scales:
@@ -51,15 +53,6 @@ def main() -> None:
             print(f"{recipe.name:12} {scale:8} {speed:7.0f} images/s", flush=True)
             values = {"images_per_second": dict(sorted(speeds.items())), "parameters": dict(sorted(parameters.items()))}
             write_json(SPEED_FILE, {"environment": environment()} | values)
-
-
-def trainings() -> list[Recipe]:
-    """Every single training of every recipe, each once."""
-    found = {}
-    for recipe in all_recipes():
-        for member in recipe.members:
-            found.setdefault(member.name, member)
-    return list(found.values())
 
 
 def measure(recipe: Recipe, seconds: float) -> tuple[float, int]:

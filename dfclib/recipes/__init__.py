@@ -30,7 +30,7 @@ def _added() -> list[ModuleType]:
 STORY = (six_attempts, soft_voting_pair, cnn_and_mlp, seed_ensemble, fashion_mnist, flagship, resampling)
 SYSTEMS = (*STORY, *_added())
 
-__all__ = ["EnsembleRecipe", "Recipe", "all_recipes", "differences", "find", "from_dict", "load"]
+__all__ = ["EnsembleRecipe", "Recipe", "all_recipes", "by_name", "differences", "find", "from_dict", "load"]
 
 
 def all_recipes() -> tuple[Recipe | EnsembleRecipe, ...]:
@@ -38,12 +38,18 @@ def all_recipes() -> tuple[Recipe | EnsembleRecipe, ...]:
     return tuple(recipe for system in SYSTEMS for recipe in system.RECIPES)
 
 
-def find(name: str) -> Recipe | EnsembleRecipe:
-    """The recipe called `name`, members of ensembles included. Raises UserError with near matches."""
+def by_name() -> dict[str, Recipe | EnsembleRecipe]:
+    """Every recipe by its name, and members of ensembles that are none themselves."""
     known = {recipe.name: recipe for recipe in all_recipes()}
     for ensemble in all_recipes():
         for member in ensemble.members:
             known.setdefault(member.name, member)
+    return known
+
+
+def find(name: str) -> Recipe | EnsembleRecipe:
+    """The recipe called `name`, members of ensembles included. Raises UserError with near matches."""
+    known = by_name()
     if name in known:
         return known[name]
     near = difflib.get_close_matches(name, known, n=3)
