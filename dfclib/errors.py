@@ -1,4 +1,4 @@
-"""The one exception whose message is meant for the user, not for a developer."""
+"""Exceptions whose message is meant for the user, not for a developer."""
 
 
 class UserError(Exception):
@@ -6,3 +6,7 @@ class UserError(Exception):
 
     The command line prints it on standard error without a traceback and exits with 1.
     """
+
+
+class Diverged(UserError):
+    """A training whose loss is no number any more: what it was told to do does not work."""

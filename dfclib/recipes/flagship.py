@@ -13,8 +13,8 @@ looked at once, when all is over. What `sprint` is made of:
 Optimizer and augmentation were chosen on held-out images, by a study that began with SGD and CutMix:
 
 <!-- generated: study-sprint-start -->
-SGD or Muon for sprint, with CutMix or without? On 1,250 held-out images, one seed each, 5 of 5 variants, points with
-95% intervals:
+SGD or Muon for sprint, with CutMix or without? (The first five of seventeen variants that were planned.) On 1,250
+held-out images, one seed each, 5 of 5 variants, points with 95% intervals:
     SGD and CutMix: 92.2% (90.6% to 93.5%)
     no mirror image at prediction: 92.1% (90.6% to 93.5%), -0.1 (-0.8 to +0.6)
     SGD: 92.7% (91.3% to 94.1%), +0.6 (-0.2 to +1.3)

@@ -13,9 +13,9 @@ from dfclib.wording import MISSING, duration, interval, percent, points
 
 
 def read_studies(folder: Path) -> dict[str, dict[str, Any]]:
-    """The results of every study in `folder` with at least one trained variant, by the study's name."""
+    """The results of every study in `folder` on real images with at least one trained variant, by the study's name."""
     found = {path.name.removesuffix(RESULTS): read_json(path) for path in sorted(folder.glob(f"*{RESULTS}"))}
-    return {name: values for name, values in found.items() if values["results"]}
+    return {name: v for name, v in found.items() if v["results"] and "embedded" not in v.get("about", {})}
 
 
 def variant_lines(values: Mapping[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dfclib.datasets.images import Splits, held_out_split
-from dfclib.errors import UserError
+from dfclib.errors import Diverged, UserError
 from dfclib.files import read_json, write_json
 from dfclib.recipes import Recipe, find, from_dict
 from dfclib.recipes.reading import read_dataclass
@@ -28,13 +28,28 @@ if TYPE_CHECKING:
     import optuna
 
 
+DIVERGED = "diverged"  # a trial's attribute: what it trained, whose loss became no number
+
+
 @dataclass(frozen=True)
 class Range:
-    """Numbers from low to high that a sampler may draw; log: evenly in their logarithm."""
+    """Numbers from low to high that a sampler may draw, whole ones where both are whole: 0.0 to 1.0, but 32 to 256.
+
+    log: evenly in their logarithm
+    """
 
     low: float
     high: float
     log: bool = False
+
+    def __post_init__(self) -> None:
+        if self.low >= self.high or (self.log and self.low <= 0):
+            above = " and above 0, for its logarithm" if self.log else ""
+            raise UserError(f"low must be below high{above}, received {self.low} and {self.high}")
+
+    @property
+    def is_whole(self) -> bool:
+        return isinstance(self.low, int) and isinstance(self.high, int)
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,7 @@ class Study:
     trials: how many combinations `tpe` draws
     seeds: each variant is trained once with each
     minutes: no training begins after so many, and the one at hand stops after its epoch; given again, the study goes on
+        (a variant whose loss is no number any more is left out, and not trained again)
     prune: give a variant up after a seed that leaves it below the median of the others so far
     """
 
@@ -146,18 +162,20 @@ def run_study(
             trained is kept.
     """
     import optuna
+    from optuna.trial import TrialState
 
     from dfclib.callbacks import OutOfTime
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     Path(runs_dir).mkdir(parents=True, exist_ok=True)
     about = {"data": splits.name, "data_fingerprint": splits.fingerprint, "recipe": variant(study, {}).name}
+    about |= {"embedded": True} if splits.embedded else {}
     kept = _open(study, Path(runs_dir), about)
     results = Path(out) / f"{study.name}{RESULTS}"
     if results.exists():
         _take_over(study, kept, read_json(results), about, results)
     _enqueue(study, kept)
-    path = write_results(study, _outcomes(kept), about, out)
+    path = write_results(study, _outcomes(kept), about, out, _diverged(kept))
     end = time.monotonic() + 60 * study.minutes if study.minutes else float("inf")
     while time.monotonic() < end and (trial := _next_trial(study, kept)) is not None:
         changes = _suggest(study, trial)
@@ -167,17 +185,26 @@ def run_study(
         except OutOfTime as stop:
             say(str(stop))
             break
-        kept.tell(trial, accuracy, state=state)
-        path = write_results(study, _outcomes(kept), about, out)
+        except Diverged as error:
+            say(str(error))
+            trial.set_user_attr(DIVERGED, describe(changes) if study.vary else trial.user_attrs["variant"])
+            kept.tell(trial, state=TrialState.FAIL)
+        else:
+            kept.tell(trial, accuracy, state=state)
+        path = write_results(study, _outcomes(kept), about, out, _diverged(kept))
     return path
 
 
 def _combinations(study: Study) -> list[dict[str, Any]]:
-    """The changes of each variant or of each combination; of a range its two ends."""
+    """The changes of each variant or of each combination of a grid; what a sampler draws from once each, a range's
+    ends for all of it."""
     if study.variants:
         return list(study.variants.values())
-    values = [[v["low"], v["high"]] if isinstance(v, dict) else v for v in study.vary.values()]
-    return [dict(zip(study.vary, chosen, strict=True)) for chosen in itertools.product(*values)]
+    values = {name: [v["low"], v["high"]] if isinstance(v, dict) else v for name, v in study.vary.items()}
+    if study.sampler == "grid":
+        return [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
+    first = {name: among[0] for name, among in values.items()}
+    return [first | {name: value} for name, among in values.items() for value in among]
 
 
 def _settings(study: Mapping[str, Any], about: Mapping[str, str]) -> str:
@@ -222,7 +249,8 @@ def _open(study: Study, runs_dir: Path, about: Mapping[str, str]) -> "optuna.Stu
     if before != settings:
         raise UserError(
             f"{runs_dir / 'studies.db'} holds another study called {study.name}, or one of other images or of an "
-            f"earlier recipe: give this one another name. That one was {before}"
+            f"earlier recipe: give this one another name, or move {runs_dir / 'studies.db'} away, by which no finished "
+            f"training is lost. That one was {before}"
         )
     _require_same_variants(study, _outcomes(kept), runs_dir / "studies.db")
     kept.set_user_attr("settings", settings)
@@ -281,19 +309,27 @@ def _outcomes(kept: "optuna.Study") -> list[Outcome]:
     return found
 
 
+def _diverged(kept: "optuna.Study") -> list[str]:
+    """The variants whose loss became no number."""
+    return [trial.user_attrs[DIVERGED] for trial in kept.get_trials(deepcopy=False) if DIVERGED in trial.user_attrs]
+
+
 def _distributions(study: Study) -> "dict[str, optuna.distributions.BaseDistribution]":
     """What Optuna draws from, by parameter; lists, too, are values: it takes them as text.
 
     Nothing for variants: a trial's attribute names the one it trains, so that there may be more of them later.
     """
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    return {
-        name: FloatDistribution(values["low"], values["high"], log=values.get("log", False))
-        if isinstance(values, dict)
-        else CategoricalDistribution([json.dumps(value) for value in values])
-        for name, values in study.vary.items()
-    }
+    found = {}
+    for name, values in study.vary.items():
+        if isinstance(values, dict):
+            among = Range(**values)
+            kind = IntDistribution if among.is_whole else FloatDistribution
+            found[name] = kind(among.low, among.high, log=among.log)
+        else:
+            found[name] = CategoricalDistribution([json.dumps(value) for value in values])
+    return found
 
 
 def _next_trial(study: Study, kept: "optuna.Study") -> "optuna.Trial | None":
@@ -305,28 +341,35 @@ def _next_trial(study: Study, kept: "optuna.Study") -> "optuna.Trial | None":
             return Trial(kept, trial._trial_id)  # Optuna has no public way back to a trial
         kept.tell(trial.number, state=TrialState.FAIL)  # the study has lost this variant since
     if study.variants:
-        done = {outcome.variant for outcome in _outcomes(kept)}
+        done = {outcome.variant for outcome in _outcomes(kept)} | set(_diverged(kept))
         missing = [name for name in study.variants if name not in done]
         if not missing:
             return None
         trial = kept.ask()
         trial.set_user_attr("variant", missing[0])
         return trial
-    done = kept.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-    waits = kept.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    return kept.ask() if waits or len(done) < (study.trials or 0) else None
+    if study.sampler == "tpe":
+        return kept.ask() if len(_outcomes(kept)) + len(_diverged(kept)) < study.trials else None
+    done = [outcome.variant for outcome in _outcomes(kept)]
+    while kept.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        trial = kept.ask()
+        if describe(_suggest(study, trial)) not in done:
+            return trial
+        kept.tell(trial, state=TrialState.FAIL)  # a results file has brought it since it was made to wait
+    return None
 
 
 def _suggest(study: Study, trial: "optuna.Trial") -> dict[str, Any]:
     """The changes that a trial asks for."""
-    from optuna.distributions import FloatDistribution
+    from optuna.distributions import CategoricalDistribution, IntDistribution
 
-    drawn = {
-        name: trial.suggest_float(name, among.low, among.high, log=among.log)
-        if isinstance(among, FloatDistribution)
-        else trial.suggest_categorical(name, among.choices)
-        for name, among in _distributions(study).items()
-    }
+    drawn = {}
+    for name, among in _distributions(study).items():
+        if isinstance(among, CategoricalDistribution):
+            drawn[name] = trial.suggest_categorical(name, among.choices)
+        else:
+            suggest = trial.suggest_int if isinstance(among, IntDistribution) else trial.suggest_float
+            drawn[name] = suggest(name, among.low, among.high, log=among.log)
     if study.variants:
         return study.variants[trial.user_attrs["variant"]]
     return {name: _value(value) for name, value in drawn.items()}
@@ -338,11 +381,13 @@ def _train_seeds(
     """(mean accuracy on held-out images, whether all seeds were trained): one run per seed, named in the trial."""
     from optuna.trial import TrialState
 
-    from dfclib.callbacks import TimeLimit
+    from dfclib.callbacks import OutOfTime, TimeLimit
     from dfclib.training import train
 
     recipe, trained = variant(study, changes), []
     for number, seed in enumerate(study.seeds):
+        if number and time.monotonic() > end:
+            raise OutOfTime(f"{recipe.name}: {number} of {len(study.seeds)} seeds trained")
         limit = TimeLimit(lambda: time.monotonic() > end)
         seeded = recipe.with_options(seed=seed)
         _predict_otherwise(seeded, splits, Path(runs_dir))

@@ -58,11 +58,17 @@ class Outcome:
     trained: Sequence[Trained]
 
 
-def write_results(study: "Study", outcomes: Sequence[Outcome], about: Mapping[str, str], out: Path | str) -> Path:
+def write_results(
+    study: "Study",
+    outcomes: Sequence[Outcome],
+    about: Mapping[str, Any],
+    out: Path | str,
+    diverged: Sequence[str] = (),
+) -> Path:
     """Write NAME.results.json and NAME.md into `out`, and return the table's path.
 
     outcomes: in the order in which they were trained; differences are to the first. about: images and recipe, with
-    their hashes
+    their hashes. diverged: variants that could not be trained to their end
     """
     rows = [_row(outcome, outcomes[0]) for outcome in outcomes]
     if not study.variants:
@@ -72,7 +78,7 @@ def write_results(study: "Study", outcomes: Sequence[Outcome], about: Mapping[st
     values["against"] = outcomes[0].variant if outcomes else None
     write_json(Path(out) / f"{study.name}{RESULTS}", values | {"results": rows})
     path = Path(out) / f"{study.name}.md"
-    write_text(path, _table(study, rows, images))
+    write_text(path, _table(study, rows, images, diverged, "embedded" in about))
     return path
 
 
@@ -112,13 +118,14 @@ def _image_interval(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _table(study: "Study", rows: Sequence[Mapping[str, Any]], images: int) -> str:
+def _table(
+    study: "Study", rows: Sequence[Mapping[str, Any]], images: int, diverged: Sequence[str], embedded: bool
+) -> str:
     """The results as Markdown."""
+    which = "training images" if not embedded else "images made on the spot, not the competition's"
     lines = [f"# {study.question}", "", f"Recipe {study.recipe} at {study.scale} scale"]
     lines[-1] += f", with {describe(study.changes)}." if study.changes else "."
-    lines[-1] += (
-        f" Accuracy on {images:,} held-out training images, averaged over the seeds; the intervals (95%) are of"
-    )
+    lines[-1] += f" Accuracy on {images:,} held-out {which}, averaged over the seeds; the intervals (95%) are of"
     lines[-1] += " other images, not of other seeds. Differences are to the variant that was trained first."
     lines += ["", "| variant | seeds | accuracy | interval | difference, points | time |"]
     lines.append("| --- | --- | --- | --- | --- | --- |")
@@ -130,4 +137,6 @@ def _table(study: "Study", rows: Sequence[Mapping[str, Any]], images: int) -> st
             difference = f"{points(row['difference'])} ({ends})"
         cells = [row["variant"], seeds, percent(row["accuracy"], 2), interval(row["low"], row["high"]), difference]
         lines.append(f"| {' | '.join([*cells, duration(row['seconds'])])} |")
+    if diverged:
+        lines += ["", f"The loss became no number: {'; '.join(diverged)}."]
     return "\n".join([*lines, ""])
