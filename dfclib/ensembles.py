@@ -83,16 +83,30 @@ def vote(kind: str, members: Members, weights: Weights = None, seed: int = 0, na
     """
     if kind == "hard":
         return hard_vote(members, seed, names)
+    check_weights(weights, len(members))
     members, terms = _terms(kind, members, names)
-    weights = np.ones(len(members)) if weights is None else np.asarray(weights, np.float64)
-    if weights.shape != (len(members),):
-        raise UserError(f"{len(members)} members but {weights.size} weights: give one weight per member")
-    # beyond these, sums of products of weights leave what a float holds
-    if not np.isfinite(weights).all() or weights.min() < 0 or not 1e-9 <= weights.max() <= 1e9:
-        raise UserError(f"weights must be numbers from 0 up to 1e9 and not all 0, received {weights.tolist()}")
-    mean = _mean(terms, weights)
+    mean = _mean(terms, np.ones(len(members)) if weights is None else np.asarray(weights, np.float64))
     probabilities = _as_probabilities(kind, mean).astype(np.float32)
     return replace(members[0], predicted=_winners(mean, members[0], seed), probabilities=probabilities)
+
+
+def check_weights(weights: Weights, members: int) -> None:
+    """Raise UserError where a vote of so many members cannot be weighted so."""
+    if weights is None:
+        return
+    if len(weights) != members:
+        raise UserError(f"{members} members but {len(weights)} weights: give one weight per member")
+    # beyond these, sums of products of weights leave what a float holds
+    if not np.isfinite(weights).all() or min(weights) < 0 or not 1e-9 <= max(weights) <= 1e9:
+        raise UserError(f"weights must be numbers from 0 up to 1e9 and not all 0, received {list(weights)}")
+
+
+def check_searchable(members: int) -> None:
+    """Raise UserError where a vote has too many members to search their weights."""
+    if members > MOST_SEARCHED:
+        raise UserError(
+            f"weights are searched for at most {MOST_SEARCHED} members, received {members}: give the weights"
+        )
 
 
 def search_weights(members: Members, kind: str = "soft", names: Names = None) -> tuple[float, ...]:
@@ -104,8 +118,7 @@ def search_weights(members: Members, kind: str = "soft", names: Names = None) ->
     Raises UserError as `vote` does, where labels are not known, and for more than five members.
     """
     m = len(members)
-    if m > MOST_SEARCHED:
-        raise UserError(f"weights are searched for at most {MOST_SEARCHED} members, received {m}: give the weights")
+    check_searchable(m)
     members, terms = _terms(kind, members, names)
     labels = members[0].require_labels()
 

@@ -64,10 +64,10 @@ def record(run: Run, to: Path | str = "report/runs", weights: bool = True) -> Ru
             continue
         with source.open("rb") as file:
             write_atomically(new / name, lambda copy, file=file: shutil.copyfileobj(file, copy))
+    validation_looks.carry_over(run.path.parent, to)  # first: killed after it, the run is recorded the next time
     if target.exists():
         os.rename(target, old)  # no system can exchange two folders in one step everywhere
     os.rename(new, target)
-    validation_looks.carry_over(run.path.parent, to)
     shutil.rmtree(old, ignore_errors=True)
     return load_run(target)
 

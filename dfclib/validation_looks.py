@@ -10,18 +10,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dfclib.files import write_text
-from dfclib.predictions import Predictions
-from dfclib.recipes.recipe import EnsembleRecipe, Recipe
 
 FILE = "validation-looks.csv"  # in a folder of runs
 COLUMNS = ("time", "run", "recipe_fingerprint", "correct", "n")
 
 
-def note(runs_dir: Path | str, run: str, recipe: Recipe | EnsembleRecipe, validation: Predictions) -> None:
-    """Append a row: time (UTC), run, its recipe's fingerprint, and what was seen, correct of n."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    seen = (str(int(validation.correct.sum())), str(len(validation)))
-    _write(Path(runs_dir), [*read(runs_dir), dict(zip(COLUMNS, (now, run, recipe.fingerprint, *seen), strict=True))])
+def note(runs_dir: Path | str, run: str, recipe_fingerprint: str, correct: int, n: int) -> None:
+    """Append a row: time (UTC), run, its recipe's fingerprint (empty where there is no recipe), and what was seen."""
+    row = (datetime.now(UTC).isoformat(timespec="seconds"), run, recipe_fingerprint, correct, n)
+    path = Path(runs_dir) / FILE
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([row] if path.exists() else [COLUMNS, row])
+    with path.open("a", encoding="utf-8") as file:  # at its end in one piece, so that two trainings lose no row
+        file.write(text.getvalue())
 
 
 def read(runs_dir: Path | str) -> list[dict[str, str]]:
@@ -35,12 +36,8 @@ def carry_over(source: Path | str, target: Path | str) -> None:
     known, found = read(target), read(source)
     new = [row for row in found if row not in known]
     if new:
-        _write(Path(target), sorted([*known, *new], key=lambda row: row["time"]))
-
-
-def _write(folder: Path, rows: list[dict[str, str]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(folder / FILE, text.getvalue())
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(sorted([*known, *new], key=lambda row: row["time"]))
+        write_text(Path(target) / FILE, text.getvalue())

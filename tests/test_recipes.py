@@ -5,6 +5,7 @@ import inspect
 import json
 import math
 import sys
+from collections import Counter
 from dataclasses import dataclass, fields, replace
 
 import pytest
@@ -731,7 +732,11 @@ def test_options_reach_every_member_and_seeds_still_differ():
     other = ensemble.with_options(seed=10, epochs=3, protocol="held_out")
     assert isinstance(other, EnsembleRecipe)
     assert other.seed == 10
-    assert [m.seed for m in other.members] == [m.seed + 10 for m in ensemble.members]
+    # as many seeds further as there are members of its name, for each: votes of two seeds share no training
+    alike = Counter(m.name for m in ensemble.members)
+    assert [m.seed for m in other.members] == [m.seed + 10 * alike[m.name] for m in ensemble.members]
+    trainings = [{(m.name, m.seed) for m in ensemble.with_options(seed=seed).members} for seed in range(4)]
+    assert len(set.union(*trainings)) == 4 * len(ensemble.members)
     assert {(m.epochs, m.protocol) for m in other.members} == {(3, "held_out")}
     assert other.protocol == "held_out"
     assert ensemble.with_options() == ensemble

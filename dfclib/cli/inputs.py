@@ -1,6 +1,7 @@
 """Finds and reads what the user names on the command line: recipes, data, runs, predictions to vote over."""
 
 import difflib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ RUNS = Path("runs")
 RECORDED = Path("report/runs")
 SCALES = ("quick", "compact", "full")
 # Recipes whose recorded weights answer where no run is named, the one that aims highest first
-SHIPPED = ("summit-ensemble", "summit", "sprint", "s1-vote")
+SHIPPED = ("sprint", "s1-vote")
 DATA_TABLES = {f"{name}.csv" for name in ("train", "validation", "test", "sample_submission")}
 
 
@@ -76,7 +77,7 @@ def find_recipe(name: str, scale: str | None, data: Path | None) -> "Recipe | En
 
 def find_run(name: str, runs_dir: Path) -> "Run":
     """Find a finished run by its folder, or by its name or its recipe's in `runs_dir`, then among the recorded runs."""
-    from dfclib.recipes import all_recipes
+    from dfclib.recipes import by_name
     from dfclib.recipes.recipe import Protocol
     from dfclib.runs import find_runs, load_run
 
@@ -94,7 +95,7 @@ def find_run(name: str, runs_dir: Path) -> "Run":
         if fitting:
             return load_run(fitting[0])
     places = f"{runs_dir} or {RECORDED}"
-    recipes = {recipe.name for ensemble in all_recipes() for recipe in (ensemble, *ensemble.members)}
+    recipes = by_name()
     if name in recipes:
         train = f"train it first (python -m dfclib train {name})"
         raise UserError(f"recipe {name} has no finished run in {places}: {train}")
@@ -148,6 +149,11 @@ def check_out(out: Path, read: Sequence[Path | str]) -> None:
         raise UserError(f"{out} is a folder: {another}")
     if is_stream(out):
         return
+    place = next(folder for folder in out.absolute().parents if folder.exists())
+    if not place.is_dir():
+        raise UserError(f"{place} is no folder, and {out} cannot lie in it: {another}")
+    if not os.access(place, os.W_OK):
+        raise UserError(f"{place} cannot be written to: {another}")
     if out.suffix.lower() in EXTENSIONS:
         raise UserError(f"{out} is a picture's name, and predictions are a CSV file: {another}")
     if out.name in RUN_FILES and (out.parent / "recipe.json").exists():
@@ -168,13 +174,17 @@ def _holds_predictions(path: Path) -> bool:
     return header in (b"", b"image_id,label") or header.startswith(b"image_id,label,")
 
 
-def read_voters(names: Sequence[str], runs_dir: Path, split: str | None) -> tuple[list["Predictions"], str | None]:
-    """Read the predictions of runs and of CSV files; also returns the split of the runs, None for files alone."""
+def read_voters(
+    names: Sequence[str], runs_dir: Path, split: str | None
+) -> "tuple[list[Predictions], str | None, list[Run]]":
+    """Read the predictions of runs and of CSV files; also returns the runs' split and the runs: None, none for files
+    alone."""
     from dfclib.predictions.csv_files import read_predictions
 
     files = {name for name in names if name.endswith(".csv") or Path(name).is_file()}
     runs = {name: find_run(name, runs_dir) for name in names if name not in files}
     if not runs:
-        return [read_predictions(name) for name in names], None
+        return [read_predictions(name) for name in names], None, []
     split = split or ("test" if all("test" in run.splits for run in runs.values()) else "validation")
-    return [read_predictions(name) if name in files else runs[name].predictions(split) for name in names], split
+    voters = [read_predictions(name) if name in files else runs[name].predictions(split) for name in names]
+    return voters, split, list(runs.values())

@@ -123,7 +123,8 @@ def _add_training_commands(top: Any) -> None:
     p.add_argument("file", type=_path, metavar="FILE", help="a study: recipe, variants, seeds, minutes")
     _add_data(p, f"a folder of images (default: {DATA} where it exists, else images made on the spot)")
     p.add_argument("--nice", type=int, default=0, metavar="N", help="lower the process's priority by N, up to 19")
-    _add_folder(p, "--out", Path("report/studies"))
+    out = f"default {training.STUDIES}; {training.DRAWN_STUDIES} for images made on the spot"
+    p.add_argument("--out", type=_path, metavar="DIR", help=out)
     _add_runs(p)
 
 

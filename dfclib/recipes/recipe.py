@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import re
+from collections import Counter
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -370,6 +371,9 @@ class EnsembleRecipe(_Trainable):
         for aspect in ("scale", "protocol", "reported_split"):
             values = sorted({getattr(member, aspect) for member in self.members})
             _require(len(values) == 1, f"{who}: members differ in {aspect}: {', '.join(values)}")
+        for (name, seed), count in Counter((member.name, member.seed) for member in self.members).items():
+            alike = f"{count} members are called {name} and have seed {seed}, and would train into one folder"
+            _require(count == 1, f"{who}: {alike}: give each a name or a seed of its own")
         if self.weights is not None:
             n = len(self.weights)
             _require(n == len(self.members), f"{who}: {len(self.members)} members but {n} weights received")
@@ -385,15 +389,18 @@ class EnsembleRecipe(_Trainable):
     protocol = property(lambda self: self.members[0].protocol)
     dataset = property(lambda self: self.members[0].dataset)
     reported_split = property(lambda self: self.members[0].reported_split)
-    given_epochs = property(lambda self: self.members[0].given_epochs)
+    # a member that has as many by itself was not given any
+    given_epochs = property(lambda self: next(filter(None, (member.given_epochs for member in self.members)), None))
 
     def at_scale(self, scale: str) -> "EnsembleRecipe":
         return replace(self, members=tuple(member.at_scale(scale) for member in self.members))
 
     def with_options(self, seed: int | None = None, *options: Any, **named: Any) -> "EnsembleRecipe":
-        """Every member changed as by Recipe's; a seed is added to each member's own, so that they still differ."""
+        """Every member changed as by Recipe's. Votes of two seeds have no training in common: a member's seed grows by
+        as many as the vote has members of its name, for each by which the vote's grows."""
         given = self.seed if seed is None else seed
-        seeds = [member.seed + given - self.seed for member in self.members]
+        names = Counter(member.name for member in self.members)
+        seeds = [member.seed + (given - self.seed) * names[member.name] for member in self.members]
         members = (m.with_options(own, *options, **named) for m, own in zip(self.members, seeds, strict=True))
         return replace(self, seed=given, members=tuple(members))
 

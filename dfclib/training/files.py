@@ -12,6 +12,8 @@ from dfclib.predictions import Predictions
 from dfclib.recipes.recipe import OURS, EnsembleRecipe, Recipe
 from dfclib.runs import SPLIT_NAMES, Run, describe_changes, write_predictions_file
 
+MEMBERS = "members_sha256"  # in a vote's metrics: the networks that voted
+
 
 def recipe_file(
     recipe: Recipe | EnsembleRecipe, splits: Splits, name: str, environment: dict[str, Any]
@@ -34,8 +36,9 @@ def finish(
     metrics: dict[str, Any],
 ) -> None:
     """Write predictions, then metrics: the file that says that the run is finished. A look at validation is noted."""
-    if recipe.system == OURS and "validation" in predictions and not splits.embedded:
-        validation_looks.note(path.parent, path.name, recipe, predictions["validation"])
+    if "validation" in predictions and is_noted(recipe, splits):
+        seen = predictions["validation"].correct
+        validation_looks.note(path.parent, path.name, recipe.fingerprint, int(seen.sum()), len(seen))
     write_predictions_file(path, predictions)
     results = {
         split: {"n": len(p), "correct": int(p.correct.sum()), "accuracy": p.accuracy}
@@ -45,6 +48,11 @@ def finish(
     write_json(path / "metrics.json", metrics | results)
 
 
+def is_noted(recipe: Recipe | EnsembleRecipe, splits: Splits) -> bool:
+    """Whether looks at validation are written down: those of our own recipes, on images not made on the spot."""
+    return recipe.system == OURS and not splits.embedded
+
+
 def write_vote(recipe: EnsembleRecipe, splits: Splits, path: Path, runs: Sequence[Run]) -> None:
     """Let the finished `runs` vote, and write the vote's run into `path`."""
     names = [run.name for run in runs]
@@ -52,7 +60,6 @@ def write_vote(recipe: EnsembleRecipe, splits: Splits, path: Path, runs: Sequenc
     shared = dict(runs[0].environment)
     for run in runs[1:]:
         shared = {key: value if run.environment.get(key) == value else None for key, value in shared.items()}
-    write_json(path / "recipe.json", recipe_file(recipe, splits, path.name, shared) | {"members": names})
     weights = recipe.weights
     if recipe.search_weights:
         weights = ensembles.search_weights([run.predictions("held_out") for run in runs], kind=recipe.vote, names=names)
@@ -62,12 +69,22 @@ def write_vote(recipe: EnsembleRecipe, splits: Splits, path: Path, runs: Sequenc
         if all(split in run.splits for run in runs)
     }
     seconds = sum(run.metrics["seconds"] for run in runs)
-    metrics = {"seconds": round(seconds, 1)} | ({} if weights is None else {"weights": list(weights)})
+    metrics = {"seconds": round(seconds, 1), MEMBERS: [run.metrics.get("model_sha256") for run in runs]}
+    metrics |= {} if weights is None else {"weights": list(weights)}
+    write_json(path / "recipe.json", recipe_file(recipe, splits, path.name, shared) | {"members": names})
     finish(path, recipe, splits, predictions, metrics)
 
 
+def is_outdated(run: Run) -> bool:
+    """Whether a finished vote was taken over other trainings than the finished ones that lie beside it now."""
+    members = [Run(run.path.parent / name) for name in run.members]
+    if MEMBERS not in run.metrics or not all(member.is_finished for member in members):
+        return False
+    return run.metrics[MEMBERS] != [member.metrics.get("model_sha256") for member in members]
+
+
 def find_existing(path: Path, recipe: Recipe | EnsembleRecipe, splits: Splits) -> Run | None:
-    """The run in `path`, or None. Raises UserError where it is of another recipe or other data."""
+    """The run in `path`, or None. Raises UserError where it is of another recipe, precision or other data."""
     if not (path / "recipe.json").exists():
         return None
     run = Run(path)
@@ -77,10 +94,20 @@ def find_existing(path: Path, recipe: Recipe | EnsembleRecipe, splits: Splits) -
     if run.data["fingerprint"] != splits.fingerprint:
         changes += describe_changes({"data": dict(run.data)}, {"data": _data_description(splits)})
     if changes:
+        replaced = "replace that run with --fresh"
+        if isinstance(recipe, EnsembleRecipe):
+            replaced = f"remove {path} to vote again over the members there are, or train all of them anew with --fresh"
         raise UserError(
             f"{path} holds a run of another recipe or of other data:\n  "
             + "\n  ".join(changes)
-            + "\nTrain into another folder (--runs), or replace that run with --fresh."
+            + f"\nTrain into another folder (--runs), or {replaced}."
+        )
+    asked = {member.precision for member in recipe.members}
+    precision = run.environment.get("precision")  # None: a vote's members have several
+    if "auto" not in asked and asked != {precision} and len(asked) == 1:
+        raise UserError(
+            f"{path} was begun in {precision or 'several precisions'}, received precision {', '.join(asked)}: leave it "
+            "out to go on, or train anew with --fresh"
         )
     return run
 

@@ -1,9 +1,11 @@
 """A recipe's network: built with freshly drawn weights, compiled, and asked for predictions."""
 
 import importlib
+import inspect
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,17 +43,13 @@ def build_model(recipe: Recipe, channels: int, classes: int, training_images: Im
     from dfclib.models.layers import pixels_and_normalised
 
     normalisation = _normalisation(recipe, channels, training_images)
-    module, _, name = recipe.builder.rpartition(".")
-    try:
-        builder = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"recipe's builder {recipe.builder!r} does not exist: {error}") from error
+    builder = find_builder(recipe)
     keras.utils.set_random_seed(recipe.seed)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(resolve_precision(recipe.precision))
     try:
         pixels, x = pixels_and_normalised(recipe.image_size, channels, normalisation)
-        model = keras.Model(pixels, builder(x, classes, **recipe.arguments), name=name)
+        model = keras.Model(pixels, builder(x, classes, **recipe.arguments), name=builder.__name__)
         empty = [layer.name for layer in model.layers if 0 in layer.output.shape]
         if empty:  # newer Kerases refuse by themselves
             raise ValueError(f"nothing is left of the image after layer {empty[0]}: it is too small")
@@ -64,6 +62,20 @@ def build_model(recipe: Recipe, channels: int, classes: int, training_images: Im
         ) from error
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def find_builder(recipe: Recipe) -> Callable[..., Any]:
+    """The function that builds the recipe's network. Raises UserError where there is none, or it takes other arguments
+    than the recipe's."""
+    module, _, name = recipe.builder.rpartition(".")
+    try:
+        builder = getattr(importlib.import_module(module), name)
+        inspect.signature(builder).bind(None, 0, **recipe.arguments)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"recipe's builder {recipe.builder!r} does not exist: {error}") from error
+    except TypeError as error:
+        raise UserError(f"recipe {recipe.name}: {recipe.builder} and arguments {recipe.arguments}: {error}") from error
+    return builder
 
 
 def compiled_model(recipe: Recipe, precision: str, classes: int, images: ImageSet) -> "keras.Model":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dfclib import pipelines
+from dfclib import pipelines, validation_looks
 from dfclib.datasets.images import ImageSet, Splits, held_out_split
 from dfclib.errors import UserError
 from dfclib.evaluation.metrics import validation_fluctuation
@@ -19,13 +19,14 @@ from dfclib.recipes.schedules import PlateauRate
 from dfclib.runs import Run
 from dfclib.training import model as networks
 from dfclib.training.devices import environment, resolve_precision
-from dfclib.training.files import finish, recipe_file
+from dfclib.training.files import finish, is_noted, recipe_file
 
 if TYPE_CHECKING:
     import keras
 
     from dfclib.callbacks import HistoryCSV, ResumableCheckpoint
 
+THEN = ", then "  # between the places of a training that went on elsewhere
 SMALL_SHARE = 0.5  # of an image: a crop that shows less is told
 # history's column -> Keras's log. `val_loss` in history is the cross-entropy alone; Keras's includes smoothing and L2.
 LOGS = {
@@ -48,9 +49,11 @@ def train_network(
     precision = _precision(recipe, path)
     model = networks.compiled_model(recipe, precision, len(splits.class_names), images)
     _check_disk(path, model)
-    write_json(path / "recipe.json", recipe_file(recipe, splits, path.name, environment(precision)))
+    write_json(path / "recipe.json", recipe_file(recipe, splits, path.name, _environment(path, precision)))
 
     history, checkpoint, ours = _callbacks(recipe, path, callbacks, progress)
+    if watched is splits.validation and is_noted(recipe, splits):
+        ours.append(_note_looks(recipe, path, len(watched)))
     done, shown = checkpoint.load(model), pipelines.epoch_indices(images, recipe)[0]
     if progress:
         resumed = f", going on after epoch {done}" if done else ""
@@ -77,6 +80,7 @@ def train_network(
 
     checkpoint.load_kept(model)
     if recipe.average_over:
+        _seed_dropout(model, recipe)
         model.optimizer.finalize_variable_values(model.trainable_variables)
         networks.refresh_statistics(model, pipelines.training_dataset(images, recipe, recipe.epochs))
     parts = {"validation": splits.validation, "held_out": held_out, "test": splits.test}
@@ -87,6 +91,15 @@ def train_network(
     metrics = _metrics(model, history.rows, checkpoint.kept_epoch, len(shown), path)
     finish(path, recipe, splits, predictions, metrics)
     shutil.rmtree(path / "checkpoint", ignore_errors=True)
+
+
+def _seed_dropout(model: "keras.Model", recipe: Recipe) -> None:
+    """Seed for what follows the last epoch, whether or not this process trained it."""
+    from dfclib.callbacks import SeedDropout
+
+    seeding = SeedDropout(recipe.seed)
+    seeding.set_model(model)
+    seeding.on_epoch_begin(recipe.epochs)
 
 
 def _make_deterministic() -> None:
@@ -101,15 +114,29 @@ def _make_deterministic() -> None:
 
 def _precision(recipe: Recipe, path: Path) -> str:
     """The precision that an unfinished run in `path` was begun with, else the recipe's or the device's."""
-    if not (path / "recipe.json").exists():
-        return resolve_precision(recipe.precision)
-    begun = Run(path).environment["precision"]
-    if recipe.precision not in ("auto", begun):
-        raise UserError(
-            f"{path} was begun in {begun}, received precision {recipe.precision}: leave it out to go on, or train "
-            "anew with --fresh"
-        )
-    return begun
+    begun = (path / "recipe.json").exists()
+    return Run(path).environment["precision"] if begun else resolve_precision(recipe.precision)
+
+
+def _environment(path: Path, precision: str) -> dict[str, Any]:
+    """Where this training runs; where it was begun elsewhere, that comes first: `GPU, then CPU`."""
+    now = environment(precision)
+    before = Run(path).environment if (path / "recipe.json").exists() else {}
+    for name, value in now.items():
+        places = before.get(name, value).split(THEN)
+        now[name] = THEN.join(places if value in places else [*places, value])
+    return now
+
+
+def _note_looks(recipe: Recipe, path: Path, images: int) -> "keras.callbacks.Callback":
+    """Note each epoch's look at validation: whoever watches it may choose by it."""
+    from keras.callbacks import LambdaCallback
+
+    def note(epoch: int, logs: dict[str, float]) -> None:
+        correct = round(logs["val_accuracy"] * images)
+        validation_looks.note(path.parent, f"{path.name}, epoch {epoch + 1}", recipe.fingerprint, correct, images)
+
+    return LambdaCallback(on_epoch_end=note)
 
 
 def _callbacks(

@@ -6,6 +6,7 @@ Given again it goes on where it stopped. What is recorded with the same recipe a
 import contextlib
 import math
 import shlex
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from dfclib.recipes.recipe import COMPETITION
 from dfclib.recording import record
 from dfclib.runs import Run, run_name
 from dfclib.training.files import find_existing
+from dfclib.training.start import remove
 
 PAUSE = ".paused"  # in the folder of runs: while this file exists, the queue waits
 Images = dict[str, Splits | UserError]  # by data set: its images, or why there are none
@@ -180,8 +182,12 @@ def reproduce(
 
 
 def _bring_back(recipe: Recipe | EnsembleRecipe, splits: Splits, runs_dir: Path, recorded: Path) -> None:
-    """Copy an ensemble's recorded members to `runs_dir` where they are missing: they need not be trained again."""
+    """Copy an ensemble's recorded members to `runs_dir` where they are missing or unfinished: they need not be trained
+    again, and it is they that vote."""
     for member in recipe.members if isinstance(recipe, EnsembleRecipe) else ():
-        run = _find_run(recorded, member, splits)
+        run, there = _find_run(recorded, member, splits), _find_run(runs_dir, member, splits)
+        if run and there and not there.is_finished:
+            remove(there.path)
+            shutil.rmtree(there.path)
         if run and not (runs_dir / run.name).exists():
             record(run, runs_dir)

@@ -11,14 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dfclib import pipelines
+from dfclib import ensembles, pipelines
 from dfclib.datasets.images import Splits
-from dfclib.errors import UserError
+from dfclib.errors import Diverged, UserError
 from dfclib.files import locked
 from dfclib.recipes.recipe import EnsembleRecipe, Recipe
 from dfclib.runs import SPLIT_NAMES, Run, run_name
 from dfclib.training.devices import release_memory
-from dfclib.training.files import find_existing, remove_leftovers, write_vote
+from dfclib.training.files import find_existing, is_outdated, remove_leftovers, write_vote
+from dfclib.training.model import find_builder
 from dfclib.training.network import LOGS, train_network
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def train(
     An EnsembleRecipe trains the members that are not there yet, and votes.
 
     Args:
-        fresh: train anew, whatever there is.
+        fresh: train anew, whatever there is; an ensemble's runs are all removed first, so that without it the same call
+            goes on.
         progress: print a line per epoch.
         callbacks: of your own, for every network that is trained, or a function that makes them from a run's name, for
             those that members of an ensemble cannot share (TensorBoard, ...). The state of one with `get_state` and
@@ -53,20 +55,23 @@ def train(
     say = partial(print, flush=True) if progress else lambda text: None
     missing(recipe, splits, runs_dir, fresh=fresh)  # refuses a vote for its last member before its first one trains
     existing = None if fresh else find_existing(path, recipe, splits)
-    if existing is not None and existing.is_finished:
+    if existing is not None and existing.is_finished and not is_outdated(existing):
         say(f"{path.name}: finished already, nothing to train")
         shutil.rmtree(path / "checkpoint", ignore_errors=True)  # killed in its very last moment
         return existing
     with _locked(path):
         remove_leftovers(path, everything=fresh)
-        if Run(path).is_finished:  # another process finished it after it was looked at and before it was locked
-            return Run(path)
+        if Run(path).is_finished and not is_outdated(Run(path)):
+            return Run(path)  # another process finished it after it was looked at and before it was locked
         if isinstance(recipe, EnsembleRecipe):
+            for member in recipe.members if fresh else ():
+                remove(Path(runs_dir) / run_name(member, splits.name))
+            for member in recipe.members:
+                find_builder(member)  # before the first one trains
             runs = []
             for number, member in enumerate(recipe.members, start=1):
                 say(f"{path.name}: member {number} of {len(recipe.members)}")
-                options = {"fresh": fresh, "progress": progress, "callbacks": callbacks}
-                runs.append(train(member, splits, runs_dir, **options))
+                runs.append(train(member, splits, runs_dir, progress=progress, callbacks=callbacks))
             write_vote(recipe, splits, path, runs)
         else:
             own = callbacks(path.name) if callable(callbacks) else callbacks
@@ -89,6 +94,10 @@ def missing(
     know it: images that do not suit, a folder that cannot be written, holds something else or is being trained into.
     """
     _check_data(recipe, splits)
+    if isinstance(recipe, EnsembleRecipe):
+        ensembles.check_weights(recipe.weights, len(recipe.members))
+        if recipe.search_weights:
+            ensembles.check_searchable(len(recipe.members))
     wanted = list(recipe.members)
     if not fresh:
         if _is_finished(recipe, splits, runs_dir):
@@ -104,6 +113,13 @@ def missing(
 
 def _locked(path: Path) -> contextlib.AbstractContextManager[None]:
     return locked(path, ".lock", f"{path} is being trained by another process: wait for it, or stop it")
+
+
+def remove(path: Path) -> None:
+    """Remove what there is of a training. Raises UserError where another process trains into it."""
+    if path.is_dir():
+        with _locked(path):
+            remove_leftovers(path, everything=True)
 
 
 def _is_finished(recipe: Recipe | EnsembleRecipe, splits: Splits, runs_dir: Path | str) -> bool:
@@ -136,7 +152,7 @@ def _clear_errors(recipe: Recipe, path: Path) -> Iterator[None]:
             error.name = {log: column for column, log in LOGS.items()}.get(
                 error.name, error.name
             )  # as history calls it
-            raise UserError(
+            raise Diverged(
                 f"{path.name}: {error}. The {error.epoch - 1} epochs before it are kept in {path}. "
                 "Lower the schedule's learning_rate (or its factor) in a copy of recipe.json and train that."
             ) from error

@@ -45,6 +45,14 @@ def test_growth_names_what_is_more_than_linear(steepest, words, tmp_path):
     assert readme.speed_block(tmp_path).startswith(readme.NOTHING)
 
 
+def test_a_time_that_was_told_from_steps_says_so(tmp_path):
+    sprint = {"seconds": {"trained to its end": 600.0, "by its steps": 480.0}}
+    s1 = {"seconds_per_epoch": {"s1-v1": 100.0, "s1-v2": 200.0}, "seconds": None}
+    results(tmp_path, "time_to_accuracy", images_per_second={}, s1=s1, sprint=sprint, s1_takes_times_as_long=None)
+    (note,) = speed.speed_notes(tmp_path / "benchmarks" / "results")
+    assert note.endswith("all of sprint's 8 min, by its steps (its start and its predictions not counted).")
+
+
 @pytest.mark.parametrize("epochs", [None, 70])
 def test_s1_s_time_is_told_where_its_epochs_are_known(epochs, tmp_path):
     s1 = {"seconds_per_epoch": {"s1-v1": 100.0, "s1-v2": 200.0}, "seconds": epochs and 300 * epochs}
@@ -52,6 +60,6 @@ def test_s1_s_time_is_told_where_its_epochs_are_known(epochs, tmp_path):
     ratio = epochs and 300 * epochs / 600
     results(tmp_path, "time_to_accuracy", images_per_second={}, s1=s1, sprint=sprint, s1_takes_times_as_long=ratio)
     first, *rest = speed.speed_notes(tmp_path / "benchmarks" / "results")
-    assert first == "One epoch of S1's pair takes 5 min in S1's own way, sprint from beginning to end 10 min."
+    assert first == "One epoch of S1's pair takes 5 min in S1's own way, all of sprint's 10 min, trained to its end."
     assert bool(rest) == bool(epochs)
     assert not rest or rest[0].endswith("S1's way needs 5.8 h, 35.0 times as long as sprint.")

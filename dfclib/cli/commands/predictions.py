@@ -4,10 +4,12 @@ import sys
 from argparse import Namespace
 from dataclasses import replace
 
+from dfclib import validation_looks
 from dfclib.cli import inputs, output
 from dfclib.cli.commands.runs import accuracy_text
 from dfclib.cli.inputs import DATA
 from dfclib.errors import UserError
+from dfclib.recipes.recipe import OURS
 from dfclib.wording import text_table
 
 
@@ -22,7 +24,7 @@ def vote(arguments: Namespace) -> None:
     if arguments.shares and kind != "hard":
         raise UserError(f"--shares are a hard vote's, and a {kind} vote writes its probabilities: leave it out")
     inputs.check_out(arguments.out, names)
-    members, split = inputs.read_voters(names, arguments.runs, arguments.split)
+    members, split, runs = inputs.read_voters(names, arguments.runs, arguments.split)
     voted = ensembles.vote(kind, members, arguments.weights, arguments.seed, names)
     only_labels = kind == "hard" and not arguments.shares  # what Kaggle takes
     say = output.printer(arguments.out)
@@ -30,6 +32,10 @@ def vote(arguments: Namespace) -> None:
     where = f" of the {split} split" if split else ""
     say(f"{kind} vote of {len(members)} over {len(voted):,} images{where}")
     if voted.labels is not None:
+        if split == "validation" and any(run.recipe.system == OURS and not run.data["embedded"] for run in runs):
+            weights = "" if arguments.weights is None else f", weights {' '.join(map(str, arguments.weights))}"
+            text = f"{kind} vote of {' + '.join(names)}{weights}"
+            validation_looks.note(arguments.runs, text, "", int(voted.correct.sum()), len(voted))
         say(accuracy_text(voted))
     say(arguments.out)
 

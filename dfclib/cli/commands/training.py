@@ -2,6 +2,7 @@
 
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from dfclib.datasets.images import Splits
     from dfclib.recipes import EnsembleRecipe, Recipe
     from dfclib.training.queue import Job
+
+
+STUDIES, DRAWN_STUDIES = Path("report/studies"), Path("build/studies")
 
 
 def recipes(arguments: Namespace) -> None:
@@ -59,8 +63,9 @@ def train(arguments: Namespace) -> None:
     print(f"scale    {recipe.scale}" + (f", {recipe.given_epochs} epochs" if recipe.given_epochs else ""))
     print(f"data     {splits_name(splits)}")
     _announce_images(splits)
-    _announce_length(recipe, splits)
-    if training.missing(recipe, splits, arguments.runs, fresh=arguments.fresh):
+    missing = training.missing(recipe, splits, arguments.runs, fresh=arguments.fresh)
+    _announce_length(missing, splits)
+    if missing:
         output.import_keras(arguments)
     callbacks = partial(_tensorboard, arguments.tensorboard) if arguments.tensorboard else ()
     run = training.train(recipe, splits, arguments.runs, fresh=arguments.fresh, callbacks=callbacks)
@@ -78,11 +83,12 @@ def fashion(arguments: Namespace) -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is refused now
     print(f"data     {source}")
     _announce_images(splits)
-    for recipe in recipes:
+    # all of them first: the second recipe's troubles, too, are known before the first one trains
+    missing = [training.missing(recipe, splits, arguments.runs, fresh=arguments.fresh) for recipe in recipes]
+    for recipe, trainings in zip(recipes, missing, strict=True):
         print(f"recipe   {recipe.name} ({recipe.title}), {recipe.scale} scale")
-        _announce_length(recipe, splits)
-    # a list: the second recipe's troubles, too, are known before the first one trains
-    if any([training.missing(recipe, splits, arguments.runs, fresh=arguments.fresh) for recipe in recipes]):
+        _announce_length(trainings, splits)
+    if any(missing):
         output.import_keras(arguments)
     results = []
     for recipe in recipes:
@@ -96,6 +102,7 @@ def fashion(arguments: Namespace) -> None:
 
 def reproduce(arguments: Namespace) -> None:
     """Train and record everything that the report shows, most important first; given again, go on."""
+    from dfclib.recipes.recipe import COMPETITION
     from dfclib.training import devices, queue
 
     pause = arguments.runs / queue.PAUSE
@@ -105,9 +112,9 @@ def reproduce(arguments: Namespace) -> None:
         print(f"{pause}: {'the queue waits after its current batch' if arguments.pause else 'gone, the queue goes on'}")
         return
     folder = arguments.data or DATA
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder: name the competition's with --data")
     jobs = queue.find_jobs(arguments.scale or devices.default_scale(embedded=False), arguments.only)
+    if not folder.is_dir() and any(job.recipe.dataset == COMPETITION for job in jobs):
+        raise UserError(f"{folder} is not a folder: name the competition's with --data")
     images = queue.load_images(jobs, folder)
     jobs = queue.progress(jobs, images, arguments.runs, arguments.record)
     print(_progress_table(jobs))
@@ -148,7 +155,8 @@ def study(arguments: Namespace) -> None:
     print(f"device   {devices.device()['name']}; {devices.resolve_precision(recipe.precision)}", flush=True)
     devices.lower_priority(arguments.nice)
     output.import_keras(arguments)
-    path = study.run_study(asked, splits, arguments.runs, arguments.out)
+    out = arguments.out or (DRAWN_STUDIES if splits.embedded else STUDIES)
+    path = study.run_study(asked, splits, arguments.runs, out)
     print(path.read_text())
     print(path)
 
@@ -171,7 +179,7 @@ def _progress_table(jobs: "list[Job]") -> str:
     known = sum(m for m in minutes if m is not None)
     note = f", and {minutes.count(None)} without a measured time" if None in minutes else ""
     done = sum(job.state == "recorded" for job in jobs)
-    left = f"; left: at most {_time(known)} on two CPU cores{note}" if minutes else ""
+    left = f"; left: about {_time(known)} on two CPU cores{note}" if minutes else ""
     return f"{text_table(rows)}\n\n{done} of {len(jobs)} recorded{left}"
 
 
@@ -182,13 +190,16 @@ def _announce_images(splits: "Splits") -> None:
     print(f"{height}x{width}, {len(splits.class_names)} classes")
 
 
-def _announce_length(recipe: "Recipe | EnsembleRecipe", splits: "Splits") -> None:
+def _announce_length(trainings: "Sequence[Recipe]", splits: "Splits") -> None:
+    """How long the trainings that are left take, an unfinished one counted whole; nothing where none is left."""
     from dfclib.training import devices
 
-    minutes = recipe.expected_minutes(len(splits.train))
-    print(f"epochs   at most {' + '.join(str(member.epochs) for member in recipe.members)}")
-    print("time     " + ("not measured" if minutes is None else f"about {_time(minutes)} on two CPU cores"))
-    precisions = dict.fromkeys(devices.resolve_precision(member.precision) for member in recipe.members)
+    if not trainings:
+        return
+    minutes = [recipe.expected_minutes(len(splits.train)) for recipe in trainings]
+    print(f"epochs   at most {' + '.join(str(recipe.epochs) for recipe in trainings)}")
+    print("time     " + ("not measured" if None in minutes else f"about {_time(sum(minutes))} on two CPU cores"))
+    precisions = dict.fromkeys(devices.resolve_precision(recipe.precision) for recipe in trainings)
     print(f"device   {devices.device()['name']}; {' and '.join(precisions)}")
     sys.stdout.flush()
 
