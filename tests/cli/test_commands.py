@@ -79,7 +79,7 @@ def trained(monkeypatch, no_keras, small_splits):
         return runs.Run(Path(runs_dir) / "the-run")
 
     monkeypatch.setattr("dfclib.training.train", fake)
-    monkeypatch.setattr("dfclib.training.missing", lambda recipe, *_, **options: [recipe])
+    monkeypatch.setattr("dfclib.training.missing", lambda recipe, *_, **options: list(recipe.members))
     monkeypatch.setattr("dfclib.datasets.generated.animals.make_splits", lambda: small_splits("embedded"))
     return calls
 
@@ -149,7 +149,7 @@ def test_options_change_every_member_of_an_ensemble(trained, call):
     recipe = trained[0].recipe
     assert recipe.seed == 5
     assert {member.epochs for member in recipe.members} == {2}
-    assert [member.seed for member in recipe.members] == [5, 5, 5, 6, 7]
+    assert [member.seed for member in recipe.members] == [5, 5, 15, 16, 17]
 
 
 def test_precision_is_every_members_and_no_other_recipe(trained, call):

@@ -321,5 +321,7 @@ def test_another_precision_is_refused_for_an_unfinished_run_unless_it_trains_ane
     assert {item: item.read_bytes() for item in path.rglob("*") if item.is_file()} == before
     anew = train(other, splits, tmp_path, fresh=True, progress=False)
     assert anew.environment["precision"] == "mixed_bfloat16"
-    # a finished one is what it is
-    assert train(recipe, splits, tmp_path, progress=False).environment["precision"] == "mixed_bfloat16"
+    with pytest.raises(UserError, match="was begun in mixed_bfloat16, received precision float32"):
+        train(recipe, splits, tmp_path, progress=False)  # a finished one is what it is
+    as_it_is = replace(recipe, precision="auto")
+    assert train(as_it_is, splits, tmp_path, progress=False).environment["precision"] == "mixed_bfloat16"

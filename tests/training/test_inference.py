@@ -143,7 +143,7 @@ def test_changed_weights_are_refused(run):
 
 def ensemble_of(run, found=None, **changes):
     """An ensemble's folder beside `run`, which votes with its own weakened twin. found: what its training measured."""
-    recipe = EnsembleRecipe("both", "t", "S0", members=(run.recipe, run.recipe), **changes)
+    recipe = EnsembleRecipe("both", "t", "S0", members=(run.recipe, replace(run.recipe, seed=1)), **changes)
     folder = run.path.parent / "both"
     write_json(folder / "metrics.json", {"seconds": 1.0} | (found or {}))
     contents = run.recipe_file | {"name": "both", "recipe": recipe.to_dict(), "members": [run.path.name, "twin"]}
