@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from dfclib.callbacks import OutOfTime
 from dfclib.datasets.images import held_out_split
 from dfclib.errors import UserError
 from dfclib.files import read_json, write_json
+from dfclib.reporting.studies import read_studies
 from dfclib.runs import Run, find_runs
 from dfclib.training import network, predict
 from dfclib.training import study as studies
@@ -121,6 +123,18 @@ def test_results_are_enough_to_go_on_from_without_the_runs(finished, splits, tmp
             assert (tmp_path / name).read_text() == (folder / "out" / name).read_text()
 
 
+def test_a_grid_that_waited_trains_nothing_that_a_results_file_has_brought_since(
+    finished, splits, tmp_path, monkeypatch
+):
+    folder, _ = finished
+    run_study(replace(PLAIN, minutes=1e-9), splits, tmp_path / "runs", tmp_path, silent)  # every combination waits
+    for name in ("tiny.results.json", "tiny.md"):
+        (tmp_path / name).write_bytes((folder / "out" / name).read_bytes())
+    monkeypatch.setattr(studies, "_train_seeds", None)
+    run_study(PLAIN, splits, tmp_path / "runs", tmp_path, silent)
+    assert (tmp_path / "tiny.md").read_text() == (folder / "out" / "tiny.md").read_text()
+
+
 def test_results_with_a_variant_fewer_have_it_trained(finished, splits, tmp_path, monkeypatch):
     folder, path = finished
     values = read_json(folder / "out" / "tiny.results.json")
@@ -159,16 +173,64 @@ def test_time_that_is_over_begins_no_training(splits, tmp_path):
     assert path.exists()
 
 
+def test_time_that_is_over_begins_no_second_seed(splits, tmp_path, monkeypatch):
+    now, original = [0.0], network.train_network
+
+    def an_hour(*arguments):
+        original(*arguments)
+        now[0] += 3600
+
+    monkeypatch.setattr("dfclib.training.start.train_network", an_hour)
+    monkeypatch.setattr(studies.time, "monotonic", lambda: now[0])
+    # a limit that stops inside the first training, after its last epoch, would hide what is asked here
+    monkeypatch.setattr("dfclib.callbacks.TimeLimit", lambda is_over: keras.callbacks.Callback())
+    said = []
+    run_study(replace(PLAIN, minutes=30), splits, tmp_path / "runs", tmp_path / "out", said.append)
+    assert [run.seed for run in find_runs(tmp_path / "runs")] == [0]
+    assert "1 of 2 seeds trained" in said[-1]
+
+
+@pytest.mark.parametrize("kind", ["vary", "variants"])
+def test_a_variant_whose_loss_is_no_number_is_named_and_left_out_and_the_others_are_trained(
+    kind, splits, tmp_path, monkeypatch
+):
+    rates = [1e30, 1e-3]
+    what = {"vary": {"schedule.learning_rate": rates}, "variants": {}}
+    if kind == "variants":
+        what = {"vary": {}, "variants": {f"rate {rate:g}": {"schedule.learning_rate": rate} for rate in rates}}
+    asked = replace(PLAIN, **what, seeds=(0,), changes=TINY | {"epochs": 1})
+    for _ in range(2):
+        path = run_study(asked, splits, tmp_path / "runs", tmp_path / "out", silent)
+        (row,) = read_json(tmp_path / "out" / "tiny.results.json")["results"]
+        assert "0.001" in row["variant"]
+        name = "schedule.learning_rate" if kind == "vary" else "rate"
+        assert path.read_text().endswith(f"no number: {name} 1e+30.\n")
+        monkeypatch.setattr(studies, "_train_seeds", None)  # once is enough
+
+
+def test_results_on_embedded_images_say_so_and_are_no_study_of_the_report(splits, tmp_path):
+    asked = replace(PLAIN, vary={}, variants={"as it is": {}}, seeds=(0,), changes=TINY | {"epochs": 1})
+    embedded = replace(splits, embedded=True)
+    path = run_study(asked, embedded, tmp_path / "runs", tmp_path / "embedded", silent)
+    assert "not the competition's" in path.read_text()
+    assert read_studies(tmp_path / "embedded") == {}
+    path = run_study(asked, splits, tmp_path / "other runs", tmp_path / "real", silent)
+    assert "not the competition's" not in path.read_text()
+    assert list(read_studies(tmp_path / "real")) == ["tiny"]
+
+
 def test_tpe_draws_as_many_trials_as_asked_for_within_the_ranges(splits, tmp_path):
     vary = {
         "schedule.learning_rate": {"low": 1e-5, "high": 1e-2, "log": True},
         "arguments.filters": [[4, 6, 8], [3, 4, 5]],
+        "batch_size": {"low": 8, "high": 30},
     }
     asked = replace(PLAIN, vary=vary, sampler="tpe", trials=3, seeds=(0,), changes=TINY | {"epochs": 1})
     run_study(asked, splits, tmp_path / "runs", tmp_path / "out", silent)
     recipes = [run.recipe for run in find_runs(tmp_path / "runs")]
     assert len(recipes) == 3
     assert all(1e-5 <= recipe.schedule.learning_rate <= 1e-2 for recipe in recipes)
+    assert all(isinstance(recipe.batch_size, int) and 8 <= recipe.batch_size <= 30 for recipe in recipes)
     assert {tuple(recipe.arguments["filters"]) for recipe in recipes} <= {(4, 6, 8), (3, 4, 5)}
 
 
@@ -264,6 +326,17 @@ def test_a_study_file_is_read(tmp_path):
     assert recipe.name.startswith("attempt2-")
 
 
+def test_tpe_s_values_are_checked_without_building_every_combination(tmp_path):
+    names = ("epochs", "batch_size", "label_smoothing", "weight_decay", "momentum", "schedule.learning_rate")
+    vary = {name: [n + 1 for n in range(30)] for name in names[:2]}
+    vary |= {name: [n / 100 for n in range(1, 31)] for name in names[2:]}
+    asked = {"sampler": "tpe", "trials": 2, "vary": vary, "changes": TINY | {"optimizer": "sgd"}}
+    assert read_study(file(tmp_path, **asked)).trials == 2  # of 700 million
+    vary["momentum"][-1] = "much"
+    with pytest.raises(UserError, match="momentum: expected a number"):
+        read_study(file(tmp_path, **asked))
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -276,6 +349,11 @@ def test_a_study_file_is_read(tmp_path):
         ({"vary": {"epochs": []}}, "vary.epochs must be a list"),
         ({"vary": {"epochs": {"low": 1, "high": 2}}}, "vary.epochs must be a list"),
         ({"vary": {"epochs": {"low": 1}}, "sampler": "tpe", "trials": 2}, "field 'high' is missing"),
+        (
+            {"vary": {"epochs": {"low": 2, "high": 2}}, "sampler": "tpe", "trials": 2},
+            "low must be below high, received",
+        ),
+        ({"vary": {"momentum": {"low": 0, "high": 1, "log": True}}, "sampler": "tpe", "trials": 2}, "and above 0"),
         ({"sampler": "tpe"}, "needs a number of trials"),
         ({"trials": 3}, "grid takes none"),
         ({"vary": {"epoch": [1]}}, "unknown field 'epoch'"),

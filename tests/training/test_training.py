@@ -38,6 +38,10 @@ def never(*args, **kwargs):
     raise AssertionError("this must not be called")
 
 
+def interrupted(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
 # finished runs
 
 
@@ -598,6 +602,69 @@ def test_a_vote_s_own_weights_are_kept_beside_its_figures(finished, splits, tmp_
     assert "weights" not in train(alike, splits, tmp_path, progress=False).metrics
 
 
+def pair(**changes):
+    """Two members that train for an epoch each, and their vote."""
+    members = tuple(tiny_recipe(seed=seed, epochs=1, precision="auto") for seed in (0, 1))
+    return EnsembleRecipe("pair", "t", "S0", members, **{"vote": "soft"} | changes)
+
+
+def test_a_vote_is_taken_again_where_a_member_was_trained_anew_and_not_otherwise(splits, tmp_path, monkeypatch):
+    train(pair(), splits, tmp_path, progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr("dfclib.training.start.write_vote", never)
+        train(pair(), splits, tmp_path, progress=False)
+    trained = Run(tmp_path / NAME).environment["precision"]
+    other = tiny_recipe(epochs=1, precision="float32" if trained != "float32" else "mixed_bfloat16")
+    train(other, splits, tmp_path, progress=False, fresh=True)
+    run = train(pair(), splits, tmp_path, progress=False)
+    voters = [Run(tmp_path / name).predictions("validation").probabilities for name in run.members]
+    np.testing.assert_allclose(run.predictions("validation").probabilities, np.mean(voters, axis=0), atol=1e-6)
+
+
+def test_a_vote_that_is_trained_anew_and_stopped_goes_on_without_what_was_there_before(splits, tmp_path):
+    before = train(pair(), splits, tmp_path, progress=False)
+    first, second = (tmp_path / name for name in before.members)
+    with pytest.raises(KeyboardInterrupt):
+        stopping = keras.callbacks.LambdaCallback(on_train_begin=interrupted)
+        of_the_second = {"callbacks": lambda name: [stopping] if name == second.name else []}
+        train(pair(), splits, tmp_path, fresh=True, progress=False, **of_the_second)
+    assert [Run(path).is_finished for path in (first, second, before.path)] == [True, False, False]
+    written = (first / "metrics.json").stat().st_mtime_ns
+    assert train(pair(), splits, tmp_path, progress=False).is_finished
+    assert (first / "metrics.json").stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize(
+    ("of_the_vote", "of_its_last_member", "words"),
+    [
+        ({"weights": (0.0, 0.0)}, {}, "not all 0"),
+        ({"search_weights": True}, {}, "at most 1 members, received 2"),
+        ({}, {"builder": "dfclib.models.nothing.cnn"}, "'dfclib.models.nothing.cnn' does not exist"),
+        ({}, {"arguments": {"filters": [4]}}, "missing a required"),
+    ],
+    ids=["weights", "search", "builder", "arguments"],
+)
+def test_a_vote_that_cannot_come_about_trains_no_member(
+    of_the_vote, of_its_last_member, words, splits, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("dfclib.training.start.train_network", never)
+    monkeypatch.setattr(ensembles, "MOST_SEARCHED", 1)
+    first, last = pair().with_options(protocol="held_out").members
+    recipe = replace(pair(), members=(first, replace(last, **of_its_last_member)), **of_the_vote)
+    with pytest.raises(UserError, match=words):
+        train(recipe, splits, tmp_path, progress=False)
+
+
+def test_a_vote_that_fails_leaves_no_recipe_behind(splits, tmp_path, monkeypatch):
+    def fails(*_):
+        raise UserError("no vote")
+
+    monkeypatch.setattr(ensembles, "vote", fails)
+    with pytest.raises(UserError, match="no vote"):
+        train(pair(), splits, tmp_path, progress=False)
+    assert not (tmp_path / "pair-full-tiny-published-seed0" / "recipe.json").exists()
+
+
 # a damaged checkpoint
 
 MISLED = NAME.replace(
@@ -713,6 +780,24 @@ def test_an_interrupted_training_of_ours_ends_as_one_in_one_go(splits, tmp_path)
         whole.predictions("validation").probabilities.tobytes()
     )
     assert parts.history.drop(columns="seconds").equals(whole.history.drop(columns="seconds"))
+
+
+def normalised_after_dropout(x, classes):
+    x = keras.layers.BatchNormalization()(keras.layers.Dropout(0.5)(keras.layers.Flatten()(x)))
+    return keras.layers.Dense(classes, name="logits", dtype="float32")(x)
+
+
+def test_the_average_s_statistics_do_not_depend_on_which_process_trained_the_last_epoch(splits, tmp_path, monkeypatch):
+    name = "dfclib.models.layers.normalised_after_dropout"
+    monkeypatch.setattr(name, normalised_after_dropout, raising=False)
+    recipe = replace(ours(epochs=2), builder=name, arguments={})
+    whole = train(recipe, splits, tmp_path / "whole", progress=False)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("dfclib.training.model.refresh_statistics", interrupted)
+        train(recipe, splits, tmp_path / "parts", progress=False)
+    parts = train(recipe, splits, tmp_path / "parts", progress=False)
+    one, other = (keras.saving.load_model(run.model_path, compile=False).get_weights() for run in (whole, parts))
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 class WeightsByStep(keras.callbacks.Callback):
