@@ -742,6 +742,20 @@ def test_options_reach_every_member_and_seeds_still_differ():
     assert ensemble.with_options() == ensemble
 
 
+def test_two_members_that_would_train_into_one_folder_are_refused():
+    member = find("attempt1")
+    with pytest.raises(UserError, match="2 members are called attempt1 and have seed 0"):
+        EnsembleRecipe("both", "t", "S0", (member, replace(member, epochs=3)))
+
+
+def test_a_vote_s_epochs_are_given_where_any_member_s_are():
+    first, last = find("attempt1"), find("attempt6")
+    vote = EnsembleRecipe("both", "t", "S0", (first, last)).with_options(epochs=first.epochs)
+    assert [member.given_epochs for member in vote.members] == [None, first.epochs]
+    assert vote.given_epochs == first.epochs
+    assert EnsembleRecipe("both", "t", "S0", (first, last)).given_epochs is None
+
+
 def test_searched_weights_need_held_out_images_a_vote_that_weighs_and_no_weights_of_its_own():
     ensemble = find("s1-vote-searched")
     assert ensemble.search_weights

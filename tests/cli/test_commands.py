@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dfclib import runs
+from dfclib import runs, validation_looks
 from dfclib.cli import inputs
 from dfclib.datasets.folder.loading import load_folder, write_folder
-from dfclib.files import read_json, write_json
+from dfclib.files import read_json, write_json, write_text
 from dfclib.recipes import find
+from dfclib.recipes.recipe import OURS
 from dfclib.wording import duration
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
@@ -103,6 +104,33 @@ def test_train_announces_itself_and_prints_the_folder_last(trained, call, small_
     assert (recipe.name, recipe.scale, recipe.seed, recipe.epochs) == ("attempt6", "compact", 3, 2)
     assert (recipe.protocol, received.fresh, received.runs_dir) == ("held_out", True, Path("elsewhere"))
     assert received.splits.name == "folder"
+
+
+def test_only_what_is_left_is_counted(trained, monkeypatch, call):
+    monkeypatch.setattr("dfclib.training.missing", lambda recipe, *_, **options: list(recipe.members[1:]))
+    first, *others = find("s1-vote").quick().members
+    assert f"epochs   at most {' + '.join(str(m.epochs) for m in others)}\n" in call("train", "s1-vote").out
+    monkeypatch.setattr("dfclib.training.missing", lambda *_, **options: [])
+    out = call("train", "s1-vote").out
+    assert "epochs " not in out and "time " not in out and "device " not in out
+
+
+def test_a_study_on_embedded_images_is_written_to_no_report(monkeypatch, no_keras, call, small_splits):
+    asked = {"name": "one", "question": "Which?", "recipe": "attempt1", "variants": {"as it is": {}}}
+    write_json(Path("study.json"), asked)
+    written = []
+
+    def fake(study, splits, runs_dir, out):
+        written.append(out)
+        return write_text(Path("table.md"), "# Which?")
+
+    monkeypatch.setattr("dfclib.training.study.run_study", fake)
+    monkeypatch.setattr("dfclib.datasets.generated.animals.make_splits", lambda: replace(small_splits(), embedded=True))
+    write_folder(small_splits(), Path("folder"))
+    call("study", "study.json")
+    call("study", "study.json", "--data", "folder")
+    call("study", "study.json", "--out", "mine")
+    assert written == [Path("build/studies"), Path("report/studies"), Path("mine")]
 
 
 def test_expected_time_is_said_before_the_start(trained, monkeypatch, call):
@@ -347,6 +375,7 @@ def test_train_writes_outside_for_no_ensembles_name(monkeypatch, no_keras, fails
         ("vote a.csv a.csv --weights 1 2 --out vote.csv", "add --soft"),
         ("vote a.csv a.csv --soft --out vote.csv", "has labels only"),
         ("vote a.csv --out full", "full"),
+        ("vote a.csv --out a.csv/votes.csv", "a.csv is no folder"),
     ],
     ids=str,
 )
@@ -431,6 +460,23 @@ def test_run_and_file_vote_together(call, make_run, predictions, write_csv, read
     both = [make_run(), make_run(seed=1, parts={"test": predictions("test", [1, 1, 1, 0])})]
     call("vote", *both, "mine.csv", "--out", "vote.csv")
     assert [row[1] for row in read_csv("vote.csv")[1:]] == ["1", "1", "1", "0"]
+
+
+def test_a_vote_over_runs_of_ours_on_validation_is_noted_as_a_look_at_it(call, make_run):
+    runs_ = [make_run(), make_run(seed=1)]
+    command = ["vote", *runs_, "--soft", "--weights", 1, 2, "--split", "validation", "--out", "vote.csv"]
+    call(*command)
+    assert validation_looks.read("runs") == []  # those of an author
+    for run in runs_:
+        values = read_json(run / "recipe.json")
+        values["recipe"]["system"] = OURS
+        write_json(run / "recipe.json", values)
+    call("vote", *runs_, "--soft", "--out", "vote.csv")
+    assert validation_looks.read("runs") == []  # the test images
+    call(*command)
+    (row,) = validation_looks.read("runs")
+    assert row["run"] == f"soft vote of {runs_[0]} + {runs_[1]}, weights 1.0 2.0"
+    assert (row["correct"], row["n"]) == ("5", "6")
 
 
 def test_tensorboard_that_is_not_installed_is_said_before_anything_is_read(monkeypatch, fails):

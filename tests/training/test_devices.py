@@ -15,6 +15,7 @@ from fakes import tiny_recipe
 
 from dfclib.callbacks import OutOfTime, TimeLimit
 from dfclib.errors import UserError
+from dfclib.files import read_json, write_json
 from dfclib.recipes.schedules import ConstantRate, ExponentialRate
 from dfclib.training import devices, network, train
 
@@ -307,6 +308,18 @@ def test_an_unfinished_run_goes_on_in_the_precision_that_it_was_begun_in(splits,
     )
     # a run that is begun there is begun in what suits it
     assert train(recipe, splits, tmp_path / "new", progress=False).environment["precision"] == "mixed_bfloat16"
+
+
+def test_a_training_that_goes_on_elsewhere_says_where_it_was(splits, tmp_path):
+    recipe = perceptron(epochs=2)
+    path = begun(recipe, splits, tmp_path)
+    values = read_json(path / "recipe.json")
+    here = values["environment"]["device_name"]
+    values["environment"]["device_name"] = "another chip"
+    write_json(path / "recipe.json", values)
+    found = train(recipe, splits, tmp_path, progress=False).environment
+    assert found["device_name"] == f"another chip, then {here}"
+    assert found["keras"] == keras.__version__
 
 
 def test_another_precision_is_refused_for_an_unfinished_run_unless_it_trains_anew(splits, tmp_path):

@@ -182,6 +182,15 @@ def test_members_that_are_recorded_are_brought_back_and_not_trained_again(traine
     assert all((Path("runs") / name).is_dir() for name in run.members)
 
 
+def test_a_recorded_member_takes_the_place_of_an_unfinished_one(trained, recorded, monkeypatch):
+    shutil.copytree(trained, "runs")
+    unfinished = Path("runs") / run_name(A, "tiny")
+    (unfinished / "metrics.json").unlink()
+    monkeypatch.setattr(start, "train_network", lambda *_: pytest.fail("it trains a member again"))
+    (run,) = work(jobs("vote"))
+    assert run.is_finished and Run(unfinished).is_finished
+
+
 def test_a_finished_run_is_recorded_without_training(trained, monkeypatch):
     shutil.copytree(trained, "runs")
     monkeypatch.setattr(start, "train_network", lambda *_: pytest.fail("it trains again"))
@@ -377,6 +386,13 @@ def test_what_has_no_data_is_not_called_done_and_why_is_said(command, no_fashion
     status, text, errors = command(*PLACES, "--list")
     assert status == 0 and "no data" in text and "0 of 2 recorded" in text
     assert errors == "no data: fashion-mnist: nothing to fetch\n"
+
+
+def test_what_takes_no_image_of_the_competition_needs_no_folder_of_it(command, at_once, splits, monkeypatch):
+    monkeypatch.setattr(sources, "load_fashion", lambda name: splits)
+    monkeypatch.setitem(TINY, "b", replace(B, dataset=FASHION_MNIST))
+    status, text, _ = command("--scale", "full", "--runs", "runs", "--record", "kept", "--only", "b")
+    assert status == 0 and f"recorded kept/{run_name(B, 'tiny')}" in text
 
 
 @pytest.mark.parametrize(
