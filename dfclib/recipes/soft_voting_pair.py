@@ -14,12 +14,12 @@ s1-v1, seed 0, compact, published: validation 91.1% [89.4%, 92.6%], n = 1,250,
     58 epochs, 48 min, CPU, mixed_bfloat16
 s1-v2, seed 0, compact, earlier recipe, held out: validation 83.9% [81.8%, 85.9%], n = 1,250,
     8 epochs, 10 min, CPU, mixed_bfloat16
-s1-v2, seed 0, compact, earlier recipe, published: validation 84.2% [82.0%, 86.1%], n = 1,250,
-    8 epochs, 17 min, CPU, mixed_bfloat16
+s1-v2, seed 0, compact, published: validation 92.7% [91.1%, 94.0%], n = 1,250,
+    67 epochs, 76 min, CPU, mixed_bfloat16
 s1-vote, seed 0, compact, earlier recipe, held out: validation 85.4% [83.4%, 87.3%], n = 1,250,
     2 voters, 20 min, CPU, mixed_bfloat16
-s1-vote, seed 0, compact, earlier recipe, published: validation 86.2% [84.1%, 88.0%], n = 1,250,
-    2 voters, 30 min, CPU, mixed_bfloat16
+s1-vote, seed 0, compact, published: validation 93.5% [92.0%, 94.8%], n = 1,250,
+    2 voters, 2.1 h, CPU, mixed_bfloat16
 s1-vote-searched, seed 0, compact, earlier recipe, held out: validation 85.9% [83.9%, 87.7%], n = 1,250,
     2 voters, 20 min, CPU, mixed_bfloat16
 <!-- end generated -->
