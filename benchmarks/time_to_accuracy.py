@@ -2,11 +2,13 @@
 
     python benchmarks/time_to_accuracy.py --data deepfake_data            # seven minutes on two idle cores
     python benchmarks/time_to_accuracy.py --data deepfake_data --whole    # and then trains sprint to its end
+    python benchmarks/time_to_accuracy.py --recorded                      # measures nothing: see below
 
 S1's loop is PyTorch as its author has it (s1_in_torch.py). Each of its two networks is measured for a minute without
 worker processes, the DataLoader's default, and for a minute with two of them; the faster counts, and the validation
 after each epoch is left out. Seconds per epoch are multiplied by the epochs of the recorded S1 runs that follow its
-whole schedule; while there are none, no ratio is told. Sprint's seconds per step are multiplied by its steps; --whole
+whole schedule; while there are none, no ratio is told. --recorded takes the speeds of an earlier result, for when these
+runs were recorded after it. Sprint's seconds per step are multiplied by its steps; --whole
 trains it as `train` does, into a temporary folder, and looks at no validation image.
 
 It needs PyTorch, which dfclib itself does not: pip install torch==2.13.0
@@ -18,6 +20,7 @@ import statistics
 import tempfile
 import time
 from dataclasses import replace
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -25,6 +28,7 @@ import numpy as np
 import s1_in_torch
 from common import answer, finish, images_per_second, measure_in_turns, parser, require_torch, show, summary
 
+from dfclib.files import read_json, write_json
 from dfclib.recipes import find
 from dfclib.reporting.rows import recorded_seeds
 from dfclib.runs import find_recorded, find_runs
@@ -35,11 +39,16 @@ PAIR, LOADERS = ("s1-v1", "s1-v2"), ("no workers", "2 workers")
 
 def main() -> None:
     made = parser(__doc__, "time_to_accuracy")
-    made.add_argument("--data", required=True, help="the competition's folder")
+    measured = made.add_mutually_exclusive_group(required=True)
+    measured.add_argument("--data", help="the competition's folder")
+    measured.add_argument("--recorded", action="store_true", help="multiply the speeds in --out by the recorded epochs")
     made.add_argument("--seconds", type=float, default=60.0, help="for each network and loader (default: 60)")
     made.add_argument("--rounds", type=int, default=4, help="turns that share these seconds (default: 4)")
     made.add_argument("--whole", action="store_true", help="train sprint to its end as well")
     arguments = made.parse_args()
+    if arguments.recorded:
+        write_json(arguments.out, with_epochs(read_json(arguments.out)))
+        return
     require_torch()
     seconds = arguments.seconds / arguments.rounds
     if arguments.part == "sprint":
@@ -72,27 +81,31 @@ def compare(arguments: argparse.Namespace) -> None:
     for how, seconds in ours.items():
         epochs = seconds / sum(per_epoch.values())
         print(f"sprint, {how}: {seconds / 60:.1f} min, as long as {epochs:.1f} epochs of the pair")
-    epochs, theirs = s1_epochs(), None
-    if all(epochs.values()):
-        theirs = sum(per_epoch[name] * epochs[name] for name in PAIR)
-        ratio = theirs / list(ours.values())[-1]
-        told = " and ".join(f"{count} epochs of {name}" for name, count in epochs.items())
-        print(f"S1's way, {told}: {theirs / 3600:.2f} hours, {ratio:.0f} times as long as sprint")
-    else:
-        lacking = " and ".join(name for name, count in epochs.items() if count is None)
-        print(f"S1's epochs are not known yet: report/runs has no run of its whole schedule for {lacking}")
     values = {
         "images": images,
         "images_per_second": rows,
         "s1": {"parameters": {name: facts[loops[name][0]]["parameters"] for name in PAIR}}
-        | {"seconds_per_epoch": {name: round(seconds, 1) for name, seconds in per_epoch.items()}, "epochs": epochs}
-        | {"seconds": None if theirs is None else round(theirs)},
+        | {"seconds_per_epoch": {name: round(seconds, 1) for name, seconds in per_epoch.items()}},
         "sprint": {"steps": sprint["steps"], "milliseconds_per_step": round(1000 * step, 1)}
         | {"seconds": {how: round(seconds, 1) for how, seconds in ours.items()}}
         | {"recorded_validation_accuracy": sprint_accuracy()},
-        "s1_takes_times_as_long": None if theirs is None else round(ratio, 1),
     }
-    finish(arguments.out, sprint["precision"], values)
+    finish(arguments.out, sprint["precision"], with_epochs(values))
+
+
+def with_epochs(values: dict[str, Any]) -> dict[str, Any]:
+    """The measured values, with the time that S1's whole schedule takes at these speeds beside sprint's."""
+    epochs, per_epoch = s1_epochs(), values["s1"]["seconds_per_epoch"]
+    if None in epochs.values():
+        lacking = " and ".join(name for name, count in epochs.items() if count is None)
+        print(f"S1's epochs are not known yet: report/runs has no run of its whole schedule for {lacking}")
+        return values | {"s1": values["s1"] | {"epochs": epochs, "seconds": None}, "s1_takes_times_as_long": None}
+    theirs = sum(per_epoch[name] * epochs[name] for name in PAIR)
+    ratio = theirs / list(values["sprint"]["seconds"].values())[-1]
+    told = " and ".join(f"{count} epochs of {name}" for name, count in epochs.items())
+    print(f"S1's way, {told}: {theirs / 3600:.2f} hours, {ratio:.0f} times as long as sprint")
+    s1 = values["s1"] | {"epochs": epochs, "seconds": round(theirs)}
+    return values | {"s1": s1, "s1_takes_times_as_long": round(ratio, 1)}
 
 
 def s1_epochs() -> dict[str, int | None]:

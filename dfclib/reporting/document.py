@@ -20,13 +20,16 @@ from dfclib.files import write_atomically
 from dfclib.reporting import rows
 from dfclib.reporting.answers import ANSWERS, Published, answer
 from dfclib.reporting.findings import findings
-from dfclib.reporting.readme import measured_on
+from dfclib.reporting.readme import MEASURED, measured_on
 from dfclib.reporting.studies import read_studies, variant_note, variant_rows
 from dfclib.runs import Run, find_runs
 
 
-def contents(runs: Sequence[Run], published: Published, studies: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What the report's text takes from `runs` on real images, the authors' results and studies: sentences and tables.
+def contents(
+    runs: Sequence[Run], published: Published, studies: Mapping[str, Mapping[str, Any]], benchmarks: Path
+) -> dict[str, Any]:
+    """What the report's text takes from `runs` on real images, the authors' results, studies and the benchmarks'
+    results: sentences and tables.
 
     A table is a list of rows with the same headings; what all rows of a narrow table share is a sentence. Raises
     UserError without a run of the six attempts, of another system, or of the experiment.
@@ -40,12 +43,13 @@ def contents(runs: Sequence[Run], published: Published, studies: Mapping[str, Ma
         )
     attempt_table, attempts_share = rows.narrow_attempt_rows(attempts, published)
     experiment_table, experiment_shares = rows.narrow_experiment_rows(runs)
+    told = findings(runs, published, benchmarks)
     return {
         "version": dfclib.__version__,
         "images": {split: f"{count:,}" for split, count in attempts[0].data["counts"].items()},
         "classes": len(attempts[0].class_names),
         "level": f"{rows.CHANCE:g}",
-        "findings": [{"subject": subject, "text": text} for subject, text in findings(runs, published)],
+        "findings": [{"subject": subject, "text": text} for subject, text in told],
         "answers": {name: answer(name, runs, published).strip("*") for name in ANSWERS},
         "headlines": rows.headline_rows(runs, published),
         "comparison": rows.comparison_rows(runs, published),
@@ -73,7 +77,7 @@ def make(runs: Sequence[Run], out: Path | str, root: Path | str = ".") -> Path:
         raise UserError(f"{source} does not exist: it is part of the repository, not of the installed package")
     known = [run for run in runs if not run.data["embedded"]]
     published = published_results(root / "report" / "published")
-    found = contents(known, published, read_studies(root / "report" / "studies"))
+    found = contents(known, published, read_studies(root / "report" / "studies"), root / MEASURED)
     # typst's own fonts: the same bytes on every machine
     options = {"root": str(root), "ignore_system_fonts": True, "format": "pdf"}
     try:

@@ -4,6 +4,8 @@ As in `answers`, the words follow the numbers, and a finding without its runs sa
 """
 
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -13,14 +15,19 @@ from dfclib.predictions import Predictions
 from dfclib.recipes import find
 from dfclib.reporting import captions, rows
 from dfclib.reporting.answers import HARD, Published, recorded_alike
+from dfclib.reporting.speed import times_as_long
 from dfclib.runs import Run
 from dfclib.wording import duration, listed, percent
 
 
-def findings(runs: Sequence[Run], published: Published) -> list[tuple[str, str]]:
-    """Subject and sentences of each finding, from `runs` on real images and the authors' results by recipe."""
+def findings(runs: Sequence[Run], published: Published, benchmarks: Path | None = None) -> list[tuple[str, str]]:
+    """Subject and sentences of each finding, from `runs` on real images and the authors' results by recipe.
+
+    benchmarks: the folder of their results; None: nothing is said of speed
+    """
     found = []
-    tellers = {"Ours": sprint, "Resampling": resampling, "The climb": climb, f"Class {HARD}": hard_class}
+    ours = partial(sprint, benchmarks=benchmarks)
+    tellers = {"Ours": ours, "Resampling": resampling, "The climb": climb, f"Class {HARD}": hard_class}
     for subject, tell in tellers.items():
         try:
             found.append((subject, tell(runs, published)))
@@ -29,7 +36,7 @@ def findings(runs: Sequence[Run], published: Published) -> list[tuple[str, str]]
     return found
 
 
-def sprint(runs: Sequence[Run], published: Published) -> str:
+def sprint(runs: Sequence[Run], published: Published, benchmarks: Path | None = None) -> str:
     """Our own recipe over its seeds, beside the best of all authors on the same images, and how long it is trained."""
     found = rows.recorded_seeds(runs, "sprint")
     if not found:
@@ -43,8 +50,9 @@ def sprint(runs: Sequence[Run], published: Published) -> str:
     author = rows.best_author(published, judged[0])
     beside = f"; the best of all authors on these images is {percent(author.accuracy)}." if author else "."
     vote = rows.recorded_seeds(runs, "sprint-vote")
-    voted = f" The soft vote of {len(vote[0].members)} seeds is right on {rows.with_interval(vote[0])}." if vote else ""
-    return f"{text} ({trained} in {took} on {devices}){beside}{voted}"
+    voted = f"The soft vote of {len(vote[0].members)} seeds is right on {rows.with_interval(vote[0])}." if vote else ""
+    slower = times_as_long(benchmarks) if benchmarks else ""
+    return " ".join(filter(None, [f"{text} ({trained} in {took} on {devices}){beside}", slower, voted]))
 
 
 def resampling(runs: Sequence[Run], _: Published) -> str:

@@ -32,6 +32,7 @@ from dfclib.wording import duration, percent
 
 BLOCK = re.compile(r"((?:# )?)<!-- generated: ([\w-]+) -->\n.*?<!-- end generated -->", re.DOTALL)
 PROSE = 118  # letters per line of an answer
+MEASURED = Path("benchmarks/results")  # what benchmarks wrote, in the repository
 NOTHING = "*Nothing is recorded yet.*\n"
 
 
@@ -41,9 +42,9 @@ def markdown_table(table: Sequence[dict[str, str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def findings_block(runs: Sequence[Run], published: Published) -> str:
+def findings_block(runs: Sequence[Run], published: Published, root: Path) -> str:
     """What the report found, one item of a list each."""
-    items = (f"* **{subject}.** {text}" for subject, text in findings(runs, published))
+    items = (f"* **{subject}.** {text}" for subject, text in findings(runs, published, root / MEASURED))
     return "\n".join(textwrap.fill(item, PROSE, subsequent_indent="  ") for item in items) + "\n"
 
 
@@ -144,7 +145,7 @@ def looks_block(root: Path) -> str:
 
 def speed_block(root: Path) -> str:
     """What the benchmarks measured, and what follows from it."""
-    folder = root / "benchmarks" / "results"
+    folder = root / MEASURED
     (table, shared), notes = rows.narrow(speed.speed_rows(folder)), speed.speed_notes(folder)
     listed = "\n" + "".join(f"* {note}\n" for note in notes) if notes else ""
     return (markdown_table(table) + _in_all_rows(shared) if table else NOTHING) + listed
@@ -167,7 +168,7 @@ def blocks(root: Path) -> dict[str, Callable[[Sequence[Run]], str]]:
         | answers
         | variants
         | {
-            "findings": partial(findings_block, published=published),
+            "findings": partial(findings_block, published=published, root=root),
             "summary": partial(summary_block, published=published),
             "comparison": partial(comparison_block, published=published),
             "attempts": partial(attempts_block, published=published),

@@ -37,6 +37,18 @@ def speed_notes(folder: Path) -> list[str]:
     ]
 
 
+def times_as_long(folder: Path) -> str:
+    """A sentence on how long S1's own way of training takes beside sprint's; empty where that is not measured."""
+    values = _read(folder, "time_to_accuracy")
+    if values is None or values["s1_takes_times_as_long"] is None:
+        return ""
+    whole, where = duration(values["s1"]["seconds"]), values["environment"]["device_name"]
+    return (
+        f"To train the pair of S1 in its author's way takes {values['s1_takes_times_as_long']:.0f} times as long as "
+        f"sprint ({whole} on {where})."
+    )
+
+
 def _read(folder: Path, name: str) -> dict[str, Any] | None:
     path = folder / f"{name}.json"
     return read_json(path) if path.exists() else None

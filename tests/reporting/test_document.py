@@ -14,6 +14,7 @@ from dfclib.recipes import find
 from dfclib.reporting import document, rows
 from dfclib.reporting.answers import ANSWERS, answer
 from dfclib.reporting.findings import findings
+from dfclib.reporting.readme import MEASURED
 from dfclib.reporting.studies import read_studies
 from dfclib.runs import find_runs
 
@@ -55,7 +56,8 @@ def test_every_accuracy_stands_in_it(made):
 
 def test_its_sentences_are_the_findings_and_the_notebooks_answers(made):
     text = text_of(made)
-    told = [finding for _, finding in findings(RUNS, PUBLISHED)] + [answer(name, RUNS, PUBLISHED) for name in ANSWERS]
+    told = [finding for _, finding in findings(RUNS, PUBLISHED, ROOT / MEASURED)]
+    told += [answer(name, RUNS, PUBLISHED) for name in ANSWERS]
     told += rows.shortened_lines([*rows.attempt_runs(RUNS), *rows.system_runs(RUNS)])
     sentences = [sentence for paragraph in told for sentence in re.split(r"(?<=[.:]) ", paragraph)]
     broken = [sentence for sentence in sentences if squeezed(sentence) not in text]
