@@ -33,10 +33,11 @@
 # ## Answer
 #
 # <!-- generated: answer-data -->
-# Of the variance of the images' power, 6.7% lies between the classes at the lowest frequency and 34.6% at 0.49 cycles
-# per pixel, where the share is highest (12,500 training images of the competition): the classes differ more in fine
+# Of the variance of the images' log power, 6.7% lies between the classes at the lowest frequency and 34.6% at 0.49
+# cycles per pixel, where it is highest (12,500 training images of the competition): the classes differ more in fine
 # detail than in coarse shapes. Class 2 has the most fine grain, 2.0 times the median of the classes; class 3 has the
-# most near-black pixels, 17.6% against 4.2%. By their mean power alone, classes 0 and 4 are the most alike.
+# most near-black pixels, 17.6%; the median of the classes is 4.2%. By their mean power alone, classes 0 and 4 are the
+# most alike.
 # <!-- end generated -->
 
 # %% [markdown]

@@ -41,12 +41,12 @@ def data(runs: Sequence[Run], published: Published) -> list[str]:
     detail = "fine detail than in coarse shapes" if fine else "coarse shapes than in fine detail"
     finest, darkest = grain.argmax(), black.argmax()
     return [
-        f"Of the variance of the images' power, {percent(shares[0])} lies between the classes at the lowest frequency "
-        f"and {percent(shares.max())} at {frequency[shares.argmax()]:.2f} cycles per pixel, where the share is highest "
+        f"Of the variance of the images' log power, {percent(shares[0])} lies between the classes at the lowest "
+        f"frequency and {percent(shares.max())} at {frequency[shares.argmax()]:.2f} cycles per pixel, where it is highest "
         f"({sum(one['images']):,} training images of the competition): the classes differ more in {detail}.",
         f"Class {names[finest]} has the most fine grain, {grain.max() / np.median(grain):.1f} times the median of the "
-        f"classes; class {names[darkest]} has the most near-black pixels, {percent(black.max())} against "
-        f"{percent(np.median(black))}.",
+        f"classes; class {names[darkest]} has the most near-black pixels, {percent(black.max())}; the "
+        f"median of the classes is {percent(np.median(black))}.",
         f"By their mean power alone, classes {names[first]} and {names[second]} are the most alike.",
     ]
 
@@ -147,7 +147,7 @@ def fashion(runs: Sequence[Run], published: Published) -> list[str]:
 
 
 def sprint(runs: Sequence[Run], published: Published) -> list[str]:
-    """Of each of our recipes for the competition that is recorded: its seeds together, beside the best of all authors.
+    """Of each of our recipes for the competition that is recorded: its seeds together, beside the best rebuilt author.
 
     A recipe of `recipes.flagship` that is recorded later has sentences of its own here.
     """
@@ -290,7 +290,7 @@ def _chance(result: PublishedResult, ours: Predictions) -> str:
 
 
 def _own(runs: Sequence[Run], published: Published) -> list[str]:
-    """A recipe of ours: accuracy, beside the best of all authors on the same images, class 4, and time.
+    """A recipe of ours: accuracy, beside the best author of the systems rebuilt here, class 4, and time.
 
     runs: one per seed, as `recorded_seeds` returns them
     """
@@ -314,8 +314,8 @@ def _own(runs: Sequence[Run], published: Published) -> list[str]:
 
 
 def _beside_best(author: PublishedResult, judged: Sequence[Predictions]) -> str:
-    """The best of all authors against the mean of our seeds; chance is asked about for each seed, as matrices allow."""
-    best = f"The best that an author reached on the same images ({author.recipe}) is {percent(author.accuracy)}"
+    """The best rebuilt author against the mean of our seeds; chance is asked about for each seed, as matrices allow."""
+    best = f"The best author of the systems rebuilt here ({author.recipe}) reached {percent(author.accuracy)} on these"
     apart = float(np.mean([one.accuracy for one in judged])) - author.accuracy
     if abs(apart) < 0.0005:
         return f"{best}: as good as ours to a tenth of a point."

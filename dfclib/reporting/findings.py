@@ -37,7 +37,7 @@ def findings(runs: Sequence[Run], published: Published, benchmarks: Path | None 
 
 
 def sprint(runs: Sequence[Run], published: Published, benchmarks: Path | None = None) -> str:
-    """Our own recipe over its seeds, beside the best of all authors on the same images, and how long it is trained."""
+    """Our own recipe over its seeds, beside the best author rebuilt here, and how long training takes."""
     found = rows.recorded_seeds(runs, "sprint")
     if not found:
         raise UserError("no run of sprint is recorded")
@@ -48,7 +48,8 @@ def sprint(runs: Sequence[Run], published: Published, benchmarks: Path | None = 
     devices = listed(list(dict.fromkeys(map(captions.device_name, found))))
     text = f"Our own recipe, sprint, is right on {accuracy} of {len(judged[0]):,} validation images"
     author = rows.best_author(published, judged[0])
-    beside = f"; the best of all authors on these images is {percent(author.accuracy)}." if author else "."
+    best = "the best author of the systems rebuilt here reaches"
+    beside = f"; {best} {percent(author.accuracy)} on these." if author else "."
     vote = rows.recorded_seeds(runs, "sprint-vote")
     voted = f"The soft vote of {len(vote[0].members)} seeds is right on {rows.with_interval(vote[0])}." if vote else ""
     slower = times_as_long(benchmarks) if benchmarks else ""

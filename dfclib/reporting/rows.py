@@ -31,7 +31,7 @@ HEADLINES = {
     "s3-vote": "S3: a seed ensemble",
     "s4-author": "S4: a CNN for Fashion-MNIST",
 }
-# Recipes that no author has: they stand beside the best of all authors.
+# Recipes that no author has: they stand beside the best author of those that are rebuilt.
 OWN = {"sprint": "Ours: sprint", "sprint-vote": "Ours: three sprints' vote"}
 CHANCE = 0.05  # p values below this are called more than chance, as in the notebooks' answers
 TRAINED = ("scale", "epochs", "image size", "data", "device", "precision")
@@ -170,7 +170,7 @@ def headline_rows(runs: Sequence[Run], published: Mapping[str, PublishedResult])
         if best is None:
             continue
         row = {"system": title, "images": f"{best.n:,} {best.split}"}
-        row["author"] = f"{percent(best.accuracy)} (the best of all: {best.recipe})"
+        row["author"] = f"{percent(best.accuracy)} (the best rebuilt here: {best.recipe})"
         seeds = f"{over_seeds([one.accuracy for one in judged])} ({len(mine)} seeds)"
         row["ours (95% interval)"] = with_interval(mine[0]) if len(mine) == 1 else seeds
         found.append(row | {"what was shortened": ", ".join(shortened(mine[0])) or "nothing"})

@@ -44,8 +44,8 @@ def times_as_long(folder: Path) -> str:
         return ""
     whole, where = duration(values["s1"]["seconds"]), values["environment"]["device_name"]
     return (
-        f"To train the pair of S1 in its author's way takes {values['s1_takes_times_as_long']:.0f} times as long as "
-        f"sprint ({whole} on {where})."
+        f"To train the pair of S1 in its author's way would take {values['s1_takes_times_as_long']:.0f} times as long "
+        f"as sprint (about {whole} on {where}, by its measured speed and the epochs of our runs)."
     )
 
 
@@ -98,7 +98,7 @@ def _time_notes(values: Mapping[str, Any]) -> Iterator[str]:
     yield f"{text} (its start and its predictions not counted)." if how != WHOLE else f"{text}."
     if values["s1_takes_times_as_long"] is not None:
         total, ratio = duration(values["s1"]["seconds"]), values["s1_takes_times_as_long"]
-        yield f"With the epochs that its schedule takes S1's way needs {total}, {ratio} times as long as sprint."
+        yield f"With the epochs that its schedule takes S1's way would need {total}, {ratio} times as long as sprint."
 
 
 Rows = Callable[[Mapping[str, Any]], Iterator[tuple[str, Mapping[str, float], str]]]

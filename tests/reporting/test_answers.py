@@ -116,7 +116,7 @@ def test_the_data_s_answer_follows_what_is_recorded(tmp_path, monkeypatch):
     text = answer("data", [], {})
     assert "50.0% lies between the classes at the lowest frequency" in text and "more in coarse shapes" in text
     assert "Class b has the most fine grain, 3.0 times" in text
-    assert "class a has the most near-black pixels, 25.0% against 10.0%" in text
+    assert "class a has the most near-black pixels, 25.0%; the median of the classes is 10.0%" in text
     assert "classes a and c are the most alike" in text
     one["explained"] = [0.125, 0.5, 0.9]
     assert "50.0% at 0.40 cycles per pixel" in answer("data", [], {}) and "more in fine detail" in answer(
@@ -223,7 +223,8 @@ def test_a_recipe_of_ours_stands_beside_the_best_of_all_authors_on_the_same_imag
     text = answer("sprint", [run, make_run(tmp_path, "attempt6", 0.99)], AUTHORS)
     assert text.startswith("Sprint (7 epochs, full scale) is right on 94.0% (92.5% to 95.2%) of 1,250 images. ")
     assert (
-        "on the same images (s1-vote) is 92.0%: 2.0 points less than ours, by chance or not, which the author" in text
+        "rebuilt here (s1-vote) reached 92.0% on these: 2.0 points less than ours, by chance or not, which the author"
+        in text
     )
     predictions = run.predictions("validation")
     found = np.mean(predictions.predicted[predictions.labels == 4] == 4)
@@ -237,7 +238,7 @@ def test_a_recipe_of_ours_stands_beside_the_best_of_all_authors_on_the_same_imag
     ("accuracies", "text"),
     [
         ((0.92, 0.93, 0.94), "93.0% ± 1.0 of 1,250 images, mean and deviation of 3 seeds."),
-        ((0.92,), "is 92.0%: as good as ours to a tenth of a point. Of class 4 ours finds"),
+        ((0.92,), "reached 92.0% on these: as good as ours to a tenth of a point. Of class 4 ours finds"),
         ((0.98, 0.99), "6.5 points less than ours, with each seed more than chance explains."),
         ((0.6, 0.7), "27.0 points more than ours, with each seed more than chance explains."),
         ((0.92, 0.99), "3.5 points less than ours, which chance can explain or not, depending on the seed."),
@@ -253,7 +254,10 @@ def test_without_an_author_a_matrix_or_a_time_the_answer_leaves_them_out(tmp_pat
     alone = answer("sprint", runs, {})
     assert "author" not in alone and alone.endswith("%.") and "Training it took" not in alone
     stated = answer("sprint", runs, {"x": PublishedResult("x", "validation", 1250, 1225, "a test")})
-    assert "(x) is 98.0%: 4.0 points more than ours. Of class 4 ours finds" in stated and "that author" not in stated
+    assert (
+        "(x) reached 98.0% on these: 4.0 points more than ours. Of class 4 ours finds" in stated
+        and "that author" not in stated
+    )
 
 
 def test_only_the_final_runs_of_today_s_recipe_on_real_images_count_and_full_ones_first(tmp_path):
