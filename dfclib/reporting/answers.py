@@ -42,8 +42,8 @@ def data(runs: Sequence[Run], published: Published) -> list[str]:
     finest, darkest = grain.argmax(), black.argmax()
     return [
         f"Of the variance of the images' log power, {percent(shares[0])} lies between the classes at the lowest "
-        f"frequency and {percent(shares.max())} at {frequency[shares.argmax()]:.2f} cycles per pixel, where it is highest "
-        f"({sum(one['images']):,} training images of the competition): the classes differ more in {detail}.",
+        f"frequency and {percent(shares.max())} at {frequency[shares.argmax()]:.2f} cycles per pixel, where it is "
+        f"highest ({sum(one['images']):,} training images of the competition): the classes differ more in {detail}.",
         f"Class {names[finest]} has the most fine grain, {grain.max() / np.median(grain):.1f} times the median of the "
         f"classes; class {names[darkest]} has the most near-black pixels, {percent(black.max())}; the "
         f"median of the classes is {percent(np.median(black))}.",
