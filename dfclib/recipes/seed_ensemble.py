@@ -30,6 +30,8 @@ s3-vote, seed 0, compact, earlier recipe, held out: validation 84.6% [82.5%, 86.
     4 voters, 17 min, CPU, mixed_bfloat16
 s3-vote, seed 0, compact, published: validation 91.2% [89.5%, 92.6%], n = 1,250,
     4 voters, 2.0 h, CPU, mixed_bfloat16
+s3-report, seed 0, compact, published: validation 91.2% [89.5%, 92.6%], n = 1,250,
+    20 epochs, 21 min, CPU, mixed_bfloat16
 s3-mlp, seed 0, compact, published: validation 60.7% [58.0%, 63.4%], n = 1,250,
     20 epochs, 12 min, CPU, mixed_bfloat16
 <!-- end generated -->
